@@ -1,0 +1,5 @@
+"""`python -m codec`: decode, info and eval, with nothing above this floor installed."""
+
+from codec.cli import main
+
+main()

@@ -1,0 +1,119 @@
+"""The verbs that need no training code: decode, info, eval."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codec.shell import STARTED, emit, run, say, span
+
+application = typer.Typer(
+    name="inr",
+    help="Videos as small neural networks: one complete file, and back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="NDJSON on standard output, ending in one result or error.")]
+Frames = Annotated[str, typer.Option("--frames", metavar="A:B", help="Frames A up to, not including, B.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+
+
+@application.command("decode")
+def decode_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help=".mp4 .mkv .y4m .npy, a .png pattern (f_%04d.png), a folder, or - (y4m).")],
+    frames: Frames = "",
+    video: Annotated[str, typer.Option("--video", metavar="NAME", help="Which video, in a file of several.")] = "",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a file back into a video, by OUT's extension.
+
+    mp4 is near-lossless x264 to look at; mkv, PNG and npy hold the exact decoded pixels.
+    """
+    import time
+
+    from codec.loading import open_model, video_index
+    from inr.errors import UsageError
+    from inr.video import Video
+    from inr.writing import check_output, write_video
+
+    if target == "-" and as_json:
+        raise UsageError("two-outputs", "- and --json both want standard output", "decode to a file, or leave --json out")
+    model, _ = open_model(source)
+    index = video_index(model, video)
+    spec = model.videos[index].spec
+    wanted = range(spec.frames)[slice(*span(frames))]
+    if not wanted:
+        raise UsageError("no-frames", f"--frames {frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
+    check_output(target, len(wanted), overwrite)
+    began = time.monotonic()
+    pixels = model.render(wanted, index)
+    rendered = time.monotonic() - began
+    note = write_video(Video(pixels, spec.fps, spec.colour, spec.name), target)
+    facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(wanted), "fps": float(spec.fps)}
+    seconds = time.monotonic() - STARTED
+    if as_json:
+        emit("result", **facts, note=note, seconds=seconds, render_seconds=rendered)
+    else:
+        say(f"{target}   {spec.width}x{spec.height}, {len(wanted)} frames, {seconds:.1f} s   ({note})")
+
+
+@application.command("info")
+def info_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")], as_json: Json = False
+) -> None:
+    """Say what a file holds and where its bytes go."""
+    from codec.description import describe, describe_lines
+    from codec.loading import read_file
+
+    facts = describe(read_file(source), str(source))
+    if as_json:
+        emit("result", **facts)
+    else:
+        print("\n".join(describe_lines(facts)))
+
+
+@application.command("eval")
+def eval_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file, or any video.")],
+    reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source to measure against.")],
+    frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="Which frames of the reference IN holds.")] = "",
+    per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write each frame's PSNR here.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a file, or any video, against its source: PSNR and MS-SSIM in 8-bit RGB, bits of the whole file."""
+    from codec.evaluation import compare
+    from codec.loading import decoded_frames
+    from inr.reading import read_video
+    from inr.writing import check_free
+
+    if per_frame is not None:
+        check_free(per_frame, overwrite)
+    pixels, size = decoded_frames(source)
+    video = read_video(reference, span(frames))
+    report = compare(pixels, video.frames, size)
+    if per_frame is not None:
+        with per_frame.open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["frame", "psnr_rgb"])
+            rows.writerows(enumerate(report.frame_psnr_rgb))
+    facts = {"output": str(source), "bytes": report.bytes, "bpp": report.bpp, "psnr_rgb": report.psnr_rgb}
+    facts |= {"psnr_rgb_of_mean_mse": report.psnr_rgb_of_mean_mse, "ms_ssim_rgb": report.ms_ssim_rgb}
+    facts |= {"width": video.width, "height": video.height, "frames": len(video), "fps": float(video.fps)}
+    if as_json:
+        emit("result", **facts)
+    else:
+        similarity = "" if report.ms_ssim_rgb is None else f", MS-SSIM {report.ms_ssim_rgb:.4f}"
+        print(f"{source}   {report.bytes} bytes, {report.bpp:.4f} bpp, PSNR {report.psnr_rgb:.2f} dB{similarity} (RGB)")
+
+
+def main() -> None:
+    """Entry point of `python -m codec`."""
+    sys.exit(run(application))

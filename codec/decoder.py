@@ -1,0 +1,86 @@
+"""Bytes as a quantised model. `encoder.py` mirrors this file function by function."""
+
+from collections.abc import Mapping
+from math import prod
+
+from codec.bitstream import ORIGIN_BYTES, BitstreamError, Fields, Kind, Record, records
+from codec.entropy import RangeReader
+from codec.fields import checked_shapes, read_spec, read_video_spec
+from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
+from codec.prob import MAGNITUDE_FIELD, MAX_MAGNITUDE_BITS, TAIL_BITS, ZERO_BITS, Table
+from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
+from inr.layout import is_private
+from inr.spec import HNeRVSpec, VideoSpec
+
+
+def decode(data: bytes) -> QuantizedModel:
+    """The model in a complete file; BitstreamError, and nothing else, if the bytes are not one."""
+    parsed = [record for record in records(data) if record.kind is not Kind.EXTRA]
+    if not parsed or [record.kind for record in parsed].count(Kind.SPEC) != 1 or parsed[0].kind is not Kind.SPEC:
+        raise BitstreamError("no-spec", "a file begins with one spec record; this one does not")
+    spec = read_spec(parsed[0].payload)
+    backbone = backbone_shapes(spec)
+    layers = tuple(decode_layer(record, backbone) for record in parsed if record.kind is Kind.LAYER)
+    videos = tuple(decode_video(record, spec, len(layers)) for record in parsed if record.kind is Kind.VIDEO)
+    if not videos:
+        raise BitstreamError("no-video", "the file holds no video")
+    return QuantizedModel(spec, layers, videos, read_origin(parsed[-1]))
+
+
+def read_origin(end: Record) -> bytes:
+    """What the end mark carries: at most ORIGIN_BYTES bytes."""
+    if len(end.payload) > ORIGIN_BYTES:
+        raise BitstreamError("out-of-range", f"an end mark of {len(end.payload)} bytes; the limit is {ORIGIN_BYTES}")
+    return end.payload
+
+
+def backbone_shapes(spec: HNeRVSpec) -> dict[str, tuple[int, ...]]:
+    """The tensors of a layer; no video has a say in them."""
+    shapes = checked_shapes(spec, VideoSpec(1, 1, 1))
+    return {name: shape for name, shape in shapes.items() if not is_private(name)}
+
+
+def decode_layer(record: Record, backbone: Mapping[str, tuple[int, ...]]) -> Layer:
+    """The layer in a layer record."""
+    return Layer(decode_tensors(record.payload, backbone))
+
+
+def decode_video(record: Record, spec: HNeRVSpec, layer_count: int) -> VideoEntry:
+    """The video in a video record; the layers it stands on must be in the file."""
+    fields = Fields(record.payload)
+    video, layers = read_video_spec(fields)
+    if any(index >= layer_count for index in layers) or not layers:
+        raise BitstreamError("missing-layer", f"video '{video.name}' stands on layers {layers}; the file has {layer_count}")
+    private = {name: shape for name, shape in checked_shapes(spec, video).items() if is_private(name)}
+    return VideoEntry(video, layers, decode_tensors(fields.rest(), private))
+
+
+def decode_tensors(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, QuantizedTensor]:
+    """Tensors of the given shapes, in order, from one range-coded stream."""
+    if len(data) % 4:
+        raise BitstreamError("bad-stream", f"a range-coded stream of {len(data)} bytes is not made of 32-bit words")
+    reader = RangeReader(data)
+    try:
+        return {name: read_tensor(reader, shape) for name, shape in shapes.items()}
+    except BitstreamError:
+        raise
+    except BaseException as error:
+        # The checksum held, so these bytes were made to mislead; the coder may even panic, which is no Exception.
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise BitstreamError("bad-stream", f"a range-coded stream cannot be decoded: {error}") from error
+
+
+def read_tensor(reader: RangeReader, shape: tuple[int, ...]) -> QuantizedTensor:
+    table = read_table(reader)
+    exponent = reader.integer(EXPONENT_BITS) + MIN_EXPONENT if table.magnitude else 0
+    return QuantizedTensor(reader.symbols(prod(shape), table).reshape(shape), exponent)
+
+
+def read_table(reader: RangeReader) -> Table:
+    magnitude = reader.integer(MAGNITUDE_FIELD)
+    if magnitude > MAX_MAGNITUDE_BITS:
+        raise BitstreamError("bad-table", f"symbols of {magnitude} bits; the limit is {MAX_MAGNITUDE_BITS}")
+    zero = reader.integer(ZERO_BITS) if magnitude else (1 << ZERO_BITS) - 1
+    tail = reader.integer(TAIL_BITS) if magnitude > 1 else 0
+    return Table(zero, tail, magnitude)

@@ -1,0 +1,94 @@
+"""What a file holds and where its bytes go, for `inr info`."""
+
+from math import prod
+
+from codec.bitstream import MAGIC, VERSION, Fields, Kind, records
+from codec.decoder import decode
+from codec.fields import read_video_spec
+from codec.model import QuantizedModel, QuantizedTensor
+from codec.prob import best_table, information
+from inr.layout import macs_per_pixel
+
+
+def sections(data: bytes) -> dict[str, int]:
+    """Bytes by part of a file; they sum to the file. `frame` is magic, record heads, checksums and end mark."""
+    parts = {"frame": len(MAGIC) + 1, "spec": 0}
+    seen = {Kind.LAYER: 0, Kind.VIDEO: 0, Kind.EXTRA: 0}
+    for record in records(data):
+        parts["frame"] += record.overhead
+        if record.kind in (Kind.SPEC, Kind.END):
+            parts["spec" if record.kind is Kind.SPEC else "frame"] += len(record.payload)
+            continue
+        name = f"{record.kind.name.lower()} {seen[record.kind]}"
+        seen[record.kind] += 1
+        head = 0
+        if record.kind is Kind.VIDEO:
+            fields = Fields(record.payload)
+            read_video_spec(fields)
+            head = fields.position
+            parts[f"{name} fields"] = head
+        parts[f"{name} tensors" if record.kind is not Kind.EXTRA else name] = len(record.payload) - head
+    return parts
+
+
+def describe(data: bytes, name: str) -> dict[str, object]:
+    """Facts of a file, ready for JSON."""
+    model = decode(data)
+    first = model.videos[0].spec
+    tensors = {**model.videos[0].tensors}
+    for index in model.videos[0].layers:
+        tensors |= model.layers[index].tensors
+    weights = sum(tensor.symbols.size for tensor in tensors.values())
+    pixels = sum(video.spec.pixels for video in model.videos)
+    return {
+        "output": name,
+        "bytes": len(data),
+        "bpp": 8 * len(data) / pixels,
+        "format_version": VERSION,
+        "width": first.width,
+        "height": first.height,
+        "frames": first.frames,
+        "fps": float(first.fps),
+        "videos": [video.spec.name for video in model.videos],
+        "weights": weights,
+        "macs_per_pixel": macs_per_pixel(model.spec),
+        "network": network_line(model),
+        "sections": sections(data),
+        "tensors": {name: tensor_facts(tensor) for name, tensor in tensors.items()},
+    }
+
+
+def network_line(model: QuantizedModel) -> str:
+    """The spec in a line."""
+    spec = model.spec
+    blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
+    grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} places" if spec.modulated else ""
+    return f"HNeRV {spec.embedding}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}"
+
+
+def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
+    """Shape, step exponent, coded bits (not bytes) and share of zeros of a tensor."""
+    symbols = tensor.symbols
+    return {
+        "shape": list(symbols.shape),
+        "exponent": tensor.exponent,
+        "bits": round(information(symbols, best_table(symbols)), 1),
+        "zeros": float((symbols == 0).mean()) if prod(symbols.shape) else 1.0,
+    }
+
+
+def describe_lines(facts: dict) -> list[str]:
+    """The same for a person."""
+    lines = [
+        f"{facts['output']}   {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, format {facts['format_version']}",
+        f"video    {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps: {', '.join(facts['videos'])}",
+        f"network  {facts['network']}",
+        f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits each, {facts['macs_per_pixel'] / 1e3:.2f} kMAC/pixel",
+        "bytes",
+    ]
+    lines += [f"  {size:>9}  {100 * size / facts['bytes']:5.1f} %  {name}" for name, size in facts["sections"].items()]
+    lines += ["tensors (bits, bits a weight, zeros)"]
+    for name, tensor in facts["tensors"].items():
+        count = prod(tensor["shape"])
+        lines.append(f"  {tensor['bits']:>9.0f}  {tensor['bits'] / count:5.2f}  {100 * tensor['zeros']:3.0f} %  {name} {tensor['shape']}")
+    return lines

@@ -1,0 +1,52 @@
+"""A quantised model as bytes. `decoder.py` mirrors this file function by function."""
+
+from codec.bitstream import Kind, frame
+from codec.entropy import RangeWriter
+from codec.fields import write_spec, write_video_spec
+from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
+from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table, best_table
+from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
+
+
+
+
+def encode(model: QuantizedModel) -> bytes:
+    """The complete file: spec record, layer records, video records, end mark."""
+    records = [(Kind.SPEC, write_spec(model.spec))]
+    records += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers]
+    records += [(Kind.VIDEO, encode_video(video)) for video in model.videos]
+    return frame(records, model.origin)
+
+
+def encode_layer(layer: Layer) -> bytes:
+    """The payload of a layer record: one range-coded stream."""
+    return encode_tensors(layer.tensors)
+
+
+def encode_video(video: VideoEntry) -> bytes:
+    """The payload of a video record: fields, then one range-coded stream."""
+    return write_video_spec(video.spec, video.layers) + encode_tensors(video.tensors)
+
+
+def encode_tensors(tensors: dict[str, QuantizedTensor]) -> bytes:
+    """Each tensor's step, frequency table and symbols, in order, in one stream."""
+    writer = RangeWriter()
+    for tensor in tensors.values():
+        write_tensor(writer, tensor)
+    return writer.getvalue()
+
+
+def write_tensor(writer: RangeWriter, tensor: QuantizedTensor) -> None:
+    table = best_table(tensor.symbols)
+    write_table(writer, table)
+    if table.magnitude:
+        writer.integer(tensor.exponent - MIN_EXPONENT, EXPONENT_BITS)
+        writer.symbols(tensor.symbols.ravel(), table)
+
+
+def write_table(writer: RangeWriter, table: Table) -> None:
+    writer.integer(table.magnitude, MAGNITUDE_FIELD)
+    if table.magnitude:
+        writer.integer(table.zero, ZERO_BITS)
+    if table.magnitude > 1:
+        writer.integer(table.tail, TAIL_BITS)

@@ -1,0 +1,55 @@
+"""Measure a file, or any video, against its source: from bytes only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codec.decoder import decode
+from codec.metrics import ms_ssim, mse, psnr
+from inr.errors import InputError
+from inr.video import Video
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rate and distortion as measured; bits per pixel over the whole file.
+
+    `psnr_rgb` is the mean over frames of the frames' PSNR, `psnr_rgb_of_mean_mse` the PSNR of the mean squared
+    error over all of them, both in decibels on 8-bit R'G'B'. `ms_ssim_rgb` is None for frames under 33 pixels.
+    """
+
+    bytes: int
+    bpp: float
+    psnr_rgb: float
+    psnr_rgb_of_mean_mse: float
+    ms_ssim_rgb: float | None
+    frame_psnr_rgb: tuple[float, ...]
+
+
+def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
+    """Report on decoded frames (uint8 t h w 3) of a file of `size` bytes against the reference's frames."""
+    if len(decoded) != len(reference):
+        raise InputError(
+            "frame-count",
+            f"{len(decoded)} frames against {len(reference)} of the reference: they must match one to one",
+            f"--frames 0:{min(len(decoded), len(reference))}   if the beginnings belong together",
+        )
+    if decoded.shape != reference.shape:
+        (h, w), (rh, rw) = decoded.shape[1:3], reference.shape[1:3]
+        raise InputError("frame-size", f"{w}x{h} against {rw}x{rh} of the reference", f"a reference of {w}x{h}")
+    errors = [mse(a, b) for a, b in zip(decoded, reference, strict=True)]
+    similarities = [ms_ssim(a, b) for a, b in zip(decoded, reference, strict=True)]
+    known = [s for s in similarities if s is not None]
+    return Report(
+        bytes=size,
+        bpp=8 * size / (reference.size // 3),
+        psnr_rgb=float(np.mean([psnr(e) for e in errors])),
+        psnr_rgb_of_mean_mse=psnr(float(np.mean(errors))),
+        ms_ssim_rgb=float(np.mean(known)) if known else None,
+        frame_psnr_rgb=tuple(psnr(e) for e in errors),
+    )
+
+
+def evaluate(data: bytes, reference: Video) -> Report:
+    """Decode a file's first video, render it, and measure it against `reference`."""
+    return compare(decode(data).render(), reference.frames, len(data))

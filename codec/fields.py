@@ -1,0 +1,121 @@
+"""Specs as header fields and back: what the spec and video records say before their range-coded part.
+
+Every reader checks each field against its limit before anything is allocated from it.
+"""
+
+from fractions import Fraction
+
+from codec.bitstream import BitstreamError, Fields, varint
+from inr.layout import tensor_shapes
+from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.video import Colour
+
+HNERV = 1  # the only network of format version 0
+MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID = 4096, 16, 15, 16, 4096
+MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
+MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
+MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
+
+NORM, BOUNDED, TEMPORAL, SPATIAL = 1, 2, 4, 8
+TAGGED, FULL_RANGE = 1, 2
+
+
+def write_spec(spec: HNeRVSpec) -> bytes:
+    """The payload of a spec record."""
+    spatial = spec.spatial_grid[0] > 0
+    flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
+    numbers = [spec.embedding, spec.stem, spec.head_kernel, spec.head_stride]
+    numbers += [spec.temporal_grid] if spec.temporal_grid else []
+    numbers += spec.spatial_grid if spatial else []
+    numbers += [len(spec.blocks)]
+    for block in spec.blocks:
+        numbers += [block.width, block.stride, block.kernel]
+    return bytes([HNERV, flags]) + b"".join(map(varint, numbers))
+
+
+def read_spec(payload: bytes) -> HNeRVSpec:
+    """The spec in a spec record's payload; BitstreamError if any field is out of its range."""
+    fields = Fields(payload)
+    if (network := fields.byte()) != HNERV:
+        raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
+    flags = fields.byte()
+    if flags >= 16:
+        raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
+    embedding, stem = _positive(fields, MAX_WIDTH), _positive(fields, MAX_WIDTH)
+    head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
+    temporal = _positive(fields, MAX_GRID) if flags & TEMPORAL else 0
+    spatial = (_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) if flags & SPATIAL else (0, 0)
+    blocks = tuple(
+        BlockSpec(_positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields))
+        for _ in range(fields.varint(MAX_BLOCKS))
+    )
+    _must_end(fields)
+    return HNeRVSpec(
+        embedding, stem, blocks, head_kernel, head_stride, bool(flags & NORM), temporal, spatial, bool(flags & BOUNDED)
+    )
+
+
+def write_video_spec(video: VideoSpec, layers: tuple[int, ...]) -> bytes:
+    """The fields of a video record that stand before its range-coded tensors."""
+    name = _shortened(video.name)
+    colour = video.colour
+    tagged = colour != Colour()
+    out = varint(len(name)) + name + bytes([TAGGED * tagged | FULL_RANGE * colour.full_range])
+    if tagged:
+        out += bytes([colour.primaries, colour.transfer, colour.matrix])
+    numbers = [video.width, video.height, video.frames, video.fps.numerator, video.fps.denominator, len(layers), *layers]
+    return out + b"".join(map(varint, numbers))
+
+
+def read_video_spec(fields: Fields) -> tuple[VideoSpec, tuple[int, ...]]:
+    """The video and the layers it stands on; leaves `fields` at the range-coded tensors."""
+    try:
+        name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
+    flags = fields.byte()
+    if flags >= 4:
+        raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
+    tags = tuple(fields.take(3)) if flags & TAGGED else (Colour().primaries, Colour().transfer, Colour().matrix)
+    width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
+    fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
+    layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
+    return VideoSpec(width, height, frames, fps, Colour(*tags, bool(flags & FULL_RANGE)), name), layers
+
+
+def checked_shapes(spec: HNeRVSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a video, or BitstreamError when they are more than a decoder should allocate."""
+    shapes = tensor_shapes(spec, video)
+    weights = 0
+    for shape in shapes.values():
+        size = 1
+        for side in shape:
+            size *= side
+        weights += size
+    if weights > MAX_WEIGHTS or video.height * video.width > MAX_WEIGHTS:
+        raise BitstreamError("too-large", f"{weights} weights for {video.width}x{video.height}; the limit is {MAX_WEIGHTS} each")
+    return shapes
+
+
+def _positive(fields: Fields, limit: int) -> int:
+    value = fields.varint(limit)
+    if value < 1:
+        raise BitstreamError("out-of-range", "a field that counts from 1 holds 0")
+    return value
+
+
+def _kernel(fields: Fields) -> int:
+    kernel = _positive(fields, MAX_KERNEL)
+    if kernel % 2 == 0:
+        raise BitstreamError("out-of-range", f"a kernel of even size {kernel}")
+    return kernel
+
+
+def _must_end(fields: Fields) -> None:
+    if left := len(fields.rest()):
+        raise BitstreamError("trailing-bytes", f"{left} bytes follow the fields of a record")
+
+
+def _shortened(name: str) -> bytes:
+    """At most MAX_NAME_BYTES bytes of UTF-8, cut between characters."""
+    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").encode()

@@ -1,0 +1,42 @@
+"""Files from a path: read, decoded, and any video's frames for measuring."""
+
+from pathlib import Path
+
+import numpy as np
+
+from codec.bitstream import MAGIC
+from codec.decoder import decode
+from codec.model import QuantizedModel
+from inr.errors import InputError, UsageError
+from inr.reading import read_video
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes; InputError if there is none."""
+    if not path.is_file():
+        raise InputError("missing-input", f"no such file: '{path}'", "inr demo   makes a file to try")
+    return path.read_bytes()
+
+
+def open_model(path: Path) -> tuple[QuantizedModel, int]:
+    """The model in a file, and the file's size in bytes."""
+    data = read_file(path)
+    return decode(data), len(data)
+
+
+def video_index(model: QuantizedModel, name: str) -> int:
+    """Which video `name` means; the only or first one if it is empty."""
+    names = [video.spec.name for video in model.videos]
+    if name and name not in names:
+        raise UsageError("unknown-video", f"no video '{name}' in the file; it holds {', '.join(names)}", f"--video {names[0]}")
+    return names.index(name) if name else 0
+
+
+def decoded_frames(path: Path) -> tuple[np.ndarray, int]:
+    """Frames (uint8 t h w 3) of an .inr file or of any video, and the file's size in bytes (a folder's: of its files)."""
+    if path.suffix == ".inr" or (path.is_file() and path.read_bytes()[: len(MAGIC)] == MAGIC):
+        model, size = open_model(path)
+        return model.render(), size
+    frames = read_video(path).frames
+    files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
+    return frames, sum(file.stat().st_size for file in files)

@@ -1,0 +1,77 @@
+"""Distortion between 8-bit R'G'B' videos, in NumPy, frame by frame: the one place that measures."""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+PSNR_CAP = 100.0  # decibels given to a frame that is exact
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, section 3.2
+WINDOW_SIGMA = 1.5
+K1, K2 = 0.01, 0.03
+
+Frame = UInt8[np.ndarray, "h w 3"]
+Planes = Float[np.ndarray, "3 h w"]
+
+
+def mse(a: Frame, b: Frame) -> float:
+    """Mean squared error over the samples of a frame, in units of 8-bit levels squared."""
+    difference = a.astype(np.float32) - b.astype(np.float32)
+    return float(np.mean(np.square(difference), dtype=np.float64))
+
+
+def psnr(mean_squared_error: float) -> float:
+    """Decibels for a mean squared error in 8-bit levels squared, at most PSNR_CAP."""
+    if mean_squared_error <= 255.0**2 * 10 ** (-PSNR_CAP / 10):
+        return PSNR_CAP
+    return 10 * float(np.log10(255.0**2 / mean_squared_error))
+
+
+def window_size(height: int, width: int) -> int | None:
+    """The largest odd window up to 11 that five scales leave room for; None for frames under 33 pixels."""
+    return next((w for w in (11, 9, 7, 5, 3) if min(height, width) > 16 * (w - 1)), None)
+
+
+def ms_ssim(a: Frame, b: Frame) -> float | None:
+    """Multi-scale structural similarity of two frames, mean over R', G', B'; None where they are too small."""
+    size = window_size(*a.shape[:2])
+    if size is None:
+        return None
+    taps = np.exp(-0.5 * (np.arange(size) - size // 2) ** 2 / WINDOW_SIGMA**2).astype(np.float32)
+    taps /= taps.sum()
+    x, y = (np.moveaxis(frame, 2, 0).astype(np.float32) for frame in (a, b))
+    result = np.ones(3)
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        luminance, contrast = _similarity(x, y, taps)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        result *= np.maximum(luminance * contrast if last else contrast, 0) ** weight
+        x, y = _halved(x), _halved(y)
+    return float(result.mean())
+
+
+def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of (luminance * contrast-structure) over its contrast, and contrast-structure, per plane."""
+    c1, c2 = (K1 * 255) ** 2, (K2 * 255) ** 2
+    mean_x, mean_y = _blurred(x, taps), _blurred(y, taps)
+    xx = _blurred(x * x, taps) - mean_x**2
+    yy = _blurred(y * y, taps) - mean_y**2
+    xy = _blurred(x * y, taps) - mean_x * mean_y
+    contrast = (2 * xy + c2) / (xx + yy + c2)
+    full = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1) * contrast
+    mean_contrast = contrast.mean(axis=(1, 2), dtype=np.float64)
+    mean_full = full.mean(axis=(1, 2), dtype=np.float64)
+    return mean_full / np.where(mean_contrast == 0, 1, mean_contrast), mean_contrast
+
+
+def _blurred(x: Planes, taps: np.ndarray) -> Planes:
+    """Separable filter without padding."""
+    rows = x.shape[1] - len(taps) + 1
+    x = sum(tap * x[:, i : i + rows] for i, tap in enumerate(taps))
+    columns = x.shape[2] - len(taps) + 1
+    return sum(tap * x[:, :, i : i + columns] for i, tap in enumerate(taps))
+
+
+def _halved(x: Planes) -> Planes:
+    """Mean of 2x2 cells; an odd edge is padded with zeros that count, as the common PyTorch code does."""
+    _, h, w = x.shape
+    x = np.pad(x, ((0, 0), (h % 2, h % 2), (w % 2, w % 2)))
+    h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    return 0.25 * (x[:, :h:2, :w:2] + x[:, 1:h:2, :w:2] + x[:, :h:2, 1:w:2] + x[:, 1:h:2, 1:w:2])

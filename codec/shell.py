@@ -1,0 +1,99 @@
+"""What every verb shares: errors as one screen or one JSON line, and the exit codes of the contract."""
+
+import json
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from inr.errors import InrError, OutputError, UsageError
+from inr.video import MediaWarning
+
+STARTED = time.monotonic()  # as early as a verb can know
+
+
+def say(line: str) -> None:
+    """A line for a person, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def emit(kind: str, **fields: object) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps({"type": kind, **fields}), flush=True)
+
+
+@contextmanager
+def spoken_warnings() -> Iterator[None]:
+    """Media warnings, each said once, as a line on standard error."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            say(f"warning: {message}" if issubclass(category, MediaWarning) else f"{category.__name__}: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MediaWarning)
+        warnings.showwarning = show
+        yield
+
+
+def report_error(error: InrError, as_json: bool) -> int:
+    """Say what, and a fix; returns the exit code."""
+    if as_json:
+        emit("error", id=error.identifier, message=error.what, fix=error.fix, exit_code=error.exit_code)
+    else:
+        say(f"error: {error.what}" + (f"\n  fix: {error.fix}" if error.fix else "") + f"   [{error.identifier}]")
+    return error.exit_code
+
+
+def run(application: Callable[..., object], arguments: Sequence[str] | None = None) -> int:
+    """Run a Typer application and return the exit code; every failure becomes a message or a JSON line."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    command = typer.main.get_command(application)  # pyright: ignore[reportArgumentType]
+    try:
+        with spoken_warnings():
+            outcome = command.main(arguments, prog_name="inr", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except InrError as error:
+        return report_error(error, as_json)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.TyperException as error:
+        return report_error(UsageError("usage", _message_of(error), _help_of(error)), as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        say("aborted: nothing new was written")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        return report_error(OutputError("system", f"{error.strerror or error}: '{error.filename or ''}'", "free space, or another folder"), as_json)
+    except Exception as error:
+        traceback.print_exc()
+        if as_json:
+            emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report it with the text above", exit_code=1)
+        return 1
+
+
+def _message_of(error: typer.TyperException) -> str:
+    """What the parser has to say; it comes without a trailing full stop here."""
+    return (error.format_message() if hasattr(error, "format_message") else str(error)).rstrip(".")
+
+
+def _help_of(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path} --help" if context is not None else "inr --help"
+
+
+def span(text: str) -> tuple[int | None, int | None]:
+    """'A:B', half-open, either end may be left out, as a pair."""
+    try:
+        first, last = text.split(":") if text else ("", "")
+        return (int(first) if first else None), (int(last) if last else None)
+    except ValueError:
+        raise UsageError("bad-frames", f"--frames '{text}' is not of the form A:B", "--frames 0:100") from None

@@ -1,0 +1,41 @@
+"""HNeRV: a small embedding per frame, and a decoder that turns it into the frame."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from inr.blocks import Block, Convolution, convolution, depth_to_space, to_unit_range
+from inr.spec import HNeRVSpec, VideoSpec
+
+
+class HNeRV(nnx.Module):
+    """The transmitted half of HNeRV (Chen et al., CVPR 2023): embeddings, stem, blocks, head."""
+
+    def __init__(self, spec: HNeRVSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
+        rows, columns = video.cells(spec)
+        self.frames, self.size, self.spec = video.frames, (video.height, video.width), spec
+        shape = (video.frames, rows, columns, spec.embedding)
+        self.embedding = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
+        self.stem = convolution(spec.embedding, spec.stem, 1, 1.0, rngs, convolve)
+        blocks, features = [], spec.stem
+        for block in spec.blocks:
+            blocks.append(Block(features, block, spec, rngs, convolve))
+            features = block.width
+        self.blocks = nnx.List(blocks)
+        colours = 3 * spec.head_stride**2
+        self.head = convolution(features, colours, spec.head_kernel, 0.3, rngs, convolve)
+
+    def __call__(self, indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
+        """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped."""
+        return self.decode(self.embedding[...][indices], indices)
+
+    def decode(self, embedding: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
+        """Frames from given embeddings; `indices` place them on CAM's time axis."""
+        t = indices.astype(jnp.float32) / max(self.frames - 1, 1)
+        x = jax.nn.gelu(self.stem(embedding))
+        for block in self.blocks:
+            x = block(x, t)
+        x = depth_to_space(self.head(x), self.spec.head_stride)
+        height, width = self.size
+        return to_unit_range(x[:, :height, :width], self.spec.bounded)

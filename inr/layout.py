@@ -1,0 +1,48 @@
+"""Which tensors a spec has, in bitstream order, and what they cost to run. Plain arithmetic: no JAX."""
+
+from inr.spec import HNeRVSpec, VideoSpec
+
+Shapes = dict[str, tuple[int, ...]]
+
+PRIVATE = ("embedding", "head.")
+GRIDS = ("scale", "shift", "spatial_scale", "spatial_shift")
+
+
+def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
+    """Name and shape of every tensor in bitstream order; kernels are (rows, columns, in, out)."""
+    shapes: Shapes = {"embedding": (video.frames, *video.cells(spec), spec.embedding)}
+
+    def conv(name: str, features: int, width: int, kernel: int) -> None:
+        shapes[f"{name}.kernel"] = (kernel, kernel, features, width)
+        shapes[f"{name}.bias"] = (width,)
+
+    conv("stem", spec.embedding, spec.stem, 1)
+    features = spec.stem
+    for index, block in enumerate(spec.blocks):
+        conv(f"blocks.{index}.conv", features, block.width * block.stride**2, block.kernel)
+        modulation = f"blocks.{index}.modulation"
+        if spec.temporal_grid:
+            shapes[f"{modulation}.scale"] = (spec.temporal_grid, block.width)
+            shapes[f"{modulation}.shift"] = (spec.temporal_grid, block.width)
+        if spec.spatial_grid[0]:
+            shapes[f"{modulation}.spatial_scale"] = spec.spatial_grid
+            shapes[f"{modulation}.spatial_shift"] = spec.spatial_grid
+        features = block.width
+    conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
+    return shapes
+
+
+def is_private(name: str) -> bool:
+    """Whether a tensor belongs to one video alone (embedding, head, grids) rather than to a shared layer."""
+    return name.startswith(PRIVATE) or name.rsplit(".", 1)[-1] in GRIDS
+
+
+def macs_per_pixel(spec: HNeRVSpec) -> float:
+    """Multiply-accumulates of one rendered frame's convolutions per pixel of the canvas."""
+    macs, cells, features = spec.embedding * spec.stem, 1, spec.stem
+    for block in spec.blocks:
+        macs += cells * features * block.width * block.stride**2 * block.kernel**2
+        cells *= block.stride**2
+        features = block.width
+    macs += cells * features * 3 * spec.head_stride**2 * spec.head_kernel**2
+    return macs / (cells * spec.head_stride**2)

@@ -1,0 +1,63 @@
+"""Specs as networks: the tensors of a network in bitstream order, and the network as a pure function of them.
+
+The names, shapes and order of tensors are a function of the spec alone, checked against the modules; a
+framework's own order never reaches a file.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from inr.blocks import Convolution
+from inr.hnerv import HNeRV
+from inr.layout import tensor_shapes as tensor_shapes
+from inr.spec import HNeRVSpec, VideoSpec
+
+Tensors = Mapping[str, Float[Array, "..."]]
+
+
+def _path(name: str) -> tuple[str | int, ...]:
+    """The module path of a tensor's name: 'blocks.0.conv.kernel' is ('blocks', 0, 'conv', 'kernel')."""
+    return tuple(int(part) if part.isdigit() else part for part in name.split("."))
+
+
+@lru_cache(maxsize=16)
+def _skeleton(spec: HNeRVSpec, video: VideoSpec, convolve: Convolution) -> nnx.GraphDef:
+    """The network without weights; raises if its modules and the spec's tensors disagree."""
+    abstract = nnx.eval_shape(lambda: HNeRV(spec, video, nnx.Rngs(0), convolve))
+    graph, state = nnx.split(abstract)
+    modules = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
+    shapes = tensor_shapes(spec, video)
+    if modules != shapes:
+        raise ValueError(f"the modules hold {modules}, but the spec says {shapes}")
+    return graph
+
+
+def initial_tensors(spec: HNeRVSpec, video: VideoSpec, key: Array) -> dict[str, Float[Array, "..."]]:
+    """Fresh float32 tensors in bitstream order; `key` is a JAX random key."""
+    network = HNeRV(spec, video, nnx.Rngs(params=key), jax.lax.conv_general_dilated)
+    state = dict(nnx.to_flat_state(nnx.state(network)))
+    return {name: state[_path(name)][...] for name in tensor_shapes(spec, video)}
+
+
+def bind(
+    spec: HNeRVSpec, video: VideoSpec, convolve: Convolution = jax.lax.conv_general_dilated
+) -> Callable[[Tensors], HNeRV]:
+    """A function that gives the network its tensors; cheap under `jax.jit`, where the module then vanishes."""
+    graph = _skeleton(spec, video, convolve)
+
+    def with_tensors(tensors: Tensors) -> HNeRV:
+        state = nnx.from_flat_state({_path(name): nnx.Param(tensor) for name, tensor in tensors.items()})
+        return nnx.merge(graph, state)
+
+    return with_tensors
+
+
+def apply_network(
+    spec: HNeRVSpec, video: VideoSpec, tensors: Tensors, indices: Int[Array, " t"]
+) -> Float[Array, "t h w 3"]:
+    """Frames at `indices`, 0 black and 1 white, not clamped: a pure function to jit, vmap or differentiate."""
+    return bind(spec, video)(tensors)(indices)

@@ -1,0 +1,79 @@
+"""Specs: all that a decoder needs to rebuild a network, minus its weights.
+
+A spec is transmitted; a *config* (how the network was fitted) never is.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import prod
+
+from inr.video import Colour, Video
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """One upsampling block: a `kernel` x `kernel` convolution, then depth-to-space by `stride`.
+
+    `width` is the number of channels after upsampling.
+    """
+
+    width: int
+    stride: int
+    kernel: int
+
+
+@dataclass(frozen=True)
+class HNeRVSpec:
+    """An HNeRV decoder (Chen et al., CVPR 2023), optionally with coordinate-aware modulation.
+
+    `embedding` is the channels of a frame's embedding, `stem` the width that a 1x1 convolution lifts it to.
+    The head convolves to RGB and upsamples by `head_stride`; `bounded` passes its output through tanh, as the
+    paper does. `norm` normalises each channel over the frame after every block's upsampling; `temporal_grid` is
+    the length of CAM's grids over time and `spatial_grid` the (rows, columns) of its grids over the frame
+    (Lee et al., ICLR 2024; 0 leaves a grid out).
+    """
+
+    embedding: int
+    stem: int
+    blocks: tuple[BlockSpec, ...]
+    head_kernel: int = 3
+    head_stride: int = 1
+    norm: bool = False
+    temporal_grid: int = 0
+    spatial_grid: tuple[int, int] = (0, 0)
+    bounded: bool = False
+
+    @property
+    def upscale(self) -> int:
+        """Pixels per embedding cell along each axis."""
+        return self.head_stride * prod(block.stride for block in self.blocks)
+
+    @property
+    def modulated(self) -> bool:
+        """Whether any grid modulates the blocks."""
+        return self.temporal_grid > 0 or self.spatial_grid[0] > 0
+
+
+@dataclass(frozen=True)
+class VideoSpec:
+    """What a file says of one video besides its tensors: true size, frame count, rate, colour tags, name."""
+
+    width: int
+    height: int
+    frames: int
+    fps: Fraction = Fraction(25)
+    colour: Colour = field(default_factory=Colour)
+    name: str = ""
+
+    @classmethod
+    def of(cls, video: Video) -> "VideoSpec":
+        """The spec that describes `video`."""
+        return cls(video.width, video.height, len(video), video.fps, video.colour, video.name)
+
+    @property
+    def pixels(self) -> int:
+        return self.frames * self.height * self.width
+
+    def cells(self, spec: HNeRVSpec) -> tuple[int, int]:
+        """Rows and columns of a frame's embedding; the canvas they span is cropped to the true size."""
+        return -(-self.height // spec.upscale), -(-self.width // spec.upscale)

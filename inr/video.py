@@ -1,0 +1,68 @@
+"""A video: 8-bit RGB frames, their rate, and the colour tags of their source."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import UInt8
+
+UNSPECIFIED = 2  # the code point for "unspecified" in ITU-T H.273, tables 2 to 4
+
+
+class MediaWarning(UserWarning):
+    """Something of the source was dropped or changed on the way in or out."""
+
+
+@dataclass(frozen=True)
+class Colour:
+    """The source's colour tags, as code points of ITU-T H.273.
+
+    The frames themselves are R'G'B' as the source's decoder gives them; the tags say how to turn them back
+    into the source's Y'CbCr.
+    """
+
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
+    full_range: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """Frames in display order, uint8 R'G'B'; an image is a video of one frame.
+
+    `fps` is an exact fraction of frames per second; `name` is how the source called itself.
+    """
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    fps: Fraction = Fraction(25)
+    colour: Colour = field(default_factory=Colour)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        shape = self.frames.shape
+        if self.frames.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+            raise ValueError(
+                f"`frames` must be uint8 of shape (frames, height, width, 3) without empty axes, "
+                f"but are {self.frames.dtype} of shape {shape}."
+            )
+
+    def __len__(self) -> int:
+        return self.frames.shape[0]
+
+    def __getitem__(self, index: slice) -> "Video":
+        """The same video with the frames of `index`, a slice, only."""
+        return Video(self.frames[index], self.fps, self.colour, self.name)
+
+    @property
+    def height(self) -> int:
+        return self.frames.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.frames.shape[2]
+
+    @property
+    def pixels(self) -> int:
+        """Frames times height times width: what bits per pixel are counted over."""
+        return len(self) * self.height * self.width

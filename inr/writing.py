@@ -1,0 +1,138 @@
+"""Write a video: mp4, mkv, y4m, PNG, npy. Always to a temporary name first, then renamed."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from inr.errors import OutputError, UsageError
+from inr.video import UNSPECIFIED, Video
+
+SUFFIXES = (".mp4", ".mkv", ".y4m", ".png", ".npy")
+NEAR_LOSSLESS = {"crf": "8", "preset": "medium"}
+BT601 = 5  # H.273 matrix of untagged video; 1, 4 to 7 and 9 are what the scaler can convert to
+MATRICES = (1, 4, 5, 6, 7, 9)
+
+
+def check_output(path: str, frames: int, overwrite: bool) -> None:
+    """Raise before any work is spent if `path` cannot become the output of `frames` frames."""
+    if path == "-":
+        return
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in (*SUFFIXES, ""):
+        raise UsageError("unknown-output", f"'{path}': cannot write '{suffix}' (one of {', '.join(SUFFIXES)})", f"{target.stem}.mkv")
+    if suffix == ".png" and frames > 1 and "%" not in target.name:
+        pattern = target.with_name(f"{target.stem}_%04d.png")
+        raise UsageError("one-name-many-frames", f"'{path}' names one image, but there are {frames} frames", str(pattern))
+    check_free(target, overwrite)
+
+
+def check_free(target: Path, overwrite: bool) -> None:
+    """Raise unless `target`'s folder exists and `target` does not, or may be replaced."""
+    if not target.parent.is_dir():
+        raise OutputError("no-folder", f"the output's folder does not exist: '{target.parent}'", f"mkdir -p '{target.parent}'")
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError("not-writable", f"the output's folder is not writable: '{target.parent}'", f"/tmp/{target.name}")
+    if target.exists() and not overwrite:
+        raise OutputError("output-exists", f"'{target}' exists already; nothing was written", "--overwrite, or another name")
+
+
+def temporary_name(target: Path) -> Path:
+    """The name beside `target` that is written first and then renamed to it."""
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write `data` to a temporary name, flush it to disk, rename it to `target`."""
+    temporary = temporary_name(target)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_video(video: Video, path: str) -> str:
+    """Write `video` by `path`'s extension ('-' is y4m on standard output); returns a note on what the format loses."""
+    if path == "-":
+        _write_container(video, sys.stdout.buffer, "yuv4mpegpipe", "rawvideo", "yuv444p")
+        return "y4m 4:4:4, 8 bit"
+    target = Path(path)
+    if target.suffix.lower() in (".png", ""):
+        _write_images(video, target)
+        return "PNG, exact"
+    temporary = temporary_name(target)
+    try:
+        note = _write_file(video, target.suffix.lower(), temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return note
+
+
+def _write_file(video: Video, suffix: str, temporary: Path) -> str:
+    match suffix:
+        case ".mp4":
+            chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
+            _write_container(video, str(temporary), "mp4", "libx264", chroma, NEAR_LOSSLESS)
+            return f"x264 crf {NEAR_LOSSLESS['crf']} {chroma}: near-lossless, a copy to look at and not to measure"
+        case ".mkv":
+            _write_container(video, str(temporary), "matroska", "ffv1", "bgr0")
+            return "FFV1 in RGB, exact"
+        case ".y4m":
+            _write_container(video, str(temporary), "yuv4mpegpipe", "rawvideo", "yuv444p")
+            return "y4m 4:4:4, 8 bit"
+        case _:
+            with temporary.open("wb") as file:
+                np.save(file, video.frames)
+            return "uint8 array (frames, height, width, 3), exact"
+
+
+def _write_images(video: Video, target: Path) -> None:
+    """PNGs into a folder (`target` without suffix), by a pattern with %d, or a single one."""
+    import imageio.v3 as iio
+
+    folder = target if not target.suffix else target.parent
+    pattern = "frame_%04d.png" if not target.suffix else target.name
+    scratch = temporary_name(target)
+    scratch.mkdir()
+    try:
+        names = [pattern % index if "%" in pattern else pattern for index in range(len(video))]
+        for name, frame in zip(names, video.frames, strict=True):
+            iio.imwrite(scratch / name, frame, extension=".png", plugin="pillow")
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (scratch / name).replace(folder / name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_container(
+    video: Video, file: str | BinaryIO, container: str, codec: str, pixels: str, options: dict[str, str] | None = None
+) -> None:
+    import av
+
+    rgb = pixels == "bgr0"
+    matrix = video.colour.matrix if video.colour.matrix in MATRICES else BT601
+    levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1  # FFmpeg: 1 limited, 2 full
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=video.fps, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = video.width, video.height, pixels
+        if not rgb and video.colour.matrix != UNSPECIFIED:
+            stream.codec_context.colorspace = matrix
+            stream.codec_context.color_range = levels
+            stream.codec_context.color_primaries = video.colour.primaries
+            stream.codec_context.color_trc = video.colour.transfer
+        for pixels_rgb in video.frames:
+            frame = av.VideoFrame.from_ndarray(pixels_rgb, format="rgb24")
+            if not rgb:
+                frame = frame.reformat(format=pixels, dst_colorspace=matrix, dst_color_range=levels)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())

@@ -1,0 +1,5 @@
+"""`python -m train`: the whole command line, as `inr`."""
+
+from train.cli import main
+
+main()

@@ -1,0 +1,84 @@
+"""States on disk, by Orbax, in a folder that knows what it belongs to."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inr.errors import UsageError
+from train.state import TrainState
+
+RUN_FILE = "run.json"
+
+
+class Workdir:
+    """A folder for one run's checkpoints; satisfies `train.fitting.Store`.
+
+    Raises UsageError if the folder holds another run, unless `fresh` starts over.
+    """
+
+    def __init__(self, folder: Path, key: str, fresh: bool = False):
+        self.folder, self._manager = folder, None
+        run = folder / RUN_FILE
+        if fresh:
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            run.unlink(missing_ok=True)
+        self.facts: dict = json.loads(run.read_text()) if run.is_file() else {"key": key}
+        if self.facts["key"] != key:
+            raise UsageError(
+                "other-run",
+                f"'{folder}' holds an unfinished encode of another input, or with other options; nothing was changed",
+                "--resume never   starts fresh there; --workdir DIR   goes elsewhere",
+            )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an earlier attempt at this run left something here."""
+        return (self.folder / RUN_FILE).is_file()
+
+    def remember(self, **facts: object) -> None:
+        """Write facts of the run (the step count that a time budget became) for whoever resumes it."""
+        self.facts |= facts
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{RUN_FILE}.part"
+        temporary.write_text(json.dumps(self.facts))
+        temporary.replace(self.folder / RUN_FILE)
+
+    def _checkpoints(self):
+        import orbax.checkpoint as ocp
+
+        if self._manager is None:
+            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+            self._manager = ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
+        return self._manager
+
+    def restore(self, like: TrainState) -> TrainState | None:
+        """The newest state, or None where there is none yet."""
+        if not (self.folder / "checkpoints").is_dir():
+            return None
+        import orbax.checkpoint as ocp
+
+        manager = self._checkpoints()
+        if (latest := manager.latest_step()) is None:
+            return None
+        restored = manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
+        return jax.tree.map(jnp.asarray, restored)
+
+    def save(self, state: TrainState) -> None:
+        """Write `state`; an interrupted write leaves the one before it intact."""
+        import orbax.checkpoint as ocp
+
+        host = jax.tree.map(np.asarray, state)
+        self._checkpoints().save(int(host.step), args=ocp.args.StandardSave(host), force=True)
+
+    def remove(self) -> None:
+        """Delete the run's checkpoints and facts, and the folder if nothing else is in it."""
+        if self._manager is not None:
+            self._manager.close()
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        (self.folder / RUN_FILE).unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()

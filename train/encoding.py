@@ -1,0 +1,211 @@
+"""One video to one file: read, plan, fit, land, verify. What `inr encode` does, as a function."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from codec.bitstream import BitstreamError
+from codec.decoder import decode
+from codec.encoder import encode
+from codec.evaluation import Report, compare
+from codec.model import QuantizedModel, QuantizedTensor, single_video
+from inr.errors import TargetMissed
+from inr.layout import tensor_shapes
+from inr.reading import read_video
+from inr.spec import HNeRVSpec, VideoSpec
+from inr.video import Video
+from inr.writing import check_free
+from train.checkpoint import Workdir
+from train.display import Display, Quiet
+from train.fitting import Fitted, Fitter, fit
+from train.interrupts import Interrupts
+from train.landing import landed, write_verified
+from train.logbook import Logbook
+from train.memory import check_memory
+from train.origin import origin_of, run_key
+from train.presets import Wish, modulated_spec, plan, weights
+from train.step import Problem
+
+CAP_AIM = 0.985  # of the cap, where the rate's controller aims: the rest is what landing may need
+FINISH_SECONDS, FINISH_SHARE = 6.0, 0.06  # of a time budget, kept for landing, verifying and the machine's moods
+LEAST_STEPS = 50
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """What a user can ask of an encode; see `inr encode --help`."""
+
+    preset: str = "medium"
+    model: str = "cam"
+    wish: Wish = Wish()
+    frames: tuple[int | None, int | None] = (None, None)
+    scale: str = ""
+    time_budget: float | None = None  # seconds from `started` to the renamed file
+    seed: int = 0
+    workdir: Path | None = None
+    resume: bool = True
+    overwrite: bool = False
+    started: float | None = None  # time.monotonic() of the process's start
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encode's outcome. `seconds` run from `started` to the renamed file, `first_step` to the first step's end."""
+
+    report: Report
+    problem: Problem
+    estimated_bits: float
+    steps: int
+    seconds: float
+    seconds_to_first_step: float
+    step_seconds: float
+    interrupted: bool
+    model: QuantizedModel
+
+
+class Preempted(Exception):
+    """The job was told to leave; its state is saved, and the same command goes on from there."""
+
+
+def encode_file(
+    source: str | Path,
+    target: str | Path,
+    options: EncodeOptions,
+    display: Display | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Encoded | None:
+    """Fit `source` and write `target`; None if `target` is this very run's finished file already.
+
+    Raises the `InrError` of whatever is wrong, and Preempted when told to leave; neither leaves half a file.
+    """
+    started = time.monotonic() if options.started is None else options.started
+    check_free(Path(target), overwrite=True)
+    video = read_video(source, options.frames, options.scale)
+    return encode_video(video, Path(target), options, display, say, started)
+
+
+def encode_video(
+    video: Video,
+    target: Path,
+    options: EncodeOptions,
+    display: Display | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    started: float | None = None,
+) -> Encoded | None:
+    """As `encode_file`, of a video in memory."""
+    started = time.monotonic() if started is None else started
+    run = prepare(video, target, options)
+    if up_to_date(run, target, options.overwrite):
+        return None
+    check_memory(run.problem.spec, run.problem.video, run.problem.config)
+    fitter = Fitter(run.problem, video)
+    step_seconds = fitter.measure_step_seconds()
+    first_step = time.monotonic() - started
+    if options.time_budget is not None:
+        left = options.time_budget * (1 - FINISH_SHARE) - FINISH_SECONDS - first_step
+        fitter.problem = run.with_steps(max(LEAST_STEPS, int(left / step_seconds)))
+    config = fitter.problem.config
+    say(f"{spec_line(fitter.problem)}; {config.steps} steps of {1e3 * step_seconds:.1f} ms")
+    with display or Quiet() as shown, Interrupts() as interrupts:
+        fitted = _fit(fitter, video, options, run.workdir, shown, interrupts)
+        if interrupts.preempted:
+            raise Preempted(str(run.workdir.folder))
+        data, model, bits = landed(fitter, fitted, run.cap, b"" if fitted.stopped else origin_of(run.key))
+        frames = write_verified(data, model, target)
+    seconds = time.monotonic() - started
+    if not fitted.stopped:
+        run.workdir.remove()
+    report = compare(frames, video.frames, len(data))
+    return Encoded(
+        report, fitter.problem, bits, fitted.steps, seconds, first_step, step_seconds, fitted.stopped, model
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A planned encode: what is fitted, its key, its folder, and the cap on the file in bytes."""
+
+    problem: Problem
+    key: str
+    workdir: Workdir
+    cap: int | None
+
+    def with_steps(self, measured: int) -> Problem:
+        """The problem with the run's number of steps: `measured`, unless an earlier attempt settled it."""
+        steps = self.workdir.facts.get("steps") or measured
+        self.workdir.remember(steps=steps)
+        return replace(self.problem, config=replace(self.problem.config, steps=steps))
+
+
+def prepare(video: Video, target: Path, options: EncodeOptions) -> Run:
+    """Plan an encode; TargetMissed if its cap is out of reach, UsageError if its folder holds another run."""
+    described = VideoSpec.of(video)
+    spec, config = plan(described, options.wish, options.preset, options.model, options.seed)
+    cap = None
+    if options.wish.target_bpp is not None:
+        cap = int(options.wish.target_bpp * video.pixels / 8)
+        check_reachable(described, cap)
+        config = replace(config, target_bpp=CAP_AIM * options.wish.target_bpp)
+    key = run_key(video, spec, config, options.time_budget)
+    folder = options.workdir or target.with_name(target.name + ".work")
+    overhead = 8 * len(encode(replace(silent_model(spec, described), origin=origin_of(key))))
+    return Run(Problem(spec, described, config, overhead), key, Workdir(folder, key, fresh=not options.resume), cap)
+
+
+def up_to_date(run: Run, target: Path, overwrite: bool) -> bool:
+    """Whether `target` is this run's finished file; OutputError if it is someone else's and may not be replaced."""
+    if not target.exists() or overwrite:
+        return False
+    try:
+        if decode(target.read_bytes()).origin == origin_of(run.key):
+            return True
+    except (BitstreamError, OSError):
+        pass
+    check_free(target, overwrite=run.workdir.unfinished)
+    return False
+
+
+def _fit(
+    fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir, display: Display, interrupts: Interrupts
+) -> Fitted:
+    if options.workdir is None:
+        return fit(fitter, workdir, display, lambda: interrupts.any)
+    logbook = Logbook(options.workdir, video, fitter)
+    try:
+
+        def watch(progress):
+            display(progress)
+            logbook(progress)
+
+        return fit(fitter, workdir, watch, lambda: interrupts.any)
+    finally:
+        logbook.close()
+
+
+def silent_model(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
+    """The model whose tensors are all zero: what its file takes is what any file takes."""
+    shapes = tensor_shapes(spec, video)
+    zeros = {name: QuantizedTensor(np.zeros(shape, np.int32), 0) for name, shape in shapes.items()}
+    return single_video(spec, video, zeros)
+
+
+def check_reachable(video: VideoSpec, cap: int) -> None:
+    """TargetMissed, before anything is spent, if not even the smallest network's zeros fit into `cap` bytes."""
+    least = len(encode(silent_model(modulated_spec(video, 0.0), video)))
+    if cap < least:
+        bpp = 8 * least / video.pixels
+        raise TargetMissed(
+            "target-too-small",
+            f"{cap} bytes is below what any file of {video.frames} frames of {video.width}x{video.height} takes: {least} bytes",
+            f"--target-bpp {bpp * 2:.5f}   or more frames in one file",
+        )
+
+
+def spec_line(problem: Problem) -> str:
+    """What is about to be fitted, in a line."""
+    video, where = problem.video, f"{jax.default_backend()}:{jax.local_device_count()}"
+    return f"{video.width}x{video.height}, {video.frames} frames: {weights(problem.spec, video)} weights on {where}"

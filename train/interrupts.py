@@ -1,0 +1,45 @@
+"""Signals as questions the loop can ask: stop and finalise, or save and leave."""
+
+import signal
+from types import FrameType
+from typing import Self
+
+PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+
+class Interrupts:
+    """While entered, the first Ctrl-C asks to finalise, a second aborts; SIGTERM and SIGUSR1 ask to save and leave."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.preempted = False
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *PREEMPTIONS)}
+        signal.signal(signal.SIGINT, self._interrupt)
+        for number in PREEMPTIONS:
+            signal.signal(number, self._preempt)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def _preempt(self, number: int, frame: FrameType | None) -> None:
+        self.preempted = True
+
+    @property
+    def any(self) -> bool:
+        """Whether the loop should come to an end."""
+        return self.interrupted or self.preempted
+
+
+def die_of_interrupt() -> None:
+    """End the process by SIGINT itself, so that a shell's loop over files stops too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)

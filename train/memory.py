@@ -1,0 +1,57 @@
+"""How much memory a fit will take, said before it takes it."""
+
+import os
+
+import jax
+
+from inr.errors import ResourceError
+from inr.spec import HNeRVSpec, VideoSpec
+from train.config import FitConfig
+from train.presets import weights
+
+COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
+COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
+BASE = 600 << 20  # the runtime itself
+
+
+def fit_bytes(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> int:
+    """An upper estimate of a fit's bytes: runtime, video, weights in all their copies, features and patches."""
+    rows, columns = video.cells(spec)
+    cells, features, floats = rows * columns, spec.stem, 0
+    for block in spec.blocks:
+        floats += cells * features * block.kernel**2  # gathered patches
+        cells *= block.stride**2
+        floats += COPIES_OF_FEATURES * cells * block.width
+        features = block.width
+    floats += cells * features * spec.head_kernel**2
+    floats += COPIES_OF_FEATURES * cells * 3 * spec.head_stride**2
+    batch = min(config.batch, video.frames)
+    raw = 2 * video.pixels * 3  # on the host and on the device
+    return BASE + raw + 4 * (batch * floats + COPIES_OF_WEIGHTS * weights(spec, video))
+
+
+def available_bytes() -> int | None:
+    """Free bytes where fits run: the accelerator's, else the machine's; None where that cannot be known."""
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
+    try:
+        with open("/proc/meminfo") as lines:
+            facts = dict(line.split(":") for line in lines)
+        return int(facts["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+
+
+def check_memory(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> int:
+    """The estimate; ResourceError if it is more than there is."""
+    need, have = fit_bytes(spec, video, config), available_bytes()
+    if have is not None and need > have:
+        raise ResourceError(
+            "memory",
+            f"fitting {video.width}x{video.height}, {video.frames} frames needs about {need / 1e9:.1f} GB; "
+            f"{have / 1e9:.1f} GB are free",
+            "--scale 1/2   or fewer frames at a time: --frames 0:100",
+        )
+    return need

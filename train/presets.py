@@ -1,0 +1,158 @@
+"""From a video and a wish to a spec and a config: named efforts, and networks sized to a rate."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from inr.errors import UsageError
+from inr.layout import tensor_shapes
+from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from train.config import FitConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An effort: how many steps a fit takes unless a time budget says otherwise."""
+
+    steps: int
+    meaning: str
+
+
+PRESETS = {
+    "fast": Preset(3000, "a first look"),
+    "medium": Preset(12000, "the default"),
+    "slow": Preset(40000, "a few tenths of a decibel more"),
+}
+MODELS = ("cam", "hnerv")
+PAPER_SIZE = 16  # embedding channels of HNeRV, table 17
+
+# Upsampling by blocks, then by the head, and the total: which total suits a frame is a matter of padding.
+UPSAMPLINGS = {
+    (1,): 1, (2,): 1, (1, 1): 4, (2, 1): 4, (2, 2): 4, (3, 2): 4, (4, 2): 4, (5, 2): 4, (3, 2, 2): 4, (4, 2, 2): 4,
+    (5, 2, 2): 4, (4, 3, 2): 4, (4, 4, 2): 4, (5, 4, 2): 4, (4, 4, 3): 4, (5, 4, 3): 4, (5, 4, 4): 4, (5, 5, 4): 4,
+    (5, 4, 3, 2): 4, (5, 4, 4, 2): 4,
+}  # fmt: skip
+BITS_PER_WEIGHT = 3.2  # what a weight costs on average where rate and distortion balance (benchmarks/RESULTS.md)
+EMBEDDING_SHARE = 0.2  # of the bits, at most
+BITS_PER_EMBEDDING = 3.2
+SMALLEST_UNIT, LARGEST_UNIT = 4, 256
+
+
+def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
+    """Strides of blocks and head: an embedding of two cells or a little more along the short side, least padding."""
+    short = min(height, width)
+    fitting = [s for s, head in UPSAMPLINGS.items() if math.prod(s) * head <= max(1, short / 2)] or [(1,)]
+
+    def padded(strides: tuple[int, ...]) -> float:
+        scale = math.prod(strides) * UPSAMPLINGS[strides]
+        canvas = math.ceil(height / scale) * math.ceil(width / scale) * scale**2
+        depth = math.log2(max(1, short / 2) / scale)  # octaves short of the deepest that fits
+        return canvas / (height * width) + 0.35 * depth
+
+    best = min(fitting, key=padded)
+    return best, UPSAMPLINGS[best]
+
+
+def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_PER_WEIGHT) -> HNeRVSpec:
+    """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`."""
+    bits = bpp * video.pixels
+    strides, head_stride = upsampling(video.height, video.width)
+    cells = math.prod(VideoSpec.cells(video, HNeRVSpec(1, 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
+    channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
+    embedding = int(np.clip(channels // 4 * 4, 4, 16))
+
+    def family(unit: float) -> HNeRVSpec:
+        # Widths fall from 1.67 to 1 unit over the blocks; the first convolves 1x1, as HNeRV's does.
+        widths = np.geomspace(5 / 3, 1, len(strides)) * unit if len(strides) > 1 else [unit]
+        blocks = tuple(
+            BlockSpec(_rounded(width), stride, 1 if index == 0 and len(strides) > 1 else 3)
+            for index, (width, stride) in enumerate(zip(widths, strides, strict=True))
+        )
+        temporal = min(8, max(2, video.frames // 4)) if video.frames > 1 else 0
+        return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal)
+
+    unit = SMALLEST_UNIT
+    while unit < LARGEST_UNIT and bits_per_weight * weights(family(unit + 1), video) <= bits:
+        unit += 1
+    return family(unit)
+
+
+def weights(spec: HNeRVSpec, video: VideoSpec) -> int:
+    """Number of weights in all tensors of a network."""
+    return sum(math.prod(shape) for shape in tensor_shapes(spec, video).values())
+
+
+def _rounded(width: float) -> int:
+    """The nearest multiple of 4, at least 4: what the vector units of CPUs like."""
+    return max(4, 4 * round(width / 4))
+
+
+# HNeRV as in the paper
+
+
+def hnerv_strides(height: int, width: int) -> tuple[int, ...]:
+    """The paper's strides for its sizes (table 17); for others, a product that leaves a 2x4 embedding or so."""
+    known = {(640, 1280): (5, 4, 4, 2, 2), (480, 960): (5, 4, 3, 2, 2), (960, 1920): (5, 4, 4, 3, 2)}
+    if strides := known.get((height, width)):
+        return strides
+    blocks, head = upsampling(height, width)
+    return (*blocks, *(2 for _ in range(int(math.log2(head)))))
+
+
+def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = None) -> HNeRVSpec:
+    """HNeRV of about `size` weights by its own sizing rule (section 3.2 and the public code), reduction 1.2.
+
+    The first width solves a w^2 + b w = size - embeddings for the blocks alone; as in the paper's code the stem
+    counts nine times its weights, and head and biases not at all.
+    """
+    strides = strides or hnerv_strides(video.height, video.width)
+    reduction, narrowest = 1.2, 12
+    kernels = [min(1 + 2 * index, 5) for index in range(len(strides))]
+    scale = math.prod(strides)
+    embedding = PAPER_SIZE * video.height * video.width * video.frames / scale**2
+    quadratic = sum(reduction ** (-2 * i - 1) * (s * k) ** 2 for i, (s, k) in enumerate(zip(strides, kernels, strict=True)))
+    linear = 9 * PAPER_SIZE
+    left = max(size - embedding, 1.0)
+    stem = max(1, int((-linear + math.sqrt(linear**2 + 4 * quadratic * left)) / (2 * quadratic)))
+    blocks, previous = [], stem
+    for stride, kernel in zip(strides, kernels, strict=True):
+        previous = max(round(previous / reduction), narrowest)
+        blocks.append(BlockSpec(previous, stride, kernel))
+    return HNeRVSpec(PAPER_SIZE, stem, tuple(blocks), head_kernel=3, head_stride=1, bounded=True)
+
+
+# Wishes
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for: a quality of 1 to 100, or a size in bits per pixel of the whole file."""
+
+    quality: int = 50
+    target_bpp: float | None = None
+
+    @property
+    def nominal_bpp(self) -> float:
+        """Bits per pixel to size the network by: the target, or the quality's on ordinary content."""
+        return self.target_bpp or 0.1 * 2 ** ((self.quality - 50) / 14)
+
+    @property
+    def rate_weight(self) -> float:
+        """Weight of bpp against MSE: the slope of ordinary content's curve at the nominal rate, as measured."""
+        return 1.3e-3 * self.nominal_bpp**-1.2
+
+
+def plan(video: VideoSpec, wish: Wish, preset: str, model: str, seed: int) -> tuple[HNeRVSpec, FitConfig]:
+    """The spec and config for a video; UsageError for a preset or model of no known name."""
+    if preset not in PRESETS:
+        raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}", "--preset medium")
+    config = FitConfig(PRESETS[preset].steps, rate_weight=wish.rate_weight, target_bpp=wish.target_bpp, seed=seed)
+    match model:
+        case "cam":
+            return modulated_spec(video, wish.nominal_bpp), config
+        case "hnerv":
+            size = wish.nominal_bpp * video.pixels / BITS_PER_WEIGHT
+            return hnerv_spec(video, size), replace(config, learning_rate=2e-3, embedder_until=config.anneal_from)
+        case _:
+            raise UsageError("unknown-model", f"no model '{model}'; there are {', '.join(MODELS)}", "--model cam")

@@ -1,0 +1,34 @@
+"""The rate of weights in training: the differentiable twin of `codec.prob`.
+
+The coder's distribution (two-sided geometric with a zero bin of its own) makes -log2 P linear in the magnitude
+beyond 1. Interpolated linearly between integers it is therefore exact at every integer, and at a real y it is the
+expected rate of y rounded up or down at random in proportion to its distance (the rounding that uniform noise
+stands for: Balle et al., ICLR 2017). All it takes from the weights is how many are zero and how much magnitude lies
+beyond 1; the best zero bin and tail for those two sums have a closed form, so that nothing about the
+distribution needs to be learned.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS
+from codec.quantizer import EXPONENT_BITS
+from train.rows import RowLayout
+
+TABLE_BITS = EXPONENT_BITS + ZERO_BITS + TAIL_BITS + MAGNITUDE_FIELD  # side information a tensor
+TINY = 1e-3  # symbols; keeps logarithms finite where a tensor is all zero, or has no zero
+
+
+def estimated_bits(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array, " tensors"]:
+    """Expected bits of each tensor whose weights, in units of its step, are `y`; side information included."""
+    magnitude = jnp.abs(y)
+    size = jnp.asarray(layout.sizes, jnp.float32)
+    zeros = layout.per_tensor(jnp.maximum(1 - magnitude, 0)) - layout.padding
+    zeros = jnp.clip(zeros, TINY, size - TINY)
+    beyond = layout.per_tensor(jnp.maximum(magnitude - 1, 0)) + TINY
+    nonzeros = size - zeros
+    # n H(zero) for which are zero, a bit for each sign, and a geometric code of mean `beyond / nonzeros`.
+    which = -zeros * jnp.log2(zeros / size) - nonzeros * jnp.log2(nonzeros / size)
+    mean = beyond / nonzeros
+    tail = nonzeros * jnp.log2(1 + mean) + beyond * jnp.log2(1 + 1 / mean)
+    return which + nonzeros + tail + TABLE_BITS

@@ -1,0 +1,66 @@
+"""All that a fit carries from step to step, and nothing else: what a checkpoint holds."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from inr.embedder import Embedder
+from inr.layout import tensor_shapes
+from inr.network import initial_tensors
+from inr.spec import HNeRVSpec, VideoSpec
+from train.config import FitConfig
+from train.rows import RowLayout
+
+# Moments as short as this follow the moving target that noise and the rate controller make of the loss.
+OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
+
+
+class Parameters(NamedTuple):
+    """What is learned: all weights as rows, a step exponent for each tensor, and the embedder (training only)."""
+
+    weights: Float[Array, "rows 64"]
+    exponents: Float[Array, " tensors"]
+    embedder: dict[str, Array]
+
+
+class TrainState(NamedTuple):
+    """Parameters, Adam's moments, and three scalars: steps done, log of the rate's weight, learning rate's factor."""
+
+    parameters: Parameters
+    moments: optax.OptState
+    step: Int[Array, ""]
+    log_rate_weight: Float[Array, ""]
+    patience: Float[Array, ""]
+
+
+def layout_of(spec: HNeRVSpec, video: VideoSpec) -> RowLayout:
+    """The rows that a network's tensors take."""
+    return RowLayout(tuple(tensor_shapes(spec, video).items()))
+
+
+def initial_exponents(layout: RowLayout, tensors: dict[str, Array], bits: float) -> Float[Array, " tensors"]:
+    """Steps by which each tensor's deviation spans 2 ** (bits - 2) symbols; what starts at zero counts as 0.02."""
+    deviations = np.array([max(float(jnp.std(tensors[name])), 0.02) for name in layout.names])
+    return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
+
+
+def embedder_parts(spec: HNeRVSpec, key: Array) -> tuple[nnx.GraphDef, dict[str, Array]]:
+    """The embedder's structure, and its float32 parameters by path."""
+    graph, state = nnx.split(Embedder(spec, nnx.Rngs(params=key)))
+    return graph, {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}
+
+
+def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> TrainState:
+    """A fresh state, a pure function of its arguments."""
+    network_key, embedder_key = jax.random.split(jax.random.key(config.seed))
+    tensors = initial_tensors(spec, video, network_key)
+    layout = layout_of(spec, video)
+    embedder = embedder_parts(spec, embedder_key)[1] if config.embedder_until else {}
+    parameters = Parameters(layout.pack(tensors), initial_exponents(layout, tensors, config.initial_bits), embedder)
+    log_weight = jnp.log(jnp.float32(config.rate_weight))
+    return TrainState(parameters, OPTIMISER.init(parameters), jnp.int32(0), log_weight, jnp.float32(1))

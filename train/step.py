@@ -1,0 +1,163 @@
+"""One step of a fit: the loss, its gradient, the update. Compiled once, and run many at a time where that pays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int, UInt8
+
+from inr.embedder import embed
+from inr.network import bind
+from inr.spec import HNeRVSpec, VideoSpec
+from train import schedule
+from train.batches import batch_indices
+from train.config import FitConfig
+from train.cpu_convolution import patch_convolution
+from train.loss import mean_squared_error
+from train.qat import quantized
+from train.rate import estimated_bits
+from train.rows import RowLayout
+from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layout_of
+
+EMBEDDING = "embedding"
+Frames = UInt8[Array, "t h w 3"]
+Scalar = Float[Array, ""]
+
+
+class Metrics(NamedTuple):
+    """Means over the steps of a call: MSE on [0, 1], and the last step's rate in bits of tensors."""
+
+    mse: Scalar
+    bits: Scalar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted: a spec, a video's spec, and how. Hashable, so that steps are compiled once for it."""
+
+    spec: HNeRVSpec
+    video: VideoSpec
+    config: FitConfig
+    overhead_bits: int = 0  # bits of the file outside its tensors, known beforehand
+
+    @cached_property
+    def layout(self) -> RowLayout:
+        return layout_of(self.spec, self.video)
+
+    @cached_property
+    def embedder_graph(self) -> nnx.GraphDef:
+        return embedder_parts(self.spec, jax.random.key(0))[0]
+
+    @cached_property
+    def network(self) -> Callable:
+        on_cpu = jax.default_backend() == "cpu"
+        return bind(self.spec, self.video, patch_convolution if on_cpu else lax.conv_general_dilated)
+
+
+def embedded(problem: Problem, parameters: Parameters, frames: Frames, indices: Int[Array, " b"]) -> Parameters:
+    """`parameters` with the rows of `indices` in the embedding table as the embedder makes them from `frames`."""
+    layout = problem.layout
+    state = nnx.from_flat_state(
+        {tuple(int(p) if p.isdigit() else p for p in name.split(".")): nnx.Param(v) for name, v in parameters.embedder.items()}
+    )
+    made = embed(nnx.merge(problem.embedder_graph, state), problem.spec, problem.video, frames)
+    tensors = layout.unpack(lax.stop_gradient(parameters.weights))
+    table = tensors[EMBEDDING].at[indices].set(made)
+    rest = layout.unpack(parameters.weights)
+    return parameters._replace(weights=layout.pack({**rest, EMBEDDING: table}))
+
+
+def loss(
+    parameters: Parameters,
+    problem: Problem,
+    frames: Frames,
+    indices: Int[Array, " b"],
+    key: Array,
+    progress: Scalar,
+    rate_weight: Scalar,
+    amortised: bool,
+) -> tuple[Scalar, tuple[Metrics, Parameters]]:
+    """MSE + weight * bpp of a batch; beside it the metrics, and the parameters with any fresh embeddings."""
+    if amortised:
+        parameters = embedded(problem, parameters, frames, indices)
+    softness, temperature, hard = schedule.rounding(problem.config, progress)
+    weights, y = quantized(problem.layout, parameters.weights, parameters.exponents, key, softness, temperature, hard)
+    network = problem.network(problem.layout.unpack(weights))
+    mse = mean_squared_error(network(indices), frames)
+    bits = jnp.sum(estimated_bits(problem.layout, y))
+    return mse + rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
+
+
+def step(
+    state: TrainState, problem: Problem, video: Frames, progress: Scalar, amortised: bool
+) -> tuple[TrainState, Metrics]:
+    """Draw a batch, descend, and move the rate's weight towards the target."""
+    config = problem.config
+    order, noise = jax.random.split(jax.random.key(config.seed + 1))
+    indices = batch_indices(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
+    # The cheap generator: threefry would cost more than the rest of the quantisation on a CPU.
+    noise = jax.random.wrap_key_data(jnp.tile(jax.random.key_data(noise), 2), impl="rbg")
+    key = jax.random.fold_in(noise, state.step)
+    weight = jnp.exp(state.log_rate_weight)
+    gradient, (metrics, made) = jax.grad(loss, has_aux=True)(
+        state.parameters, problem, video[indices], indices, key, progress, weight, amortised
+    )
+    updates, moments = OPTIMISER.update(gradient, state.moments)
+    rate = schedule.learning_rate(config, progress) * state.patience
+    start = made._replace(weights=lax.stop_gradient(made.weights)) if amortised else state.parameters
+    moved = Parameters(
+        start.weights - config.learning_rate * rate * updates.weights,
+        start.exponents - config.exponent_learning_rate * rate * updates.exponents,
+        jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
+    )
+    log_weight = state.log_rate_weight
+    if config.target_bpp is not None:
+        bpp = (metrics.bits + problem.overhead_bits) / problem.video.pixels
+        error = jnp.clip(jnp.log(bpp / config.target_bpp), -1, 1)
+        log_weight += jnp.where(schedule.controlled(config, progress), config.controller_gain / config.steps * error, 0)
+    return TrainState(moved, moments, state.step + 1, log_weight, state.patience), metrics
+
+
+def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
+    """A function (state, video, start, per_step, count, amortised) that takes `count` steps.
+
+    Progress is `start + i * per_step` at the i-th. On CPU each step is a call of its own, because XLA:CPU runs
+    convolutions inside a loop ten times slower; elsewhere all of them are one dispatch.
+    """
+    if jax.default_backend() == "cpu":
+        return _one_by_one(problem)
+    return _in_one_dispatch(problem)
+
+
+def _one_by_one(problem: Problem):
+    compiled = jax.jit(lambda *args: step(args[0], problem, *args[1:]), static_argnums=(3,), donate_argnums=(0,))
+
+    def advance(state: TrainState, video: Frames, start: float, per_step: float, count: int, amortised: bool):
+        errors = []
+        for i in range(count):
+            state, metrics = compiled(state, video, start + i * per_step, amortised)
+            errors.append(metrics.mse)
+        return state, Metrics(jnp.mean(jnp.stack(errors)), metrics.bits)
+
+    return advance
+
+
+def _in_one_dispatch(problem: Problem):
+    def body(i, carry, video, start, per_step, amortised):
+        state, total, _ = carry
+        state, metrics = step(state, problem, video, start + i * per_step, amortised)
+        return state, total + metrics.mse, metrics.bits
+
+    def advance(state, video, start, per_step, count, amortised):
+        zero = jnp.float32(0)
+        state, total, bits = lax.fori_loop(
+            0, count, lambda i, carry: body(i, carry, video, start, per_step, amortised), (state, zero, zero)
+        )
+        return state, Metrics(total / count, bits)
+
+    return jax.jit(advance, static_argnums=(5,), donate_argnums=(0,))
