@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import typer
 
-from inr.errors import InrError, OutputError, UsageError
-from inr.video import MediaWarning
+from inr.errors import InrError, MediaWarning, OutputError, UsageError
 
 STARTED = time.monotonic()  # as early as a verb can know
 

@@ -22,17 +22,10 @@ def depth_to_space(x: Float[Array, "t h w d"], stride: int) -> Float[Array, "t h
 
 
 def convolution(
-    features: int, width: int, kernel: int, gain: float, rngs: nnx.Rngs, convolve: Convolution
+    features: int, width: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution
 ) -> nnx.Conv:
-    """A same-padded convolution with bias, kernel normal with standard deviation gain / sqrt(fan-in)."""
-    return nnx.Conv(
-        features,
-        width,
-        (kernel, kernel),
-        kernel_init=nnx.initializers.variance_scaling(gain**2, "fan_in", "normal"),
-        conv_general_dilated=convolve,
-        rngs=rngs,
-    )
+    """A same-padded convolution with bias."""
+    return nnx.Conv(features, width, (kernel, kernel), conv_general_dilated=convolve, rngs=rngs)
 
 
 class Block(nnx.Module):
@@ -41,7 +34,7 @@ class Block(nnx.Module):
     def __init__(self, features: int, block: BlockSpec, spec: HNeRVSpec, rngs: nnx.Rngs, convolve: Convolution):
         self.stride = block.stride
         expanded = block.width * block.stride**2
-        self.conv = convolution(features, expanded, block.kernel, 2**0.5, rngs, convolve)
+        self.conv = convolution(features, expanded, block.kernel, rngs, convolve)
         self.modulation = Modulation(block.width, spec.norm, spec.temporal_grid, spec.spatial_grid)
 
     def __call__(self, x: Float[Array, "t h w c"], t: Float[Array, " t"]) -> Float[Array, "t h2 w2 d"]:

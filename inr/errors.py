@@ -4,6 +4,10 @@ Every error knows the exit code of the command line, so that library and shell a
 """
 
 
+class MediaWarning(UserWarning):
+    """Something of the source was dropped or changed on the way in or out."""
+
+
 class InrError(Exception):
     """An error with a stable identifier, a sentence that says what, and a fix.
 

@@ -16,15 +16,15 @@ class HNeRV(nnx.Module):
         rows, columns = video.cells(spec)
         self.frames, self.size, self.spec = video.frames, (video.height, video.width), spec
         shape = (video.frames, rows, columns, spec.embedding)
-        self.embedding = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
-        self.stem = convolution(spec.embedding, spec.stem, 1, 1.0, rngs, convolve)
+        self.embedding = nnx.Param(jnp.zeros(shape))
+        self.stem = convolution(spec.embedding, spec.stem, 1, rngs, convolve)
         blocks, features = [], spec.stem
         for block in spec.blocks:
             blocks.append(Block(features, block, spec, rngs, convolve))
             features = block.width
         self.blocks = nnx.List(blocks)
         colours = 3 * spec.head_stride**2
-        self.head = convolution(features, colours, spec.head_kernel, 0.3, rngs, convolve)
+        self.head = convolution(features, colours, spec.head_kernel, rngs, convolve)
 
     def __call__(self, indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
         """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from inr.errors import InputError
-from inr.video import UNSPECIFIED, Colour, MediaWarning, Video
+from inr.errors import InputError, MediaWarning
+from inr.video import UNSPECIFIED, Colour, Video
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 WORKING_COMMAND = "inr demo   shows a run on the clip that comes with the package"

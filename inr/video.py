@@ -9,10 +9,6 @@ from jaxtyping import UInt8
 UNSPECIFIED = 2  # the code point for "unspecified" in ITU-T H.273, tables 2 to 4
 
 
-class MediaWarning(UserWarning):
-    """Something of the source was dropped or changed on the way in or out."""
-
-
 @dataclass(frozen=True)
 class Colour:
     """The source's colour tags, as code points of ITU-T H.273.

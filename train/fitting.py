@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import jax
@@ -14,10 +14,11 @@ from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.quantizer import quantize
 from inr.video import Video
 from train.state import TrainState, initial_state
-from train.step import Metrics, Problem, make_advance
+from train.step import Metrics, Pace, Problem, make_advance
 
 CHUNK = {"cpu": 16}  # steps between looks at the clock and the metrics
 ACCELERATOR_CHUNK = 100
+LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0
 MAX_RESTORES = 8
 SNAPSHOT_SECONDS = 10.0
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # an interrupted fit still rounds properly: this much of its time, at most
@@ -80,7 +81,7 @@ class Fitter:
         for _ in range(4):
             copy = jax.tree.map(jnp.copy, self.state)
             began = time.monotonic()
-            _, metrics = self.advance(copy, self.frames, 0.0, 0.0, self.chunk, self.amortised(0.0))
+            _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), self.chunk, self.amortised(0.0))
             jax.block_until_ready(metrics)
             timings.append((time.monotonic() - began) / self.chunk)
         return sorted(timings[1:])[1]
@@ -91,7 +92,8 @@ class Fitter:
 
     def take(self, count: int, start: float, per_step: float) -> Metrics:
         """`count` steps, progress running from `start` by `per_step`."""
-        self.state, metrics = self.advance(self.state, self.frames, start, per_step, count, self.amortised(start))
+        pace = self.problem.pace(start, per_step)
+        self.state, metrics = self.advance(self.state, self.frames, pace, count, self.amortised(start))
         return jax.block_until_ready(metrics)
 
     def model(self) -> QuantizedModel:
@@ -172,8 +174,7 @@ def finish_early(fitter: Fitter, elapsed: float) -> float:
 
 def land(fitter: Fitter, bits_cap: float, count: int) -> float:
     """`count` more hard-rounding steps aimed at `bits_cap` bits a file; returns the rate at the last, in bits."""
-    config = replace(fitter.problem.config, target_bpp=bits_cap / fitter.problem.video.pixels, controller_gain=0.02 * config.steps)
-    lander = replace(fitter.problem, config=config)
-    advance = make_advance(lander)
-    fitter.state, metrics = advance(fitter.state, fitter.frames, 0.97, 0.0, count, False)
+    target = bits_cap - fitter.problem.overhead_bits
+    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, target, LANDING_GAIN / (1 - LANDING_PROGRESS))
+    fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, False)
     return float(metrics.bits)

@@ -55,6 +55,13 @@ class RowLayout:
         ]
         return jnp.concatenate(parts)
 
+    def pack_on_host(self, tensors: Mapping[str, np.ndarray]) -> Float[np.ndarray, "rows 64"]:
+        """As `pack`, in NumPy: nothing to compile where a fit begins."""
+        flat = np.zeros(int(self.starts[-1]) * ROW, np.float32)
+        for name, start in zip(self.names, (self.starts * ROW).tolist(), strict=False):
+            flat[start : start + tensors[name].size] = tensors[name].ravel()
+        return flat.reshape(-1, ROW)
+
     def unpack(self, matrix: Float[Array, "rows 64"]) -> dict[str, Array]:
         """The tensors that `matrix` holds."""
         starts = self.starts.tolist()

@@ -1,5 +1,6 @@
 """All that a fit carries from step to step, and nothing else: what a checkpoint holds."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -43,9 +44,9 @@ def layout_of(spec: HNeRVSpec, video: VideoSpec) -> RowLayout:
     return RowLayout(tuple(tensor_shapes(spec, video).items()))
 
 
-def initial_exponents(layout: RowLayout, tensors: dict[str, Array], bits: float) -> Float[Array, " tensors"]:
+def initial_exponents(layout: RowLayout, tensors: Mapping[str, np.ndarray], bits: float) -> Float[Array, " tensors"]:
     """Steps by which each tensor's deviation spans 2 ** (bits - 2) symbols; what starts at zero counts as 0.02."""
-    deviations = np.array([max(float(jnp.std(tensors[name])), 0.02) for name in layout.names])
+    deviations = np.array([max(float(np.std(tensors[name])), 0.02) for name in layout.names])
     return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
 
 
@@ -57,10 +58,9 @@ def embedder_parts(spec: HNeRVSpec, key: Array) -> tuple[nnx.GraphDef, dict[str,
 
 def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> TrainState:
     """A fresh state, a pure function of its arguments."""
-    network_key, embedder_key = jax.random.split(jax.random.key(config.seed))
-    tensors = initial_tensors(spec, video, network_key)
+    tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
-    embedder = embedder_parts(spec, embedder_key)[1] if config.embedder_until else {}
-    parameters = Parameters(layout.pack(tensors), initial_exponents(layout, tensors, config.initial_bits), embedder)
+    embedder = embedder_parts(spec, jax.random.key(config.seed))[1] if config.embedder_until else {}
+    parameters = Parameters(jnp.asarray(layout.pack_on_host(tensors)), initial_exponents(layout, tensors, config.initial_bits), embedder)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
     return TrainState(parameters, OPTIMISER.init(parameters), jnp.int32(0), log_weight, jnp.float32(1))

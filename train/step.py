@@ -45,6 +45,13 @@ class Problem:
     config: FitConfig
     overhead_bits: int = 0  # bits of the file outside its tensors, known beforehand
 
+    def pace(self, progress: float, per_step: float) -> "Pace":
+        """Where a step stands, steering at the config's target if it has one."""
+        if self.config.target_bpp is None:
+            return Pace(progress, per_step, 1.0, 0.0)
+        bits = max(self.config.target_bpp * self.video.pixels - self.overhead_bits, 1.0)
+        return Pace(progress, per_step, bits, self.config.controller_gain)
+
     @cached_property
     def layout(self) -> RowLayout:
         return layout_of(self.spec, self.video)
@@ -93,10 +100,24 @@ def loss(
     return mse + rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
 
 
+class Pace(NamedTuple):
+    """Where a step stands: progress and its change a step, and the rate steered at, with what gain.
+
+    Arguments rather than constants, so that a fit of another length or target needs no new compilation. The gain
+    is the change of the weight's logarithm over a whole fit, per unit of logarithmic error.
+    """
+
+    progress: Scalar | float
+    per_step: Scalar | float
+    target_bits: Scalar | float
+    gain: Scalar | float
+
+
 def step(
-    state: TrainState, problem: Problem, video: Frames, progress: Scalar, amortised: bool
+    state: TrainState, problem: Problem, video: Frames, pace: Pace, amortised: bool
 ) -> tuple[TrainState, Metrics]:
     """Draw a batch, descend, and move the rate's weight towards the target."""
+    progress = jnp.asarray(pace.progress, jnp.float32)
     config = problem.config
     order, noise = jax.random.split(jax.random.key(config.seed + 1))
     indices = batch_indices(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
@@ -115,18 +136,16 @@ def step(
         start.exponents - config.exponent_learning_rate * rate * updates.exponents,
         jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
     )
-    log_weight = state.log_rate_weight
-    if config.target_bpp is not None:
-        bpp = (metrics.bits + problem.overhead_bits) / problem.video.pixels
-        error = jnp.clip(jnp.log(bpp / config.target_bpp), -1, 1)
-        log_weight += jnp.where(schedule.controlled(config, progress), config.controller_gain / config.steps * error, 0)
+    error = jnp.clip(jnp.log(metrics.bits / pace.target_bits), -1, 1)
+    gain = jnp.where(schedule.controlled(config, progress), pace.gain * pace.per_step, 0)
+    log_weight = state.log_rate_weight + gain * error
     return TrainState(moved, moments, state.step + 1, log_weight, state.patience), metrics
 
 
 def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
-    """A function (state, video, start, per_step, count, amortised) that takes `count` steps.
+    """A function (state, video, pace, count, amortised) that takes `count` steps from `pace` on.
 
-    Progress is `start + i * per_step` at the i-th. On CPU each step is a call of its own, because XLA:CPU runs
+    On CPU each step is a call of its own, because XLA:CPU runs
     convolutions inside a loop ten times slower; elsewhere all of them are one dispatch.
     """
     if jax.default_backend() == "cpu":
@@ -137,27 +156,27 @@ def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
 def _one_by_one(problem: Problem):
     compiled = jax.jit(lambda *args: step(args[0], problem, *args[1:]), static_argnums=(3,), donate_argnums=(0,))
 
-    def advance(state: TrainState, video: Frames, start: float, per_step: float, count: int, amortised: bool):
-        errors = []
-        for i in range(count):
-            state, metrics = compiled(state, video, start + i * per_step, amortised)
-            errors.append(metrics.mse)
-        return state, Metrics(jnp.mean(jnp.stack(errors)), metrics.bits)
+    def advance(state: TrainState, video: Frames, pace: Pace, count: int, amortised: bool):
+        errors, bits = [], jnp.float32(0)
+        for _ in range(count):
+            state, (mse, bits) = compiled(state, video, pace, amortised)
+            errors.append(mse)
+            pace = pace._replace(progress=pace.progress + pace.per_step)
+        return state, Metrics(jnp.mean(jnp.stack(errors)), bits)
 
     return advance
 
 
 def _in_one_dispatch(problem: Problem):
-    def body(i, carry, video, start, per_step, amortised):
-        state, total, _ = carry
-        state, metrics = step(state, problem, video, start + i * per_step, amortised)
-        return state, total + metrics.mse, metrics.bits
+    def advance(state: TrainState, video: Frames, pace: Pace, count: int, amortised: bool):
+        def body(i, carry):
+            state, total, _ = carry
+            here = pace._replace(progress=pace.progress + i * pace.per_step)
+            state, metrics = step(state, problem, video, here, amortised)
+            return state, total + metrics.mse, metrics.bits
 
-    def advance(state, video, start, per_step, count, amortised):
         zero = jnp.float32(0)
-        state, total, bits = lax.fori_loop(
-            0, count, lambda i, carry: body(i, carry, video, start, per_step, amortised), (state, zero, zero)
-        )
+        state, total, bits = lax.fori_loop(0, count, body, (state, zero, zero))
         return state, Metrics(total / count, bits)
 
-    return jax.jit(advance, static_argnums=(5,), donate_argnums=(0,))
+    return jax.jit(advance, static_argnums=(4,), donate_argnums=(0,))

@@ -1,0 +1,165 @@
+"""codec/bitstream.py, encoder.py, decoder.py: whole files, and what is not one."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec.bitstream import MAGIC, BitstreamError, Kind, frame, records
+from codec.decoder import decode
+from codec.description import describe, sections
+from codec.encoder import encode
+from codec.model import QuantizedModel, QuantizedTensor, single_video
+from inr.layout import tensor_shapes
+from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.video import Colour
+
+SPEC = HNeRVSpec(3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=2, spatial_grid=(2, 3))
+VIDEO = VideoSpec(13, 9, 3, Fraction(30000, 1001), Colour(1, 1, 1, False), "café")
+
+
+def model(spec: HNeRVSpec = SPEC, video: VideoSpec = VIDEO, seed: int = 0) -> QuantizedModel:
+    generator = np.random.default_rng(seed)
+    shapes = tensor_shapes(spec, video)
+    tensors = {
+        name: QuantizedTensor(np.rint(generator.laplace(0, 2, shape)).astype(np.int32), int(generator.integers(-40, 0)))
+        for name, shape in shapes.items()
+    }
+    return single_video(spec, video, tensors)
+
+
+def same(a: QuantizedModel, b: QuantizedModel) -> bool:
+    return (
+        (a.spec, len(a.layers), [(v.spec, v.layers) for v in a.videos], a.origin)
+        == (b.spec, len(b.layers), [(v.spec, v.layers) for v in b.videos], b.origin)
+    ) and all(np.array_equal(x, y) for x, y in zip(a.tensors().values(), b.tensors().values(), strict=True))
+
+
+specs = st.builds(
+    HNeRVSpec,
+    embedding=st.integers(1, 5),
+    stem=st.integers(1, 6),
+    blocks=st.lists(st.builds(BlockSpec, st.integers(1, 5), st.integers(1, 3), st.sampled_from([1, 3])), max_size=3).map(tuple),
+    head_kernel=st.sampled_from([1, 3, 5]),
+    head_stride=st.integers(1, 4),
+    norm=st.booleans(),
+    temporal_grid=st.integers(0, 4),
+    spatial_grid=st.sampled_from([(0, 0), (1, 2)]),
+    bounded=st.booleans(),
+)
+videos = st.builds(
+    VideoSpec,
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 4),
+    st.fractions(Fraction(1, 10), 240, max_denominator=1001),
+    st.builds(Colour, st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.booleans()),
+    st.text(max_size=20),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(specs, videos, st.binary(max_size=4))
+def test_any_model_comes_back(spec: HNeRVSpec, video: VideoSpec, origin: bytes):
+    original = replace(model(spec, video), origin=origin)
+    assert same(decode(encode(original)), original)
+
+
+def test_fixed_overhead_is_small():
+    data = encode(replace(model(), origin=b"abcd"))
+    parts = sections(data)
+    assert sum(parts.values()) == len(data)
+    name = len(VIDEO.name.encode())
+    assert parts["frame"] + parts["spec"] + parts["video 0 fields"] - name <= 64 + 3 + 3 + 2  # colour tags, odd rate, spatial grid
+
+
+def test_info_facts_sum_to_the_file():
+    data = encode(model())
+    facts = describe(data, "x.inr")
+    assert sum(facts["sections"].values()) == facts["bytes"] == len(data)
+    coded = facts["sections"]["layer 0 tensors"] + facts["sections"]["video 0 tensors"]
+    side = 27 * len(facts["tensors"])
+    assert abs(sum(tensor["bits"] for tensor in facts["tensors"].values()) + side - 8 * coded) <= 160
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_flipped_bits_are_refused(data: st.DataObject):
+    original = encode(model())
+    damaged = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(original) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    if bytes(damaged) != original:
+        with pytest.raises(BitstreamError):
+            decode(bytes(damaged))
+
+
+def test_every_truncation_is_refused():
+    original = encode(model())
+    for length in range(len(original)):
+        with pytest.raises(BitstreamError):
+            decode(original[:length])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(Kind)[1:]), st.binary(max_size=60)), max_size=4))
+def test_well_framed_nonsense_is_refused_or_decoded(parts: list[tuple[Kind, bytes]]):
+    """Checksums hold here, so this reaches the field readers and the coder with whatever hypothesis likes."""
+    spec, layer, video = [(r.kind, r.payload) for r in records(encode(model())) if r.kind is not Kind.END]
+    for candidate in (parts, [spec, *parts], [spec, layer, *parts], [spec, *parts, video]):
+        try:
+            decode(frame(candidate))
+        except BitstreamError as error:
+            assert error.exit_code == 5
+            assert error.what
+
+
+def test_dropped_and_swapped_records_are_refused():
+    data = encode(model())
+    ends = [5]
+    for record in records(data):
+        ends.append(ends[-1] + record.overhead + len(record.payload))
+    head, pieces = data[:5], [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    for order in ((0, 2, 3), (0, 1, 3), (0, 2, 1, 3), (0, 1, 1, 2, 3)):
+        with pytest.raises(BitstreamError):
+            decode(head + b"".join(pieces[i] for i in order))
+
+
+def test_extra_records_are_skipped_and_unknown_ones_refused():
+    spec, layer, video = [(r.kind, r.payload) for r in records(encode(model())) if r.kind is not Kind.END]
+    assert same(decode(frame([spec, (Kind.EXTRA, b"anything"), layer, video])), model())
+    with pytest.raises(BitstreamError, match="unknown kind 9"):
+        decode(frame([spec, (9, b""), layer, video]))  # pyrefly: ignore[bad-argument-type]
+
+
+@pytest.mark.parametrize(
+    ("data", "identifier"),
+    [
+        (b"", "truncated"),
+        (MAGIC, "truncated"),
+        (b"\x00\x00\x00\x1cftypisom", "foreign"),
+        (MAGIC + b"\x07" + b"0" * 40, "version"),
+    ],
+)
+def test_what_is_not_a_file_is_named(data: bytes, identifier: str):
+    with pytest.raises(BitstreamError) as raised:
+        decode(data)
+    assert raised.value.identifier == identifier
+
+
+def test_a_video_must_stand_on_layers_that_exist():
+    alone = replace(model(), layers=())
+    with pytest.raises(BitstreamError, match="stands on layers"):
+        decode(encode(alone))
+
+
+def test_a_file_may_not_ask_for_endless_memory():
+    huge = replace(VIDEO, frames=1 << 24, width=65536, height=65536)
+    spec, layer, _ = [(r.kind, r.payload) for r in records(encode(model())) if r.kind is not Kind.END]
+    from codec.fields import write_video_spec
+
+    with pytest.raises(BitstreamError, match="limit"):
+        decode(frame([spec, layer, (Kind.VIDEO, write_video_spec(huge, (0,)))]))
