@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, UInt8
 from inr.spec import HNeRVSpec, VideoSpec
 
 WIDTH = 64  # channels of every stage but the last, which has the embedding's (HNeRV, supplement, table 17)
+LAYER_SCALE = 1e-6
 
 
 class ConvNeXtBlock(nnx.Module):
@@ -21,7 +22,7 @@ class ConvNeXtBlock(nnx.Module):
         self.norm = nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs)
         self.expand = nnx.Linear(width, 4 * width, rngs=rngs)
         self.reduce = nnx.Linear(4 * width, width, rngs=rngs)
-        self.layer_scale = nnx.Param(jnp.full((width,), 1e-6))
+        self.layer_scale = nnx.Param(jnp.full((width,), LAYER_SCALE))
 
     def __call__(self, x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
         y = self.reduce(jax.nn.gelu(self.expand(self.norm(self.depthwise(x)))))

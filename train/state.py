@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from inr.embedder import Embedder
+from inr.embedder import LAYER_SCALE, Embedder
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
 from inr.spec import HNeRVSpec, VideoSpec
@@ -50,17 +50,24 @@ def initial_exponents(layout: RowLayout, tensors: Mapping[str, np.ndarray], bits
     return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
 
 
-def embedder_parts(spec: HNeRVSpec, key: Array) -> tuple[nnx.GraphDef, dict[str, Array]]:
-    """The embedder's structure, and its float32 parameters by path."""
-    graph, state = nnx.split(Embedder(spec, nnx.Rngs(params=key)))
-    return graph, {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}
+def embedder_parts(spec: HNeRVSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, Array]]:
+    """The embedder's structure, and fresh float32 parameters by path: kernels normal with deviation 0.02."""
+    graph, state = nnx.split(nnx.eval_shape(lambda: Embedder(spec, nnx.Rngs(0))))
+    generator = np.random.default_rng(seed)
+    constants = {"bias": 0.0, "scale": 1.0, "layer_scale": LAYER_SCALE}
+
+    def draw(name: str, shape: tuple[int, ...]) -> Array:
+        drawn = np.full(shape, constants[name]) if name in constants else 0.02 * generator.standard_normal(shape)
+        return jnp.asarray(drawn, jnp.float32)
+
+    return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
 
 
 def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> TrainState:
     """A fresh state, a pure function of its arguments."""
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
-    embedder = embedder_parts(spec, jax.random.key(config.seed))[1] if config.embedder_until else {}
+    embedder = embedder_parts(spec, config.seed)[1] if config.embedder_until else {}
     parameters = Parameters(jnp.asarray(layout.pack_on_host(tensors)), initial_exponents(layout, tensors, config.initial_bits), embedder)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
     return TrainState(parameters, OPTIMISER.init(parameters), jnp.int32(0), log_weight, jnp.float32(1))

@@ -58,7 +58,7 @@ class Problem:
 
     @cached_property
     def embedder_graph(self) -> nnx.GraphDef:
-        return embedder_parts(self.spec, jax.random.key(0))[0]
+        return embedder_parts(self.spec, 0)[0]
 
     @cached_property
     def network(self) -> Callable:

@@ -1,0 +1,33 @@
+"""train/cpu_convolution.py against XLA's own convolution, forward and both gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from train.cpu_convolution import patch_convolution
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+@pytest.mark.parametrize(("kernel", "shape"), [(1, (2, 5, 7, 3)), (3, (1, 4, 9, 2)), (5, (2, 3, 3, 4))])
+def test_same_values_and_gradients(kernel: int, shape: tuple[int, ...]):
+    generator = np.random.default_rng(0)
+    x = jnp.asarray(generator.normal(size=shape), jnp.float32)
+    w = jnp.asarray(generator.normal(size=(kernel, kernel, shape[-1], 6)), jnp.float32)
+
+    def ours(x, w):
+        return jnp.sum(jnp.sin(patch_convolution(x, w, (1, 1), "SAME")))
+
+    def theirs(x, w):
+        return jnp.sum(jnp.sin(lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=DIMENSIONS)))
+
+    np.testing.assert_allclose(ours(x, w), theirs(x, w), rtol=1e-4, atol=1e-4)
+    for a, b in zip(jax.grad(ours, (0, 1))(x, w), jax.grad(theirs, (0, 1))(x, w), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_it_refuses_what_it_does_not_cover():
+    with pytest.raises(ValueError, match="stride 1"):
+        patch_convolution(jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1)), (2, 2), "SAME")

@@ -1,0 +1,197 @@
+"""train/: the loop. What it promises of its result, and of being stopped, resumed, or led astray."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codec.decoder import decode
+from codec.encoder import encode
+from inr.errors import ResourceError, TargetMissed, UsageError, VerifyError
+from inr.video import Video
+from train import step as step_module
+from train.batches import batch_indices
+from train.checkpoint import Workdir
+from train.encoding import EncodeOptions, encode_video, prepare
+from train.fitting import Fitter, fit
+from train.landing import check_same, landed
+from train.memory import check_memory
+from train.presets import Wish
+from train.state import TrainState
+from train.step import Problem, make_advance
+
+OPTIONS = EncodeOptions(wish=Wish(target_bpp=2.0))
+STEPS = 96
+
+
+@pytest.fixture(scope="module")
+def problem(clip: Video, tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    run = prepare(clip, tmp_path_factory.mktemp("plan") / "a.inr", OPTIONS)
+    return replace(run.problem, config=replace(run.problem.config, steps=STEPS))
+
+
+def same_state(a: TrainState, b: TrainState) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_the_loss_falls_and_its_rate_is_the_files(problem: Problem, clip: Video):
+    seen = []
+    fitted = fit(Fitter(problem, clip), watch=seen.append)
+    assert fitted.steps == STEPS
+    assert seen[-1].psnr > seen[0].psnr + 3
+    data = encode(fitted.model)
+    assert abs(fitted.estimated_bits - 8 * len(data)) <= 0.01 * 8 * len(data) + 8 * 64
+    check_same(decode(data), fitted.model)
+
+
+def test_the_network_in_training_is_the_decoders(problem: Problem, clip: Video):
+    """At hard rounding the loss sees the very tensors that the file will hold."""
+    from train.qat import quantized
+
+    fitter = Fitter(problem, clip)
+    fitter.take(16, 0.9, 0.001)
+    parameters = fitter.state.parameters
+    weights, _ = quantized(
+        problem.layout, parameters.weights, parameters.exponents, jax.random.key(0), jnp.float32(0), jnp.float32(1), jnp.bool_(True)
+    )
+    decoded = decode(encode(fitter.model())).tensors()
+    assert all(np.array_equal(value, decoded[name]) for name, value in problem.layout.unpack(weights).items())
+
+
+class Memory:
+    """A store that keeps the state of one step, as a process that was killed would have left it."""
+
+    def __init__(self, at: int):
+        self.at, self.kept = at, None
+
+    def save(self, state: TrainState) -> None:
+        if int(state.step) == self.at:
+            self.kept = jax.tree.map(np.asarray, state)
+
+    def restore(self, like: TrainState) -> TrainState | None:
+        return None if self.kept is None else jax.tree.map(jnp.asarray, self.kept)
+
+
+def test_resuming_gives_the_same_bytes(problem: Problem, clip: Video):
+    store = Memory(at=48)
+    whole = encode(fit(Fitter(problem, clip), store, save_seconds=0).model)
+    assert store.kept is not None
+    resumed = fit(Fitter(problem, clip), store)
+    assert encode(resumed.model) == whole
+
+
+def test_checkpoints_come_back_from_disk(problem: Problem, clip: Video, tmp_path: Path):
+    fitter = Fitter(problem, clip)
+    fitter.take(16, 0.0, 0.01)
+    workdir = Workdir(tmp_path / "work", "key")
+    assert workdir.restore(fitter.state) is None
+    workdir.remember(steps=7)
+    workdir.save(fitter.state)
+    again = Workdir(tmp_path / "work", "key")
+    assert again.facts["steps"] == 7
+    restored = again.restore(Fitter(problem, clip).state)
+    assert restored is not None
+    assert same_state(restored, fitter.state)
+    with pytest.raises(UsageError, match="another input"):
+        Workdir(tmp_path / "work", "other key")
+    again.remove()
+    assert not (tmp_path / "work").exists()
+
+
+def test_stopping_early_still_rounds_and_saves(problem: Problem, clip: Video):
+    long = replace(problem, config=replace(problem.config, steps=100_000))
+    polls = iter([False, False, True])
+    store = Memory(at=16)
+    fitted = fit(Fitter(long, clip), store, should_stop=lambda: next(polls))
+    assert fitted.stopped
+    assert store.kept is not None
+    data = encode(fitted.model)
+    assert abs(fitted.estimated_bits - 8 * len(data)) <= 0.01 * 8 * len(data) + 8 * 64
+    assert fitted.seconds < 15
+
+
+def test_a_loss_that_is_not_finite_goes_back_to_the_last_good_state(problem: Problem, clip: Video):
+    fitter = Fitter(problem, clip)
+    honest, calls = fitter.advance, []
+
+    def sabotaged(*arguments):
+        state, metrics = honest(*arguments)
+        calls.append(None)
+        if len(calls) == 3:
+            broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan) if x.dtype == jnp.float32 else x, state)
+            return broken, metrics._replace(mse=jnp.float32(jnp.nan))
+        return state, metrics
+
+    fitter.advance = sabotaged
+    fitted = fit(fitter)
+    assert fitted.steps == STEPS
+    assert float(fitted.state.patience) == 0.5
+    assert all(np.isfinite(values).all() for values in fitted.model.tensors().values())
+
+
+def test_a_loop_in_one_dispatch_takes_the_same_steps(problem: Problem, clip: Video):
+    """What accelerators run against what CPUs run."""
+    frames = jnp.asarray(clip.frames)
+    pace = problem.pace(0.2, 0.01)
+    one, metrics_one = make_advance(problem)(Fitter(problem, clip).state, frames, pace, 3, False)
+    many, metrics_many = step_module._in_one_dispatch(problem)(Fitter(problem, clip).state, frames, pace, 3, False)
+    np.testing.assert_allclose(metrics_one.mse, metrics_many.mse, rtol=1e-3)
+    np.testing.assert_allclose(one.parameters.weights, many.parameters.weights, atol=2e-3)
+    assert int(one.step) == int(many.step) == 3
+
+
+def test_every_frame_is_seen_once_an_epoch():
+    key = jax.random.key(3)
+    seen = jnp.concatenate([batch_indices(key, jnp.int32(step), 2, 6) for step in range(6)])
+    assert sorted(seen[:6].tolist()) == sorted(seen[6:].tolist()) == list(range(6))
+    assert seen[:6].tolist() != seen[6:].tolist()
+
+
+def test_an_embedder_teaches_and_then_leaves(clip: Video, tmp_path: Path):
+    run = prepare(clip, tmp_path / "a.inr", replace(OPTIONS, model="hnerv", preset="fast"))
+    problem = replace(run.problem, config=replace(run.problem.config, steps=40, embedder_until=0.5))
+    fitter = Fitter(problem, clip)
+    before = problem.layout.unpack(fitter.state.parameters.weights)["embedding"]
+    fitter.take(6, 0.0, 0.0)
+    made = problem.layout.unpack(fitter.state.parameters.weights)["embedding"]
+    assert (jnp.abs(made - before).max(axis=(1, 2, 3)) > 0).all()  # six steps of one frame: every frame's was written
+    fitted = fit(fitter)
+    assert fitted.steps == 40
+    check_same(decode(encode(fitted.model)), fitted.model)
+
+
+@pytest.mark.parametrize("share", [0.99, 0.9])
+def test_a_cap_is_never_exceeded(problem: Problem, clip: Video, share: float):
+    fitter = Fitter(problem, clip)
+    fitted = fit(fitter)
+    cap = int(share * len(encode(fitted.model)))
+    data, model, bits = landed(fitter, fitted, cap, b"1234")
+    assert len(data) <= cap
+    assert decode(data).origin == b"1234"
+    check_same(decode(data), model)
+    assert abs(bits - 8 * len(data)) <= 0.01 * 8 * len(data) + 8 * 64
+
+
+def test_an_impossible_cap_is_refused_before_fitting(clip: Video, tmp_path: Path):
+    with pytest.raises(TargetMissed, match="below what any file") as raised:
+        encode_video(clip, tmp_path / "a.inr", replace(OPTIONS, wish=Wish(target_bpp=0.05)))
+    assert "--target-bpp" in raised.value.fix
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_file_is_noticed(problem: Problem, clip: Video):
+    fitter = Fitter(problem, clip)
+    first = fitter.model()
+    fitter.take(16, 0.9, 0.0)
+    with pytest.raises(VerifyError):
+        check_same(first, fitter.model())
+
+
+def test_too_little_memory_is_said_beforehand(problem: Problem):
+    huge = replace(problem.video, width=40_000, height=40_000, frames=10_000)
+    with pytest.raises(ResourceError, match=r"GB; .* are free") as raised:
+        check_memory(problem.spec, huge, problem.config)
+    assert raised.value.exit_code == 8

@@ -1,0 +1,118 @@
+"""inr/: networks of any size, CAM, depth to space, rendering."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inr.blocks import depth_to_space
+from inr.layout import is_private, macs_per_pixel, tensor_shapes
+from inr.modulation import Modulation, interpolate, normalise
+from inr.network import apply_network, initial_tensors
+from inr.rendering import render, to_uint8
+from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from train.presets import modulated_spec
+
+SPEC = HNeRVSpec(3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, spatial_grid=(2, 3))
+
+
+@pytest.mark.parametrize(("width", "height", "frames"), [(1, 1, 1), (1, 7, 2), (13, 9, 3), (33, 17, 1)])
+def test_any_size_renders_to_its_true_size(width: int, height: int, frames: int):
+    video = VideoSpec(width, height, frames)
+    for spec in (SPEC, modulated_spec(video, 0.5)):
+        pixels = render(spec, video, initial_tensors(spec, video, seed=0))
+        assert pixels.shape == (frames, height, width, 3)
+        assert pixels.dtype == np.uint8
+
+
+def test_names_and_order_are_pinned():
+    names = list(tensor_shapes(SPEC, VideoSpec(8, 8, 2)))
+    assert names == [
+        "embedding", "stem.kernel", "stem.bias",
+        "blocks.0.conv.kernel", "blocks.0.conv.bias", "blocks.0.modulation.scale", "blocks.0.modulation.shift",
+        "blocks.0.modulation.spatial_scale", "blocks.0.modulation.spatial_shift",
+        "blocks.1.conv.kernel", "blocks.1.conv.bias", "blocks.1.modulation.scale", "blocks.1.modulation.shift",
+        "blocks.1.modulation.spatial_scale", "blocks.1.modulation.spatial_shift",
+        "head.kernel", "head.bias",
+    ]  # fmt: skip
+    assert [name for name in names if not is_private(name)] == [
+        "stem.kernel", "stem.bias", "blocks.0.conv.kernel", "blocks.0.conv.bias", "blocks.1.conv.kernel", "blocks.1.conv.bias",
+    ]  # fmt: skip
+
+
+def test_a_backbone_does_not_depend_on_the_video():
+    small, large = tensor_shapes(SPEC, VideoSpec(1, 1, 1)), tensor_shapes(SPEC, VideoSpec(640, 320, 99))
+    assert all(small[name] == large[name] for name in small if not is_private(name))
+
+
+def test_frames_are_the_same_in_any_order_and_company():
+    video = VideoSpec(13, 9, 5)
+    tensors = initial_tensors(SPEC, video, seed=1)
+    together = render(SPEC, video, tensors)
+    for order in ([4, 0], [2], [3, 3, 1, 0, 2, 4]):
+        alone = render(SPEC, video, tensors, order)
+        assert np.abs(alone.astype(int) - together[order]).max() <= 1
+    assert render(SPEC, video, tensors, []).shape == (0, 9, 13, 3)
+
+
+def test_depth_to_space_places_channels_as_the_format_says():
+    stride, width = 3, 2
+    x = np.arange(2 * 4 * width * stride**2).reshape(1, 2, 4, -1)
+    y = np.asarray(depth_to_space(jnp.asarray(x), stride))
+    for r, c, dr, dc, k in [(0, 0, 0, 0, 0), (1, 3, 2, 1, 1), (0, 2, 1, 0, 1)]:
+        assert y[0, r * stride + dr, c * stride + dc, k] == x[0, r, c, (dr * stride + dc) * width + k]
+
+
+def test_grids_are_read_linearly_between_their_ends():
+    grid = jnp.array([[0.0], [10.0], [30.0]])
+    np.testing.assert_allclose(interpolate(grid, jnp.array([0.0, 0.25, 0.5, 0.9, 1.0]))[:, 0], [0, 5, 10, 26, 30], atol=1e-5)
+    assert interpolate(jnp.array([[7.0]]), jnp.array([0.3]))[0, 0] == 7
+
+
+def test_modulation_normalises_then_scales_and_shifts():
+    x = jnp.asarray(np.random.default_rng(0).normal(3, 2, (2, 6, 5, 4)), jnp.float32)
+    plain = Modulation(4, True, 2, (0, 0))
+    np.testing.assert_allclose(plain(x, jnp.array([0.0, 1.0])), normalise(x))
+    np.testing.assert_allclose(np.asarray(normalise(x)).std(axis=(1, 2)), 1, rtol=1e-3)
+    plain.scale[...] = jnp.array([[1.0] * 4, [3.0] * 4])
+    plain.shift[...] = jnp.array([[0.0] * 4, [-2.0] * 4])
+    out = plain(x, jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(out[0], 2 * normalise(x)[0], rtol=1e-6)
+    np.testing.assert_allclose(out[1], 4 * normalise(x)[1] - 2, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(normalise(x[:, :1, :1]), x[:, :1, :1])
+
+
+def test_the_spatial_grid_moves_what_it_covers():
+    spatial = Modulation(2, False, 0, (2, 2))
+    spatial.spatial_shift[...] = jnp.array([[0.0, 1.0], [0.0, 1.0]])
+    out = spatial(jnp.zeros((1, 4, 8, 2)), jnp.zeros(1))
+    assert out[0, 0, 0, 0] == 0
+    assert out[0, 3, -1, 1] == 1
+    assert (jnp.diff(out[0, 2, :, 0]) >= 0).all()
+
+
+def test_padding_reaches_no_pixel():
+    """A network that renders 9 rows renders the first 9 of the 16 that its canvas has."""
+    tensors = initial_tensors(SPEC, VideoSpec(16, 16, 1), seed=2)
+    whole, cropped = (apply_network(SPEC, VideoSpec(w, h, 1), tensors, jnp.array([0])) for w, h in ((16, 16), (13, 9)))
+    np.testing.assert_allclose(cropped, whole[:, :9, :13], rtol=1e-4, atol=1e-5)
+
+
+def test_pixels_clamp_and_round():
+    assert to_uint8(jnp.array([[[[-0.1, 0.5, 1.2]]]])).tolist() == [[[[0, 128, 255]]]]
+
+
+def test_macs_are_those_of_the_convolutions():
+    video = VideoSpec(64, 64, 1)
+    shapes = tensor_shapes(SPEC, video)
+    cells = {"stem": 64, "blocks.0": 64, "blocks.1": 256, "head": 1024}
+    total = sum(cells[name.split(".conv")[0].split(".kernel")[0]] * np.prod(shape) for name, shape in shapes.items() if name.endswith("kernel"))
+    assert macs_per_pixel(SPEC) == pytest.approx(total / 64**2)
+
+
+def test_the_network_is_a_pure_function():
+    video = VideoSpec(8, 8, 2)
+    tensors = {name: jnp.asarray(value) for name, value in initial_tensors(SPEC, video, seed=0).items()}
+    gradient = jax.grad(lambda t: apply_network(SPEC, video, t, jnp.array([1])).sum())(tensors)
+    assert gradient.keys() == tensors.keys()
+    assert float(jnp.abs(gradient["embedding"][0]).sum()) == 0  # frame 0 has no say in frame 1

@@ -1,0 +1,50 @@
+"""train/presets.py: networks sized to a rate, and to the paper."""
+
+import numpy as np
+import pytest
+
+from inr.errors import UsageError
+from inr.spec import VideoSpec
+from train.presets import Wish, hnerv_spec, modulated_spec, plan, upsampling, weights
+
+BUNNY = VideoSpec(1280, 640, 132)
+
+
+@pytest.mark.parametrize(
+    ("size", "stem", "total"),
+    [(0.35e6, 32, 329_726), (0.75e6, 48, 736_152), (1.5e6, 68, 1_505_172), (3e6, 97, 3_029_582)],
+)
+def test_the_papers_widths_come_out(size: float, stem: int, total: int):
+    spec = hnerv_spec(BUNNY, size)
+    assert spec.stem == stem
+    assert [block.kernel for block in spec.blocks] == [1, 3, 5, 5, 5]
+    assert [block.stride for block in spec.blocks] == [5, 4, 4, 2, 2]
+    assert weights(spec, BUNNY) == total
+
+
+def test_the_papers_channels_for_one_and_a_half_million():
+    assert [block.width for block in hnerv_spec(BUNNY, 1.5e6).blocks] == [57, 48, 40, 33, 28]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (31, 40), (97, 131), (160, 320), (720, 1280), (1080, 1920), (1, 5000)])
+def test_padding_stays_moderate(size: tuple[int, int]):
+    strides, head = upsampling(*size)
+    scale = int(np.prod(strides)) * head
+    assert scale <= max(1, min(size) / 2)
+    canvas = -(-size[0] // scale) * -(-size[1] // scale) * scale**2
+    assert canvas <= 1.5 * size[0] * size[1]
+
+
+def test_more_bits_make_larger_networks():
+    video = VideoSpec(320, 160, 32)
+    sizes = [weights(modulated_spec(video, bpp), video) for bpp in (0.01, 0.05, 0.15, 0.5)]
+    assert sizes == sorted(set(sizes))
+    assert Wish(quality=80).nominal_bpp > Wish(quality=20).nominal_bpp
+    assert Wish(quality=80).rate_weight < Wish(quality=20).rate_weight
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UsageError, match="no preset 'quick'"):
+        plan(BUNNY, Wish(), "quick", "cam", 0)
+    with pytest.raises(UsageError, match="no model 'siren'"):
+        plan(BUNNY, Wish(), "fast", "siren", 0)

@@ -1,0 +1,56 @@
+"""train/rate.py and train/rows.py: the differentiable twin of the coder's tables."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codec.prob import best_table, information
+from train.rate import TABLE_BITS, estimated_bits
+from train.rows import RowLayout
+
+LAYOUT = RowLayout((("a", (7, 30)), ("b", (64,)), ("c", (5,)), ("d", (3, 3, 8, 8))))
+
+
+def tensors(seed: int = 0) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return {name: generator.laplace(0, scale, shape).astype(np.float32) for (name, shape), scale in zip(LAYOUT.shapes, (3, 0.2, 40, 1), strict=True)}
+
+
+def test_packing_comes_back_and_both_ways_agree():
+    packed = LAYOUT.pack({name: jnp.asarray(value) for name, value in tensors().items()})
+    assert np.array_equal(packed, LAYOUT.pack_on_host(tensors()))
+    assert all(np.array_equal(back, tensors()[name]) for name, back in LAYOUT.unpack(packed).items())
+
+
+def test_sums_and_columns_per_tensor():
+    packed = jnp.asarray(LAYOUT.pack_on_host(tensors()))
+    sums = [value.sum() for value in tensors().values()]
+    np.testing.assert_allclose(LAYOUT.per_tensor(packed), sums, rtol=1e-4)
+    column = LAYOUT.per_row(jnp.arange(4.0))
+    assert all((LAYOUT.unpack(jnp.broadcast_to(column, packed.shape))[name] == i).all() for i, name in enumerate(LAYOUT.names))
+
+
+def test_at_integers_it_is_what_the_coder_spends():
+    symbols = {name: np.rint(value).astype(np.int32) for name, value in tensors().items()}
+    packed = jnp.asarray(LAYOUT.pack_on_host({n: s.astype(np.float32) for n, s in symbols.items()}))
+    for bits, value in zip(estimated_bits(LAYOUT, packed), symbols.values(), strict=True):
+        spent = information(value, best_table(value))
+        assert float(bits) - TABLE_BITS == pytest.approx(spent, rel=0.01, abs=4)
+
+
+def test_between_integers_it_is_the_expected_rate_of_random_rounding():
+    """With z and r held fixed the rate is linear between integers; the closed form lies on or under it."""
+    layout = RowLayout((("x", (64, 64)),))
+    y = np.random.default_rng(1).laplace(0, 1.5, (64, 64)).astype(np.float32)
+    low = np.floor(y)
+    rounded = low + (np.random.default_rng(2).random(y.shape) < y - low)
+    expected = information(rounded.astype(np.int32), best_table(rounded.astype(np.int32)))
+    assert float(estimated_bits(layout, jnp.asarray(y))[0]) - TABLE_BITS == pytest.approx(expected, rel=0.02)
+
+
+def test_its_gradient_shrinks_weights_and_is_finite_everywhere():
+    for matrix in (jnp.zeros((LAYOUT.starts[-1], 64)), jnp.asarray(LAYOUT.pack_on_host(tensors()))):
+        gradient = jax.grad(lambda y: estimated_bits(LAYOUT, y).sum())(matrix)
+        assert jnp.isfinite(gradient).all()
+        assert float(jnp.vdot(gradient, matrix)) >= 0

@@ -1,0 +1,153 @@
+"""inr/reading.py and inr/writing.py: in and out, what is said, and what is refused."""
+
+import warnings
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from inr.errors import InputError, MediaWarning, OutputError, UsageError
+from inr.reading import read_video
+from inr.video import Colour, Video
+from inr.writing import check_output, write_video
+
+
+def test_exact_formats_come_back_exactly(clip: Video, tmp_path: Path):
+    rated = Video(clip.frames, Fraction(30000, 1001), clip.colour, clip.name)
+    write_video(rated, str(tmp_path / "a.mkv"))
+    again = read_video(tmp_path / "a.mkv")
+    assert np.array_equal(again.frames, clip.frames)
+    assert again.fps == Fraction(30000, 1001)
+    write_video(clip, str(tmp_path / "a.npy"))
+    assert np.array_equal(np.load(tmp_path / "a.npy"), clip.frames)
+    for target, source in (("p_%03d.png", "p_*.png"), ("folder", "folder")):
+        write_video(clip, str(tmp_path / target))
+        assert np.array_equal(read_video(tmp_path / source).frames, clip.frames)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("colour", [Colour(), Colour(1, 1, 1, False), Colour(5, 6, 5, True)])
+@pytest.mark.parametrize(("suffix", "height"), [(".mp4", 32), (".mp4", 31), (".y4m", 31)])
+def test_lossy_formats_stay_near_and_keep_their_tags(clip: Video, tmp_path: Path, colour: Colour, suffix: str, height: int):
+    rows, columns = np.mgrid[:height, :48]
+    smooth = np.stack([rows * 4, columns * 4, 128 + 0 * rows], axis=-1).astype(np.uint8)
+    video = Video(np.stack([smooth] * 3), clip.fps, colour)
+    write_video(video, str(tmp_path / f"a{suffix}"))
+    again = read_video(tmp_path / f"a{suffix}")
+    assert again.frames.shape == video.frames.shape
+    if suffix == ".mp4" and colour.matrix != 2:
+        assert again.colour == colour
+    if suffix == ".mp4" or colour.matrix != 1:  # y4m cannot say which matrix it uses, and is read as BT.601
+        assert np.abs(again.frames.astype(int) - video.frames).mean() < 2.5
+
+
+def test_y4m_uses_the_sources_matrix(tmp_path: Path):
+    red = np.zeros((1, 2, 2, 3), np.uint8)
+    red[..., 0] = 255
+    for matrix, weight in ((2, 0.299), (1, 0.2126)):
+        write_video(Video(red, colour=Colour(matrix=matrix)), str(tmp_path / f"{matrix}.y4m"))
+        luma = (tmp_path / f"{matrix}.y4m").read_bytes().split(b"FRAME\n")[1][0]
+        assert abs(luma - (16 + 219 * weight)) <= 1
+
+
+def test_images_of_every_kind(tmp_path: Path):
+    generator = np.random.default_rng(0)
+    rgb = generator.integers(0, 256, (9, 11, 3), np.uint8)
+    iio.imwrite(tmp_path / "rgb.png", rgb)
+    assert np.array_equal(read_video(tmp_path / "rgb.png").frames[0], rgb)
+    iio.imwrite(tmp_path / "grey.png", rgb[..., 0])
+    assert np.array_equal(read_video(tmp_path / "grey.png").frames[0], np.repeat(rgb[..., :1], 3, axis=2))
+    iio.imwrite(tmp_path / "alpha.png", np.dstack([rgb, rgb[..., 0]]))
+    with pytest.warns(MediaWarning, match="alpha"):
+        assert np.array_equal(read_video(tmp_path / "alpha.png").frames[0], rgb)
+    iio.imwrite(tmp_path / "deep.png", rgb[..., 0].astype(np.uint16) * 256 + 255)
+    with pytest.warns(MediaWarning, match="16 bits"):
+        assert np.array_equal(read_video(tmp_path / "deep.png").frames[0, ..., 0], rgb[..., 0])
+
+
+def test_folders_are_read_in_natural_order_and_of_one_size(tmp_path: Path):
+    for index in (1, 2, 10):
+        iio.imwrite(tmp_path / f"f{index}.png", np.full((4, 6, 3), index, np.uint8))
+    assert read_video(tmp_path).frames[:, 0, 0, 0].tolist() == [1, 2, 10]
+    assert read_video(tmp_path / "f1*.png").frames[:, 0, 0, 0].tolist() == [1, 10]
+    assert read_video(tmp_path, (1, None)).frames[:, 0, 0, 0].tolist() == [2, 10]
+    iio.imwrite(tmp_path / "f11.png", np.zeros((5, 6, 3), np.uint8))
+    with pytest.raises(InputError, match="frame 3 is 6x5, the frames before it 6x4"):
+        read_video(tmp_path)
+
+
+def test_ranges_are_half_open_and_scaling_is_asked_for(clip: Video, clip_file: Path):
+    assert np.array_equal(read_video(clip_file, (2, 5)).frames, clip.frames[2:5])
+    assert np.array_equal(read_video(clip_file, (-2, None)).frames, clip.frames[-2:])
+    assert read_video(clip_file, (0, 1), "1/2").frames.shape == (1, 16, 24, 3)
+    assert read_video(clip_file, (0, 1), "20x10").frames.shape == (1, 10, 20, 3)
+
+
+def odd_container(path: Path, pixels: str = "yuv420p", times: tuple[int, ...] = (0, 1, 2, 3), audio: bool = False) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, pixels
+        if audio:
+            container.add_stream("pcm_s16le", rate=8000).layout = "mono"
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), 40 * len(times), np.uint8), format="rgb24").reformat(format=pixels)
+            frame.pts = time
+            frame.time_base = Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"audio": True}, "1 audio stream dropped"),
+        ({"times": (0, 1, 5, 6)}, "variable frame timing"),
+        ({"pixels": "yuv420p10le"}, "10 bits a sample"),
+    ],
+)
+def test_what_is_dropped_is_said_once(tmp_path: Path, options: dict, said: str):
+    odd_container(tmp_path / "a.mkv", **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert len(read_video(tmp_path / "a.mkv")) == 4
+    assert [said in str(warning.message) for warning in caught] == [True]
+
+
+def test_an_ordinary_clip_says_nothing(clip_file: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_video(clip_file)
+
+
+def test_a_gif_is_a_video(clip: Video, tmp_path: Path):
+    iio.imwrite(tmp_path / "a.gif", clip.frames, plugin="pillow", duration=100, loop=0)
+    again = read_video(tmp_path / "a.gif")
+    assert again.frames.shape == clip.frames.shape
+    assert again.fps == 10
+
+
+def test_outputs_are_checked_before_anything_is_spent(tmp_path: Path):
+    (tmp_path / "there.mkv").write_bytes(b"precious")
+    for path, frames, error, text in [
+        ("no/such/folder.mkv", 3, OutputError, "folder does not exist"),
+        ("there.mkv", 3, OutputError, "exists already"),
+        ("a.avi", 3, UsageError, "cannot write '.avi'"),
+        ("a.png", 3, UsageError, "names one image, but there are 3"),
+    ]:
+        with pytest.raises(error, match=text):
+            check_output(str(tmp_path / path), frames, overwrite=False)
+    check_output(str(tmp_path / "a.png"), 1, overwrite=False)
+    check_output(str(tmp_path / "there.mkv"), 3, overwrite=True)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Video):
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_video(clip, str(tmp_path / "a.npy"))
+    assert not list(tmp_path.iterdir())
