@@ -1,0 +1,69 @@
+"""Write tests/vectors: small files of every kind, and what they must decode to.
+
+Run it (`python tests/make_vectors.py`) only when the format's version changes: a vector, once its version is no
+draft, is never written again.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from codec.encoder import encode
+from codec.model import QuantizedModel, QuantizedTensor, single_video
+from codec.quantizer import quantize
+from inr.layout import tensor_shapes
+from inr.network import initial_tensors
+from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.video import Colour
+
+FOLDER = Path(__file__).parent / "vectors"
+CAM = HNeRVSpec(4, 8, (BlockSpec(8, 3, 1), BlockSpec(8, 2, 3)), 3, 4, norm=True, temporal_grid=3)
+VECTORS = {
+    "cam": (CAM, VideoSpec(37, 26, 4, Fraction(30000, 1001), Colour(1, 1, 1), "cam")),
+    "spatial": (replace(CAM, spatial_grid=(2, 3), temporal_grid=0), VideoSpec(24, 24, 2, name="spatial")),
+    "hnerv": (HNeRVSpec(4, 6, (BlockSpec(5, 2, 1), BlockSpec(5, 2, 5)), 3, 1, bounded=True), VideoSpec(16, 12, 3, name="hnerv")),
+    "image": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 1, name="image")),
+    "pixel": (HNeRVSpec(1, 1, (), 1, 1), VideoSpec(1, 1, 1)),
+}
+
+
+def hashes(tensors: dict[str, np.ndarray]) -> dict[str, str]:
+    """sha256 of each tensor's little-endian bytes."""
+    return {name: hashlib.sha256(value.astype(value.dtype.newbyteorder("<")).tobytes()).hexdigest() for name, value in tensors.items()}
+
+
+def symbols_of(model: QuantizedModel) -> dict[str, np.ndarray]:
+    """The symbols of a lone video's tensors, int32."""
+    tensors = model.layers[0].tensors | model.videos[0].tensors
+    return {name: tensor.symbols for name, tensor in tensors.items()}
+
+
+def model_of(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
+    """A model with every kind of tensor busy: steps that differ, zeros, tails, one tensor of nothing but zeros."""
+    generator = np.random.default_rng(7)
+    tensors = {}
+    for index, (name, value) in enumerate(initial_tensors(spec, video, seed=7).items()):
+        exponent = -24 - index
+        busy = value + (0.05 * generator.standard_normal(value.shape) if not name.endswith("stem.bias") else 0)
+        tensors[name] = QuantizedTensor(quantize(busy.astype(np.float32), exponent), exponent)
+    assert list(tensors) == list(tensor_shapes(spec, video))
+    return single_video(spec, video, tensors)
+
+
+def main() -> None:
+    """Write every vector and its json."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, (spec, video) in VECTORS.items():
+        model = model_of(spec, video)
+        (FOLDER / f"{name}.inr").write_bytes(encode(model))
+        np.save(FOLDER / f"{name}.npy", model.render())
+        facts = {"symbols": hashes(symbols_of(model)), "tensors": hashes(model.tensors())}
+        (FOLDER / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
