@@ -65,9 +65,7 @@ def decode_command(
 
 
 @application.command("info")
-def info_command(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")], as_json: Json = False
-) -> None:
+def info_command(source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")], as_json: Json = False) -> None:
     """Say what a file holds and where its bytes go."""
     from codec.description import describe, describe_lines
     from codec.loading import read_file

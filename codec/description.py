@@ -83,7 +83,8 @@ def describe_lines(facts: dict) -> list[str]:
         f"{facts['output']}   {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, format {facts['format_version']}",
         f"video    {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps: {', '.join(facts['videos'])}",
         f"network  {facts['network']}",
-        f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits each, {facts['macs_per_pixel'] / 1e3:.2f} kMAC/pixel",
+        f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits each, "
+        f"{facts['macs_per_pixel'] / 1e3:.2f} kMAC/pixel",
         "bytes",
     ]
     lines += [f"  {size:>9}  {100 * size / facts['bytes']:5.1f} %  {name}" for name, size in facts["sections"].items()]

@@ -8,8 +8,6 @@ from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table, best_table
 from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
 
 
-
-
 def encode(model: QuantizedModel) -> bytes:
     """The complete file: spec record, layer records, video records, end mark."""
     records = [(Kind.SPEC, write_spec(model.spec))]

@@ -6,23 +6,23 @@ from jaxtyping import Int32
 
 from codec.prob import PRECISION, Table, counts
 
-_model = constriction.stream.model
+model, queue = constriction.stream.model, constriction.stream.queue  # pyrefly: ignore[missing-attribute]
 
 
 def _categorical(table: Table):
     # float64 and perfect=False give exactly the integer formula in FORMAT.md; float32 does not.
-    return _model.Categorical(counts(table) / float(1 << PRECISION), perfect=False)
+    return model.Categorical(counts(table) / float(1 << PRECISION), perfect=False)
 
 
 class RangeWriter:
     """Collects integers and symbols, in the order the decoder will ask for them."""
 
     def __init__(self) -> None:
-        self._encoder = constriction.stream.queue.RangeEncoder()
+        self._encoder = queue.RangeEncoder()
 
     def integer(self, value: int, bits: int) -> None:
         """Write `value`, 0 <= value < 2 ** bits, in `bits` bits."""
-        self._encoder.encode(value, _model.Uniform(1 << bits))
+        self._encoder.encode(value, model.Uniform(1 << bits))
 
     def symbols(self, symbols: Int32[np.ndarray, " n"], table: Table) -> None:
         """Write `symbols` under `table`; one that carries no information (all zero) takes no space."""
@@ -39,11 +39,11 @@ class RangeReader:
 
     def __init__(self, data: bytes) -> None:
         words = np.frombuffer(data[: len(data) // 4 * 4], "<u4").astype(np.uint32)
-        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._decoder = queue.RangeDecoder(words)
 
     def integer(self, bits: int) -> int:
         """Read an integer of `bits` bits."""
-        return int(self._decoder.decode(_model.Uniform(1 << bits)))
+        return int(self._decoder.decode(model.Uniform(1 << bits)))
 
     def symbols(self, count: int, table: Table) -> Int32[np.ndarray, " n"]:
         """Read `count` symbols under `table`."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 from codec.bitstream import BitstreamError, Fields, varint
 from inr.layout import tensor_shapes
 from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
-from inr.video import Colour
+from inr.video import UNSPECIFIED, Colour
 
 HNERV = 1  # the only network of format version 0
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID = 4096, 16, 15, 16, 4096
@@ -46,13 +46,10 @@ def read_spec(payload: bytes) -> HNeRVSpec:
     temporal = _positive(fields, MAX_GRID) if flags & TEMPORAL else 0
     spatial = (_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) if flags & SPATIAL else (0, 0)
     blocks = tuple(
-        BlockSpec(_positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields))
-        for _ in range(fields.varint(MAX_BLOCKS))
+        BlockSpec(_positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)) for _ in range(fields.varint(MAX_BLOCKS))
     )
     _must_end(fields)
-    return HNeRVSpec(
-        embedding, stem, blocks, head_kernel, head_stride, bool(flags & NORM), temporal, spatial, bool(flags & BOUNDED)
-    )
+    return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, bool(flags & NORM), temporal, spatial, bool(flags & BOUNDED))
 
 
 def write_video_spec(video: VideoSpec, layers: tuple[int, ...]) -> bytes:
@@ -76,11 +73,12 @@ def read_video_spec(fields: Fields) -> tuple[VideoSpec, tuple[int, ...]]:
     flags = fields.byte()
     if flags >= 4:
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
-    tags = tuple(fields.take(3)) if flags & TAGGED else (Colour().primaries, Colour().transfer, Colour().matrix)
+    primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
+    colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
     width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
     fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
-    return VideoSpec(width, height, frames, fps, Colour(*tags, bool(flags & FULL_RANGE)), name), layers
+    return VideoSpec(width, height, frames, fps, colour, name), layers
 
 
 def checked_shapes(spec: HNeRVSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:

@@ -63,10 +63,14 @@ def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.
 
 def _blurred(x: Planes, taps: np.ndarray) -> Planes:
     """Separable filter without padding."""
-    rows = x.shape[1] - len(taps) + 1
-    x = sum(tap * x[:, i : i + rows] for i, tap in enumerate(taps))
-    columns = x.shape[2] - len(taps) + 1
-    return sum(tap * x[:, :, i : i + columns] for i, tap in enumerate(taps))
+    rows, columns = x.shape[1] - len(taps) + 1, x.shape[2] - len(taps) + 1
+    down = np.zeros_like(x[:, :rows])
+    for i, tap in enumerate(taps):
+        down += tap * x[:, i : i + rows]
+    across = np.zeros_like(down[:, :, :columns])
+    for i, tap in enumerate(taps):
+        across += tap * down[:, :, i : i + columns]
+    return across
 
 
 def _halved(x: Planes) -> Planes:

@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -50,11 +50,11 @@ def report_error(error: InrError, as_json: bool) -> int:
     return error.exit_code
 
 
-def run(application: Callable[..., object], arguments: Sequence[str] | None = None) -> int:
+def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run a Typer application and return the exit code; every failure becomes a message or a JSON line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
-    command = typer.main.get_command(application)  # pyright: ignore[reportArgumentType]
+    command = typer.main.get_command(application)
     try:
         with spoken_warnings():
             outcome = command.main(arguments, prog_name="inr", standalone_mode=False)
@@ -71,7 +71,9 @@ def run(application: Callable[..., object], arguments: Sequence[str] | None = No
     except BrokenPipeError:
         return 0
     except OSError as error:
-        return report_error(OutputError("system", f"{error.strerror or error}: '{error.filename or ''}'", "free space, or another folder"), as_json)
+        return report_error(
+            OutputError("system", f"{error.strerror or error}: '{error.filename or ''}'", "free space, or another folder"), as_json
+        )
     except Exception as error:
         traceback.print_exc()
         if as_json:

@@ -21,9 +21,7 @@ def depth_to_space(x: Float[Array, "t h w d"], stride: int) -> Float[Array, "t h
     return x.reshape(t, h * stride, w * stride, c)
 
 
-def convolution(
-    features: int, width: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution
-) -> nnx.Conv:
+def convolution(features: int, width: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution) -> nnx.Conv:
     """A same-padded convolution with bias."""
     return nnx.Conv(features, width, (kernel, kernel), conv_general_dilated=convolve, rngs=rngs)
 

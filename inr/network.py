@@ -22,7 +22,7 @@ from inr.spec import HNeRVSpec, VideoSpec
 EMBEDDING_DEVIATION = 0.5
 GAINS = {"stem": 1.0, "blocks": 2**0.5, "head": 0.3}
 
-Tensors = Mapping[str, Float[Array, "..."]]
+Tensors = Mapping[str, Array | np.ndarray]  # float32
 
 
 def _path(name: str) -> tuple[str | int, ...]:
@@ -61,9 +61,7 @@ def initial_tensors(spec: HNeRVSpec, video: VideoSpec, seed: int) -> dict[str, F
     return {name: draw(name, shape) for name, shape in tensor_shapes(spec, video).items()}
 
 
-def bind(
-    spec: HNeRVSpec, video: VideoSpec, convolve: Convolution = jax.lax.conv_general_dilated
-) -> Callable[[Tensors], HNeRV]:
+def bind(spec: HNeRVSpec, video: VideoSpec, convolve: Convolution = jax.lax.conv_general_dilated) -> Callable[[Tensors], HNeRV]:
     """A function that gives the network its tensors; cheap under `jax.jit`, where the module then vanishes."""
     graph = _skeleton(spec, video, convolve)
 
@@ -74,8 +72,6 @@ def bind(
     return with_tensors
 
 
-def apply_network(
-    spec: HNeRVSpec, video: VideoSpec, tensors: Tensors, indices: Int[Array, " t"]
-) -> Float[Array, "t h w 3"]:
+def apply_network(spec: HNeRVSpec, video: VideoSpec, tensors: Tensors, indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
     """Frames at `indices`, 0 black and 1 white, not clamped: a pure function to jit, vmap or differentiate."""
     return bind(spec, video)(tensors)(indices)

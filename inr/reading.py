@@ -44,9 +44,7 @@ def _span(items: list, span: tuple[int | None, int | None], path: Path) -> list:
     chosen = items[slice(*span)]
     if items and not chosen:
         first, last = ("" if end is None else end for end in span)
-        raise InputError(
-            "no-frames", f"--frames {first}:{last} selects none of the {len(items)} frames of '{path}'", "--frames 0:1"
-        )
+        raise InputError("no-frames", f"--frames {first}:{last} selects none of the {len(items)} frames of '{path}'", "--frames 0:1")
     return chosen
 
 

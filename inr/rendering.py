@@ -30,9 +30,7 @@ def _renderer(spec: HNeRVSpec, video: VideoSpec):
     return rendered
 
 
-def render(
-    spec: HNeRVSpec, video: VideoSpec, tensors: Tensors, indices: Iterable[int] | None = None
-) -> UInt8[np.ndarray, "t h w 3"]:
+def render(spec: HNeRVSpec, video: VideoSpec, tensors: Tensors, indices: Iterable[int] | None = None) -> UInt8[np.ndarray, "t h w 3"]:
     """Frames at `indices` (default: all), uint8 R'G'B'; the same pixels whatever else is rendered with them."""
     wanted = np.arange(video.frames) if indices is None else np.asarray(list(indices), np.int32)
     batch = max(1, min(len(wanted), BATCH_PIXELS // (video.height * video.width)))

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -123,7 +123,7 @@ def _write_container(
     matrix = video.colour.matrix if video.colour.matrix in MATRICES else BT601
     levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1  # FFmpeg: 1 limited, 2 full
     with av.open(file, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=video.fps, options=options or {})
+        stream = cast(av.VideoStream, output.add_stream(codec, rate=video.fps, options=options or {}))
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, pixels
         if not rgb and video.colour.matrix != UNSPECIFIED:
             stream.codec_context.colorspace = matrix

@@ -17,6 +17,7 @@ from train.batches import batch_indices
 from train.checkpoint import Workdir
 from train.encoding import EncodeOptions, encode_video, prepare
 from train.fitting import Fitter, fit
+from train.interrupts import Preempted, Wanted
 from train.landing import check_same, landed
 from train.memory import check_memory
 from train.presets import Wish
@@ -103,14 +104,22 @@ def test_checkpoints_come_back_from_disk(problem: Problem, clip: Video, tmp_path
 
 def test_stopping_early_still_rounds_and_saves(problem: Problem, clip: Video):
     long = replace(problem, config=replace(problem.config, steps=100_000))
-    polls = iter([False, False, True])
-    store = Memory(at=16)
-    fitted = fit(Fitter(long, clip), store, should_stop=lambda: next(polls))
+    polls = iter([Wanted.NOTHING, Wanted.NOTHING, Wanted.FINISH])
+    store = Memory(at=32)
+    fitted = fit(Fitter(long, clip), store, asked=lambda: next(polls))
     assert fitted.stopped
     assert store.kept is not None
     data = encode(fitted.model)
     assert abs(fitted.estimated_bits - 8 * len(data)) <= 0.01 * 8 * len(data) + 8 * 64
     assert fitted.seconds < 15
+
+
+def test_leaving_saves_the_latest_state_at_once(problem: Problem, clip: Video):
+    polls = iter([Wanted.NOTHING, Wanted.LEAVE])
+    store = Memory(at=16)
+    with pytest.raises(Preempted):
+        fit(Fitter(problem, clip), store, asked=lambda: next(polls))
+    assert store.kept is not None
 
 
 def test_a_loss_that_is_not_finite_goes_back_to_the_last_good_state(problem: Problem, clip: Video):

@@ -37,7 +37,9 @@ def test_ms_ssim_against_a_plain_double_precision_twin():
             full = (2 * mx * my + 6.5025) / (mx**2 + my**2 + 6.5025) * contrast
             value *= (full if scale == 4 else contrast).mean() ** weight
             x, y = (np.pad(z, [(s % 2, s % 2) for s in z.shape])[: z.shape[0] // 2 * 2 + 2 * (z.shape[0] % 2)] for z in (x, y))
-            x, y = (z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2].reshape(z.shape[0] // 2, 2, z.shape[1] // 2, 2).mean((1, 3)) for z in (x, y))
+            x, y = (
+                z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2].reshape(z.shape[0] // 2, 2, z.shape[1] // 2, 2).mean((1, 3)) for z in (x, y)
+            )
         total.append(value)
     assert ms_ssim(a, b) == pytest.approx(np.mean(total), abs=2e-5)
 

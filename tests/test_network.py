@@ -106,7 +106,9 @@ def test_macs_are_those_of_the_convolutions():
     video = VideoSpec(64, 64, 1)
     shapes = tensor_shapes(SPEC, video)
     cells = {"stem": 64, "blocks.0": 64, "blocks.1": 256, "head": 1024}
-    total = sum(cells[name.split(".conv")[0].split(".kernel")[0]] * np.prod(shape) for name, shape in shapes.items() if name.endswith("kernel"))
+    total = sum(
+        cells[name.split(".conv")[0].split(".kernel")[0]] * np.prod(shape) for name, shape in shapes.items() if name.endswith("kernel")
+    )
     assert macs_per_pixel(SPEC) == pytest.approx(total / 64**2)
 
 

@@ -14,7 +14,10 @@ LAYOUT = RowLayout((("a", (7, 30)), ("b", (64,)), ("c", (5,)), ("d", (3, 3, 8, 8
 
 def tensors(seed: int = 0) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    return {name: generator.laplace(0, scale, shape).astype(np.float32) for (name, shape), scale in zip(LAYOUT.shapes, (3, 0.2, 40, 1), strict=True)}
+    return {
+        name: generator.laplace(0, scale, shape).astype(np.float32)
+        for (name, shape), scale in zip(LAYOUT.shapes, (3, 0.2, 40, 1), strict=True)
+    }
 
 
 def test_packing_comes_back_and_both_ways_agree():

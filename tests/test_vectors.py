@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from make_vectors import FOLDER, VECTORS, hashes, symbols_of
 
 from codec.decoder import decode
 from codec.encoder import encode
-from make_vectors import FOLDER, VECTORS, hashes, symbols_of
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.inr"))
 

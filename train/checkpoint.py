@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,9 @@ import numpy as np
 
 from inr.errors import UsageError
 from train.state import TrainState
+
+if TYPE_CHECKING:
+    from orbax.checkpoint import CheckpointManager
 
 RUN_FILE = "run.json"
 
@@ -21,7 +26,7 @@ class Workdir:
     """
 
     def __init__(self, folder: Path, key: str, fresh: bool = False):
-        self.folder, self._manager = folder, None
+        self.folder = folder
         run = folder / RUN_FILE
         if fresh:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -47,13 +52,12 @@ class Workdir:
         temporary.write_text(json.dumps(self.facts))
         temporary.replace(self.folder / RUN_FILE)
 
-    def _checkpoints(self):
+    @cached_property
+    def _manager(self) -> "CheckpointManager":
         import orbax.checkpoint as ocp
 
-        if self._manager is None:
-            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-            self._manager = ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
-        return self._manager
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
     def restore(self, like: TrainState) -> TrainState | None:
         """The newest state, or None where there is none yet."""
@@ -61,10 +65,9 @@ class Workdir:
             return None
         import orbax.checkpoint as ocp
 
-        manager = self._checkpoints()
-        if (latest := manager.latest_step()) is None:
+        if (latest := self._manager.latest_step()) is None:
             return None
-        restored = manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
+        restored = self._manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
         return jax.tree.map(jnp.asarray, restored)
 
     def save(self, state: TrainState) -> None:
@@ -72,11 +75,12 @@ class Workdir:
         import orbax.checkpoint as ocp
 
         host = jax.tree.map(np.asarray, state)
-        self._checkpoints().save(int(host.step), args=ocp.args.StandardSave(host), force=True)
+        if self._manager.latest_step() != int(host.step):
+            self._manager.save(int(host.step), args=ocp.args.StandardSave(host), force=True)
 
     def remove(self) -> None:
         """Delete the run's checkpoints and facts, and the folder if nothing else is in it."""
-        if self._manager is not None:
+        if "_manager" in self.__dict__:
             self._manager.close()
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         (self.folder / RUN_FILE).unlink(missing_ok=True)

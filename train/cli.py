@@ -80,14 +80,15 @@ def demo_command(
 
 def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool) -> int:
     from train.display import display
-    from train.encoding import Preempted, encode_file
-    from train.interrupts import die_of_interrupt
+    from train.encoding import encode_file
+    from train.interrupts import Preempted, die_of_interrupt
     from train.runtime import prepare_jax
 
     prepare_jax()
     try:
         encoded = encode_file(source, target, options, display(as_json), say)
-    except Preempted as place:
+    except Preempted:
+        place = options.workdir or f"{target}.work"
         say(f"pre-empted: saved in '{place}'; run the same command to go on")
         if as_json:
             emit("error", id="pre-empted", message=f"saved in '{place}'", fix="run the same command again", exit_code=PREEMPTED)

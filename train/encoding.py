@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jax
@@ -41,7 +41,7 @@ class EncodeOptions:
 
     preset: str = "medium"
     model: str = "cam"
-    wish: Wish = Wish()
+    wish: Wish = field(default_factory=Wish)
     frames: tuple[int | None, int | None] = (None, None)
     scale: str = ""
     time_budget: float | None = None  # seconds from `started` to the renamed file
@@ -65,10 +65,6 @@ class Encoded:
     step_seconds: float
     interrupted: bool
     model: QuantizedModel
-
-
-class Preempted(Exception):
-    """The job was told to leave; its state is saved, and the same command goes on from there."""
 
 
 def encode_file(
@@ -102,27 +98,21 @@ def encode_video(
     if up_to_date(run, target, options.overwrite):
         return None
     check_memory(run.problem.spec, run.problem.video, run.problem.config)
-    fitter = Fitter(run.problem, video)
-    step_seconds = fitter.measure_step_seconds()
-    first_step = time.monotonic() - started
-    if options.time_budget is not None:
-        left = options.time_budget * (1 - FINISH_SHARE) - FINISH_SECONDS - first_step
-        fitter.problem = run.with_steps(max(LEAST_STEPS, int(left / step_seconds)))
-    config = fitter.problem.config
-    say(f"{spec_line(fitter.problem)}; {config.steps} steps of {1e3 * step_seconds:.1f} ms")
-    with display or Quiet() as shown, Interrupts() as interrupts:
-        fitted = _fit(fitter, video, options, run.workdir, shown, interrupts)
-        if interrupts.preempted:
-            raise Preempted(str(run.workdir.folder))
-        data, model, bits = landed(fitter, fitted, run.cap, b"" if fitted.stopped else origin_of(run.key))
-        frames = write_verified(data, model, target)
+    with Interrupts() as interrupts:
+        fitter = Fitter(run.problem, video)
+        step_seconds = fitter.measure_step_seconds()
+        first_step = time.monotonic() - started
+        fitter.problem = run.settled(options.time_budget, first_step, step_seconds)
+        say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps of {1e3 * step_seconds:.1f} ms")
+        with display or Quiet() as shown:
+            fitted = _fit(fitter, video, options, run.workdir, shown, interrupts)
+            data, model, bits = landed(fitter, fitted, run.cap, b"" if fitted.stopped else origin_of(run.key))
+            frames = write_verified(data, model, target)
     seconds = time.monotonic() - started
     if not fitted.stopped:
         run.workdir.remove()
     report = compare(frames, video.frames, len(data))
-    return Encoded(
-        report, fitter.problem, bits, fitted.steps, seconds, first_step, step_seconds, fitted.stopped, model
-    )
+    return Encoded(report, fitter.problem, bits, fitted.steps, seconds, first_step, step_seconds, fitted.stopped, model)
 
 
 @dataclass(frozen=True)
@@ -134,9 +124,15 @@ class Run:
     workdir: Workdir
     cap: int | None
 
-    def with_steps(self, measured: int) -> Problem:
-        """The problem with the run's number of steps: `measured`, unless an earlier attempt settled it."""
-        steps = self.workdir.facts.get("steps") or measured
+    def settled(self, budget: float | None, spent: float, step_seconds: float) -> Problem:
+        """The problem with its number of steps, noted in the run's folder for whoever resumes it.
+
+        A budget in seconds becomes a number once: as many steps as fit into what is left of it.
+        """
+        steps = self.problem.config.steps
+        if budget is not None:
+            left = budget * (1 - FINISH_SHARE) - FINISH_SECONDS - spent
+            steps = self.workdir.facts.get("steps") or max(LEAST_STEPS, int(left / step_seconds))
         self.workdir.remember(steps=steps)
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 
@@ -169,11 +165,9 @@ def up_to_date(run: Run, target: Path, overwrite: bool) -> bool:
     return False
 
 
-def _fit(
-    fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir, display: Display, interrupts: Interrupts
-) -> Fitted:
+def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir, display: Display, interrupts: Interrupts) -> Fitted:
     if options.workdir is None:
-        return fit(fitter, workdir, display, lambda: interrupts.any)
+        return fit(fitter, workdir, display, lambda: interrupts.wish)
     logbook = Logbook(options.workdir, video, fitter)
     try:
 
@@ -181,7 +175,7 @@ def _fit(
             display(progress)
             logbook(progress)
 
-        return fit(fitter, workdir, watch, lambda: interrupts.any)
+        return fit(fitter, workdir, watch, lambda: interrupts.wish)
     finally:
         logbook.close()
 

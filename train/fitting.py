@@ -13,6 +13,7 @@ import numpy as np
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.quantizer import quantize
 from inr.video import Video
+from train.interrupts import Preempted, Wanted
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
 
@@ -112,10 +113,12 @@ def fit(
     fitter: Fitter,
     store: Store | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    asked: Callable[[], Wanted] = lambda: Wanted.NOTHING,
     save_seconds: float = 60.0,
 ) -> Fitted:
-    """Run `fitter` to its last step, resuming from `store`; stop early, properly rounded, when `should_stop` says so.
+    """Run `fitter` to its last step, resuming from `store`; end early, properly rounded, when `asked` to.
+
+    Asked to leave, it saves and raises Preempted.
 
     A loss that is not finite takes the fit back to its last good state at half the learning rate.
     """
@@ -125,9 +128,11 @@ def fit(
     began = saved = kept = time.monotonic()
     good, restores, stopped, bits = jax.tree.map(jnp.copy, fitter.state), 0, False, math.nan
     while (done := int(fitter.state.step)) < steps:
-        if stopped := should_stop():
-            store.save(good)
-            bits = finish_early(fitter, time.monotonic() - began)
+        if (wanted := asked()) is not Wanted.NOTHING:
+            store.save(fitter.state)
+            if wanted is Wanted.LEAVE:
+                raise Preempted
+            stopped, bits = True, finish_early(fitter, time.monotonic() - began)
             break
         count = steps_until_change(fitter, done)
         metrics = fitter.take(count, done / steps, 1 / steps)

@@ -1,10 +1,23 @@
 """Signals as questions the loop can ask: stop and finalise, or save and leave."""
 
 import signal
+from enum import Enum
 from types import FrameType
 from typing import Self
 
 PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+
+class Wanted(Enum):
+    """What is asked of a running fit: nothing, an early but proper end, or to save and leave at once."""
+
+    NOTHING = "nothing"
+    FINISH = "finish"
+    LEAVE = "leave"
+
+
+class Preempted(Exception):
+    """The job was told to leave; its state is saved, and the same command goes on from there."""
 
 
 class Interrupts:
@@ -34,9 +47,11 @@ class Interrupts:
         self.preempted = True
 
     @property
-    def any(self) -> bool:
-        """Whether the loop should come to an end."""
-        return self.interrupted or self.preempted
+    def wish(self) -> "Wanted":
+        """What the signals so far ask of the loop."""
+        if self.preempted:
+            return Wanted.LEAVE
+        return Wanted.FINISH if self.interrupted else Wanted.NOTHING
 
 
 def die_of_interrupt() -> None:

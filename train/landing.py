@@ -27,9 +27,11 @@ def landed(fitter: Fitter, fitted: Fitted, cap: int | None, origin: bytes) -> tu
     """
     model, bits = replace(fitted.model, origin=origin), fitted.estimated_bits
     data = encode(model)
+    if cap is None:
+        return data, model, bits
     steps = max(50, int(MORE_STEPS * fitter.problem.config.steps))
     for attempt in range(1, ATTEMPTS + 1):
-        if cap is None or len(data) <= cap:
+        if len(data) <= cap:
             return data, model, bits
         bits = land(fitter, 8 * cap * SLACK**attempt, steps) + fitter.problem.overhead_bits
         model = replace(fitter.model(), origin=origin)
@@ -41,7 +43,9 @@ def landed(fitter: Fitter, fitted: Fitted, cap: int | None, origin: bytes) -> tu
         data = encode(model)
         bits = 8.0 * len(data)
     raise TargetMissed(
-        "size-unreachable", f"the smallest file this network gives is {len(data)} bytes, the cap is {cap}", "a larger target, or --scale 1/2"
+        "size-unreachable",
+        f"the smallest file this network gives is {len(data)} bytes, the cap is {cap}",
+        "a larger target, or --scale 1/2",
     )
 
 

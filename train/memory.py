@@ -50,8 +50,7 @@ def check_memory(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> int:
     if have is not None and need > have:
         raise ResourceError(
             "memory",
-            f"fitting {video.width}x{video.height}, {video.frames} frames needs about {need / 1e9:.1f} GB; "
-            f"{have / 1e9:.1f} GB are free",
+            f"fitting {video.width}x{video.height}, {video.frames} frames needs about {need / 1e9:.1f} GB; {have / 1e9:.1f} GB are free",
             "--scale 1/2   or fewer frames at a time: --frames 0:100",
         )
     return need

@@ -17,7 +17,7 @@ def run_key(video: Video, spec: HNeRVSpec, config: FitConfig, budget: float | No
     With a time budget the number of steps is left out: it is measured once, and then stands in the run's folder.
     """
     settings = asdict(config) | ({"steps": None} if budget else {})
-    digest = hashlib.sha256(np.ascontiguousarray(video.frames))
+    digest = hashlib.sha256(np.ascontiguousarray(video.frames).data)
     facts = (video.frames.shape, video.fps, video.colour, video.name, spec, settings, budget, VERSION)
     digest.update(repr(facts).encode())
     return digest.hexdigest()

@@ -28,7 +28,7 @@ MODELS = ("cam", "hnerv")
 PAPER_SIZE = 16  # embedding channels of HNeRV, table 17
 
 # Upsampling by blocks, then by the head, and the total: which total suits a frame is a matter of padding.
-UPSAMPLINGS = {
+UPSAMPLINGS: dict[tuple[int, ...], int] = {
     (1,): 1, (2,): 1, (1, 1): 4, (2, 1): 4, (2, 2): 4, (3, 2): 4, (4, 2): 4, (5, 2): 4, (3, 2, 2): 4, (4, 2, 2): 4,
     (5, 2, 2): 4, (4, 3, 2): 4, (4, 4, 2): 4, (5, 4, 2): 4, (4, 4, 3): 4, (5, 4, 3): 4, (5, 4, 4): 4, (5, 5, 4): 4,
     (5, 4, 3, 2): 4, (5, 4, 4, 2): 4,

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 ROW = 64
+
+Matrix = TypeVar("Matrix", Array, np.ndarray)  # float32, (rows, 64)
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,11 @@ class RowLayout:
             flat[start : start + tensors[name].size] = tensors[name].ravel()
         return flat.reshape(-1, ROW)
 
-    def unpack(self, matrix: Float[Array, "rows 64"]) -> dict[str, Array]:
+    def unpack(self, matrix: Matrix) -> dict[str, Matrix]:
         """The tensors that `matrix` holds."""
         starts = self.starts.tolist()
-        return {
-            name: matrix[starts[i] : starts[i + 1]].reshape(-1)[: prod(shape)].reshape(shape)
-            for i, (name, shape) in enumerate(self.shapes)
+        return {  # pyrefly: ignore[bad-return]
+            name: matrix[starts[i] : starts[i + 1]].reshape(-1)[: prod(shape)].reshape(shape) for i, (name, shape) in enumerate(self.shapes)
         }
 
     def per_row(self, per_tensor: Float[Array, " tensors"]) -> Float[Array, "rows 1"]:

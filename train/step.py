@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -113,9 +113,7 @@ class Pace(NamedTuple):
     gain: Scalar | float
 
 
-def step(
-    state: TrainState, problem: Problem, video: Frames, pace: Pace, amortised: bool
-) -> tuple[TrainState, Metrics]:
+def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortised: bool) -> tuple[TrainState, Metrics]:
     """Draw a batch, descend, and move the rate's weight towards the target."""
     progress = jnp.asarray(pace.progress, jnp.float32)
     config = problem.config
@@ -128,7 +126,7 @@ def step(
     gradient, (metrics, made) = jax.grad(loss, has_aux=True)(
         state.parameters, problem, video[indices], indices, key, progress, weight, amortised
     )
-    updates, moments = OPTIMISER.update(gradient, state.moments)
+    updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(gradient, state.moments))
     rate = schedule.learning_rate(config, progress) * state.patience
     start = made._replace(weights=lax.stop_gradient(made.weights)) if amortised else state.parameters
     moved = Parameters(
