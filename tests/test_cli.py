@@ -108,7 +108,7 @@ def test_ctrl_c_leaves_a_valid_file_and_dies_by_the_signal(clip_file: Path, tmp_
     going_on.send_signal(signal.SIGTERM)
     assert going_on.wait(60) == 75
     assert decode(target.read_bytes()).origin == b""
-    assert inr("encode", clip_file, target, "--seed", "5").code == 4
+    assert inr("encode", clip_file, target, "--seed", "5").code == 2  # the folder beside it is another run's
 
 
 def test_a_photo_is_a_video_of_one_frame(tmp_path: Path, inr):
