@@ -18,12 +18,12 @@ from bunny_small import clip
 from codec.encoder import encode
 from codec.evaluation import compare
 from inr.reading import read_video
+from inr.runtime import prepare_jax
 from inr.spec import HNeRVSpec, VideoSpec
 from train.config import FitConfig
 from train.encoding import CAP_AIM, silent_model
 from train.fitting import Fitter, fit
 from train.presets import Wish, hnerv_spec, modulated_spec, plan
-from train.runtime import prepare_jax
 from train.step import Problem
 
 Change = Callable[[HNeRVSpec, FitConfig], tuple[HNeRVSpec, FitConfig]]

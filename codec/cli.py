@@ -40,6 +40,7 @@ def decode_command(
 
     from codec.loading import open_model, video_index
     from inr.errors import UsageError
+    from inr.runtime import prepare_jax
     from inr.video import Video
     from inr.writing import check_output, write_video
 
@@ -52,6 +53,7 @@ def decode_command(
     if not wanted:
         raise UsageError("no-frames", f"--frames {frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
     check_output(target, len(wanted), overwrite)
+    prepare_jax()
     began = time.monotonic()
     pixels = model.render(wanted, index)
     rendered = time.monotonic() - began
@@ -90,10 +92,12 @@ def eval_command(
     from codec.evaluation import compare
     from codec.loading import decoded_frames
     from inr.reading import read_video
+    from inr.runtime import prepare_jax
     from inr.writing import check_free
 
     if per_frame is not None:
         check_free(per_frame, overwrite)
+    prepare_jax()
     pixels, size = decoded_frames(source)
     video = read_video(reference, span(frames))
     report = compare(pixels, video.frames, size)

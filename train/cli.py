@@ -79,10 +79,10 @@ def demo_command(
 
 
 def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool) -> int:
+    from inr.runtime import prepare_jax
     from train.display import display
     from train.encoding import encode_file
     from train.interrupts import Preempted, die_of_interrupt
-    from train.runtime import prepare_jax
 
     prepare_jax()
     try:

@@ -12,12 +12,12 @@ from codec.evaluation import compare
 from codec.sheet import side_by_side
 from codec.shell import say
 from inr.reading import read_video
+from inr.runtime import prepare_jax
 from inr.video import Video
 from inr.writing import write_video
 from train.display import display
 from train.encoding import EncodeOptions, encode_file
 from train.presets import Wish
-from train.runtime import prepare_jax
 
 TARGET_BPP = 0.2
 TIME_BUDGET = 100.0

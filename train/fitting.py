@@ -12,8 +12,11 @@ import numpy as np
 
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.quantizer import quantize
+from inr.errors import InrError
 from inr.video import Video
 from train.interrupts import Preempted, Wanted
+from train.qat import hard_round, step_sizes
+from train.rate import estimated_bits
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
 
@@ -80,7 +83,7 @@ class Fitter:
         """Median seconds of a step, timed on copies of the state; the first call compiles."""
         timings = []
         for _ in range(4):
-            copy = jax.tree.map(jnp.copy, self.state)
+            copy = copied(self.state)
             began = time.monotonic()
             _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), self.chunk, self.amortised(0.0))
             jax.block_until_ready(metrics)
@@ -96,6 +99,12 @@ class Fitter:
         pace = self.problem.pace(start, per_step)
         self.state, metrics = self.advance(self.state, self.frames, pace, count, self.amortised(start))
         return jax.block_until_ready(metrics)
+
+    def hard_bits(self) -> float:
+        """The loss's rate of the state as it would be rounded now, in bits of tensors."""
+        parameters = self.state.parameters
+        steps = self.problem.layout.per_row(step_sizes(parameters.exponents))
+        return float(jnp.sum(estimated_bits(self.problem.layout, hard_round(parameters.weights / steps))))
 
     def model(self) -> QuantizedModel:
         """The state as integers."""
@@ -118,15 +127,15 @@ def fit(
 ) -> Fitted:
     """Run `fitter` to its last step, resuming from `store`; end early, properly rounded, when `asked` to.
 
-    Asked to leave, it saves and raises Preempted.
-
-    A loss that is not finite takes the fit back to its last good state at half the learning rate.
+    Asked to leave, it saves and raises Preempted. A loss that is not finite takes the fit back to its last good
+    state at half the learning rate.
     """
     store = store or NoStore()
-    steps, pixels = fitter.problem.config.steps, fitter.problem.video.pixels
+    steps = fitter.problem.config.steps
     fitter.state = store.restore(fitter.state) or fitter.state
     began = saved = kept = time.monotonic()
-    good, restores, stopped, bits = jax.tree.map(jnp.copy, fitter.state), 0, False, math.nan
+    good, restores, stopped = copied(fitter.state), 0, False
+    bits = fitter.hard_bits()
     while (done := int(fitter.state.step)) < steps:
         if (wanted := asked()) is not Wanted.NOTHING:
             store.save(fitter.state)
@@ -136,45 +145,51 @@ def fit(
             break
         count = steps_until_change(fitter, done)
         metrics = fitter.take(count, done / steps, 1 / steps)
-        if not math.isfinite(float(metrics.mse)) or not math.isfinite(float(metrics.bits)):
+        mse, latest, now = float(metrics.mse), float(metrics.bits), time.monotonic()
+        if not math.isfinite(mse + latest):
             restores += 1
             if restores > MAX_RESTORES:
-                raise FloatingPointError(f"the loss was not finite {restores} times; last good step {int(good.step)}")
-            fitter.state = jax.tree.map(jnp.copy, good)._replace(patience=good.patience * 0.5)
-            good = jax.tree.map(jnp.copy, fitter.state)
+                raise InrError("diverged", f"the loss was not finite {restores} times around step {int(good.step)}", "--seed 1")
+            good = good._replace(patience=good.patience * 0.5)
+            fitter.state = copied(good)
             continue
-        now, bits = time.monotonic(), float(metrics.bits)
+        bits = latest
         if now - kept > SNAPSHOT_SECONDS or done == 0:
-            good, kept = jax.tree.map(jnp.copy, fitter.state), now
+            good, kept = copied(fitter.state), now
         if now - saved > save_seconds:
             store.save(fitter.state)
             saved = time.monotonic()
-        bpp = (bits + fitter.problem.overhead_bits) / pixels
-        psnr = -10 * math.log10(max(float(metrics.mse), 1e-10))
-        watch(Progress(done + count, steps, psnr, bpp, now - began, fitter.state))
+        bpp = (bits + fitter.problem.overhead_bits) / fitter.problem.video.pixels
+        watch(Progress(done + count, steps, -10 * math.log10(max(mse, 1e-10)), bpp, now - began, fitter.state))
     total = bits + fitter.problem.overhead_bits
     return Fitted(fitter.model(), total, int(fitter.state.step), time.monotonic() - began, stopped, fitter.state)
+
+
+def copied(state: TrainState) -> TrainState:
+    """A state of its own: taking a step gives up the arrays of the state before it."""
+    return jax.tree.map(jnp.copy, state)
 
 
 def steps_until_change(fitter: Fitter, done: int) -> int:
     """Steps to take in one go: a chunk, but never across the end of the embedder's phase or of the fit."""
     steps = fitter.problem.config.steps
     handover = math.ceil(fitter.problem.config.embedder_until * steps)
-    edges = [edge - done for edge in (handover, steps) if edge > done]
-    return min(fitter.chunk, *edges) if len(edges) > 1 else min(fitter.chunk, edges[0])
+    return min(fitter.chunk, *(edge - done for edge in (handover, steps) if edge > done))
 
 
 def finish_early(fitter: Fitter, elapsed: float) -> float:
     """A short hard-rounding tail for a fit that must end now; returns the rate at its last step, in bits."""
-    begin = time.monotonic()
+    config, begin = fitter.problem.config, time.monotonic()
     budget = min(FINISH_SECONDS, max(1.0, FINISH_SHARE * elapsed))
-    progress = max(fitter.problem.config.hard_from, int(fitter.state.step) / fitter.problem.config.steps)
+    first = max(config.hard_from, int(fitter.state.step) / config.steps)
+    progress, per_step = first, 0.0
     while True:
-        metrics = fitter.take(fitter.chunk, progress, 0.0)
-        share = (time.monotonic() - begin) / budget
-        if share >= 1:
+        metrics = fitter.take(fitter.chunk, progress, per_step)
+        share = min((time.monotonic() - begin) / budget, 1.0)
+        reached = first + (1 - first) * share
+        progress, per_step = reached, (reached - progress) / fitter.chunk
+        if share == 1:
             return float(metrics.bits)
-        progress = max(progress, fitter.problem.config.hard_from + (1 - fitter.problem.config.hard_from) * share)
 
 
 def land(fitter: Fitter, bits_cap: float, count: int) -> float:

@@ -60,4 +60,6 @@ def quantized(
     noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
     soft = softness * (y + noise) + (1 - softness) * soft_round(y, temperature)
     rounded = hard_round(y)
-    return jnp.where(hard, rounded, soft) * steps, jnp.where(hard, rounded, y)
+    # The rate of y itself would miss what a weight hides between integers once noise no longer washes it out.
+    rated = softness * y + (1 - softness) * rounded
+    return jnp.where(hard, rounded, soft) * steps, jnp.where(hard, rounded, rated)

@@ -21,12 +21,3 @@ def rounding(config: FitConfig, progress: Scalar) -> tuple[Scalar, Scalar, Bool[
     annealed = (progress - config.anneal_from) / max(config.hard_from - config.anneal_from, 1e-9)
     annealed = jnp.clip(annealed, 0, 1)
     return 1 - annealed, 1 + (config.temperature - 1) * annealed, progress >= config.hard_from
-
-
-def controlled(config: FitConfig, progress: Scalar) -> Bool[Array, ""]:
-    """Whether the rate is to be believed and steered by: not at first, and not while noise fades.
-
-    In between soft and hard a weight can hide information between integers where the rate does not see it.
-    """
-    annealing = (progress >= config.anneal_from) & (progress < config.hard_from)
-    return (progress >= config.controller_from) & ~annealing

@@ -135,7 +135,7 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
         jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
     )
     error = jnp.clip(jnp.log(metrics.bits / pace.target_bits), -1, 1)
-    gain = jnp.where(schedule.controlled(config, progress), pace.gain * pace.per_step, 0)
+    gain = jnp.where(progress >= config.controller_from, pace.gain * pace.per_step, 0)
     log_weight = state.log_rate_weight + gain * error
     return TrainState(moved, moments, state.step + 1, log_weight, state.patience), metrics
 
