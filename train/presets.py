@@ -20,9 +20,9 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(3000, "a first look"),
-    "medium": Preset(12000, "the default"),
-    "slow": Preset(40000, "a few tenths of a decibel more"),
+    "fast": Preset(2500, "a first look"),
+    "medium": Preset(10000, "the default"),
+    "slow": Preset(32000, "a few tenths of a decibel more"),
 }
 MODELS = ("cam", "hnerv")
 PAPER_SIZE = 16  # embedding channels of HNeRV, table 17
