@@ -30,7 +30,7 @@ from train.origin import origin_of, run_key
 from train.presets import Wish, modulated_spec, plan, weights
 from train.step import Problem
 
-CAP_AIM = 0.985  # of the cap, where the rate's controller aims: the rest is what landing may need
+CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what landing may need
 FINISH_SECONDS, FINISH_SHARE = 6.0, 0.06  # of a time budget, kept for landing, verifying and the machine's moods
 LEAST_STEPS = 50
 

@@ -24,6 +24,7 @@ CHUNK = {"cpu": 16}  # steps between looks at the clock and the metrics
 ACCELERATOR_CHUNK = 100
 LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0
 MAX_RESTORES = 8
+WARM_CHUNKS, TIMED_CHUNKS = 3, 7
 SNAPSHOT_SECONDS = 10.0
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # an interrupted fit still rounds properly: this much of its time, at most
 
@@ -80,15 +81,15 @@ class Fitter:
         self.state = initial_state(problem.spec, problem.video, problem.config)
 
     def measure_step_seconds(self) -> float:
-        """Median seconds of a step, timed on copies of the state; the first call compiles."""
+        """Median seconds of a step, timed on copies of the state; the first call compiles, the next ones still warm up."""
         timings = []
-        for _ in range(4):
+        for _ in range(WARM_CHUNKS + TIMED_CHUNKS):
             copy = copied(self.state)
             began = time.monotonic()
             _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), self.chunk, self.amortised(0.0))
             jax.block_until_ready(metrics)
             timings.append((time.monotonic() - began) / self.chunk)
-        return sorted(timings[1:])[1]
+        return sorted(timings[WARM_CHUNKS:])[TIMED_CHUNKS // 2]
 
     def amortised(self, progress: float) -> bool:
         """Whether embeddings still come from the embedder."""
