@@ -100,10 +100,10 @@ def encode_video(
     check_memory(run.problem.spec, run.problem.video, run.problem.config)
     with Interrupts() as interrupts:
         fitter = Fitter(run.problem, video)
-        step_seconds = fitter.measure_step_seconds()
+        fitter.rehearse(1)
         first_step = time.monotonic() - started
-        fitter.problem = run.settled(options.time_budget, first_step, step_seconds)
-        say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps of {1e3 * step_seconds:.1f} ms")
+        fitter.problem = run.settled(fitter, options.time_budget, started)
+        say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps")
         with display or Quiet() as shown:
             fitted = _fit(fitter, video, options, run.workdir, shown, interrupts)
             data, model, bits = landed(fitter, fitted, run.cap, b"" if fitted.stopped else origin_of(run.key))
@@ -112,7 +112,7 @@ def encode_video(
     if not fitted.stopped:
         run.workdir.remove()
     report = compare(frames, video.frames, len(data))
-    return Encoded(report, fitter.problem, bits, fitted.steps, seconds, first_step, step_seconds, fitted.stopped, model)
+    return Encoded(report, fitter.problem, bits, fitted.steps, seconds, first_step, fitted.step_seconds, fitted.stopped, model)
 
 
 @dataclass(frozen=True)
@@ -124,15 +124,16 @@ class Run:
     workdir: Workdir
     cap: int | None
 
-    def settled(self, budget: float | None, spent: float, step_seconds: float) -> Problem:
+    def settled(self, fitter: Fitter, budget: float | None, started: float) -> Problem:
         """The problem with its number of steps, noted in the run's folder for whoever resumes it.
 
         A budget in seconds becomes a number once: as many steps as fit into what is left of it.
         """
         steps = self.problem.config.steps
-        if budget is not None:
-            left = budget * (1 - FINISH_SHARE) - FINISH_SECONDS - spent
-            steps = self.workdir.facts.get("steps") or max(LEAST_STEPS, int(left / step_seconds))
+        if budget is not None and (steps := self.workdir.facts.get("steps")) is None:
+            step_seconds = fitter.measured_step_seconds()
+            left = budget * (1 - FINISH_SHARE) - FINISH_SECONDS - (time.monotonic() - started)
+            steps = max(LEAST_STEPS, int(left / step_seconds))
         self.workdir.remember(steps=steps)
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 

@@ -24,7 +24,7 @@ CHUNK = {"cpu": 16}  # steps between looks at the clock and the metrics
 ACCELERATOR_CHUNK = 100
 LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0
 MAX_RESTORES = 8
-WARM_CHUNKS, TIMED_CHUNKS = 3, 7
+MEASURE_SECONDS = 3.0
 SNAPSHOT_SECONDS = 10.0
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # an interrupted fit still rounds properly: this much of its time, at most
 
@@ -65,7 +65,7 @@ class Fitted:
     model: QuantizedModel
     estimated_bits: float
     steps: int
-    seconds: float
+    step_seconds: float  # mean over the steps taken in this process
     stopped: bool  # whether it was asked to stop before its last step
     state: TrainState
 
@@ -80,16 +80,20 @@ class Fitter:
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.state = initial_state(problem.spec, problem.video, problem.config)
 
-    def measure_step_seconds(self) -> float:
-        """Median seconds of a step, timed on copies of the state; the first call compiles, the next ones still warm up."""
-        timings = []
-        for _ in range(WARM_CHUNKS + TIMED_CHUNKS):
-            copy = copied(self.state)
-            began = time.monotonic()
-            _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), self.chunk, self.amortised(0.0))
-            jax.block_until_ready(metrics)
-            timings.append((time.monotonic() - began) / self.chunk)
-        return sorted(timings[WARM_CHUNKS:])[TIMED_CHUNKS // 2]
+    def rehearse(self, count: int) -> float:
+        """Seconds that `count` steps take, on a copy of the state; the first rehearsal compiles."""
+        copy, began = copied(self.state), time.monotonic()
+        _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), count, self.amortised(0.0))
+        jax.block_until_ready(metrics)
+        return time.monotonic() - began
+
+    def measured_step_seconds(self) -> float:
+        """Median seconds of a step over a few seconds of rehearsal, once it is warm."""
+        count, timings, began = max(1, self.chunk // 4), [], time.monotonic()
+        while len(timings) < 4 or time.monotonic() - began < MEASURE_SECONDS:
+            timings.append(self.rehearse(count) / count)
+        warm = sorted(timings[len(timings) // 2 :])
+        return warm[len(warm) // 2]
 
     def amortised(self, progress: float) -> bool:
         """Whether embeddings still come from the embedder."""
@@ -134,6 +138,7 @@ def fit(
     store = store or NoStore()
     steps = fitter.problem.config.steps
     fitter.state = store.restore(fitter.state) or fitter.state
+    first = int(fitter.state.step)
     began = saved = kept = time.monotonic()
     good, restores, stopped = copied(fitter.state), 0, False
     bits = fitter.hard_bits()
@@ -162,8 +167,8 @@ def fit(
             saved = time.monotonic()
         bpp = (bits + fitter.problem.overhead_bits) / fitter.problem.video.pixels
         watch(Progress(done + count, steps, -10 * math.log10(max(mse, 1e-10)), bpp, now - began, fitter.state))
-    total = bits + fitter.problem.overhead_bits
-    return Fitted(fitter.model(), total, int(fitter.state.step), time.monotonic() - began, stopped, fitter.state)
+    total, taken = bits + fitter.problem.overhead_bits, int(fitter.state.step) - first
+    return Fitted(fitter.model(), total, first + taken, (time.monotonic() - began) / max(taken, 1), stopped, fitter.state)
 
 
 def copied(state: TrainState) -> TrainState:

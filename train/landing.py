@@ -13,8 +13,8 @@ from inr.errors import TargetMissed, VerifyError
 from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, land
 
-ATTEMPTS = 6
-MORE_STEPS = 0.02  # of the fit's, each attempt
+ATTEMPTS = 4
+MORE_STEPS = 0.01  # of the fit's, each attempt
 SLACK = 0.995  # the first attempt aims this far under the cap, each further one as far again
 MAX_COARSER = 64  # eighths of an octave
 
