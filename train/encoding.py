@@ -1,5 +1,6 @@
 """One video to one file: read, plan, fit, land, verify. What `inr encode` does, as a function."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,8 @@ from inr.video import Video
 from inr.writing import check_free
 from train.checkpoint import Workdir
 from train.display import Display, Quiet
-from train.fitting import Fitted, Fitter, fit
-from train.interrupts import Interrupts
+from train.fitting import FINISH_SECONDS, FINISH_SHARE, Fitted, Fitter, fit
+from train.interrupts import Interrupts, Wanted
 from train.landing import landed, write_verified
 from train.logbook import Logbook
 from train.memory import check_memory
@@ -31,7 +32,7 @@ from train.presets import Wish, modulated_spec, plan, weights
 from train.step import Problem
 
 CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what landing may need
-FINISH_SECONDS, FINISH_SHARE = 6.0, 0.06  # of a time budget, kept for landing, verifying and the machine's moods
+SPARED_SECONDS, SPARED_SHARE = 6.0, 0.15  # of a time budget, kept for landing, verifying and the machine's moods
 LEAST_STEPS = 50
 
 
@@ -105,14 +106,18 @@ def encode_video(
         fitter.problem = run.settled(fitter, options.time_budget, started)
         say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps")
         with display or Quiet() as shown:
-            fitted = _fit(fitter, video, options, run.workdir, shown, interrupts)
-            data, model, bits = landed(fitter, fitted, run.cap, b"" if fitted.stopped else origin_of(run.key))
+            deadline = started + last_call(options.time_budget)
+            fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline))
+            interrupted = interrupts.interrupted
+            data, model, bits = landed(fitter, fitted, run.cap, b"" if interrupted else origin_of(run.key))
             frames = write_verified(data, model, target)
     seconds = time.monotonic() - started
-    if not fitted.stopped:
+    if fitted.stopped and not interrupted:
+        say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; another run may differ")
+    if not interrupted:
         run.workdir.remove()
     report = compare(frames, video.frames, len(data))
-    return Encoded(report, fitter.problem, bits, fitted.steps, seconds, first_step, fitted.step_seconds, fitted.stopped, model)
+    return Encoded(report, fitter.problem, bits, fitted.steps, seconds, first_step, fitted.step_seconds, interrupted, model)
 
 
 @dataclass(frozen=True)
@@ -129,10 +134,10 @@ class Run:
 
         A budget in seconds becomes a number once: as many steps as fit into what is left of it.
         """
-        steps = self.problem.config.steps
-        if budget is not None and (steps := self.workdir.facts.get("steps")) is None:
+        steps: int = self.problem.config.steps if budget is None else self.workdir.facts.get("steps", 0)
+        if budget is not None and steps == 0:
             step_seconds = fitter.measured_step_seconds()
-            left = budget * (1 - FINISH_SHARE) - FINISH_SECONDS - (time.monotonic() - started)
+            left = budget * (1 - SPARED_SHARE) - SPARED_SECONDS - (time.monotonic() - started)
             steps = max(LEAST_STEPS, int(left / step_seconds))
         self.workdir.remember(steps=steps)
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
@@ -166,9 +171,14 @@ def up_to_date(run: Run, target: Path, overwrite: bool) -> bool:
     return False
 
 
-def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir, display: Display, interrupts: Interrupts) -> Fitted:
+def last_call(budget: float | None) -> float:
+    """Seconds after which a fit must round and end to stay within `budget`, however slow the machine has become."""
+    return math.inf if budget is None else 0.97 * budget - min(FINISH_SECONDS, FINISH_SHARE * budget) - 2
+
+
+def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir, display: Display, asked: Callable[[], Wanted]) -> Fitted:
     if options.workdir is None:
-        return fit(fitter, workdir, display, lambda: interrupts.wish)
+        return fit(fitter, workdir, display, asked)
     logbook = Logbook(options.workdir, video, fitter)
     try:
 
@@ -176,7 +186,7 @@ def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir,
             display(progress)
             logbook(progress)
 
-        return fit(fitter, workdir, watch, lambda: interrupts.wish)
+        return fit(fitter, workdir, watch, asked)
     finally:
         logbook.close()
 

@@ -1,6 +1,7 @@
 """Signals as questions the loop can ask: stop and finalise, or save and leave."""
 
 import signal
+import time
 from enum import Enum
 from types import FrameType
 from typing import Self
@@ -46,12 +47,11 @@ class Interrupts:
     def _preempt(self, number: int, frame: FrameType | None) -> None:
         self.preempted = True
 
-    @property
-    def wish(self) -> "Wanted":
-        """What the signals so far ask of the loop."""
+    def wish_by(self, deadline: float) -> Wanted:
+        """What the signals so far ask of the loop; after `deadline`, on the monotonic clock, an end in any case."""
         if self.preempted:
             return Wanted.LEAVE
-        return Wanted.FINISH if self.interrupted else Wanted.NOTHING
+        return Wanted.FINISH if self.interrupted or time.monotonic() > deadline else Wanted.NOTHING
 
 
 def die_of_interrupt() -> None:
