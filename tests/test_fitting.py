@@ -16,9 +16,9 @@ from inr.video import Video
 from train import step as step_module
 from train.batches import batch_indices
 from train.checkpoint import Workdir
-from train.encoding import EncodeOptions, encode_video, prepare
+from train.encoding import EncodeOptions, encode_video, last_call, prepare
 from train.fitting import Fitter, fit
-from train.interrupts import Preempted, Wanted
+from train.interrupts import Interrupts, Preempted, Wanted
 from train.landing import check_same, landed
 from train.memory import check_memory
 from train.presets import Wish
@@ -56,7 +56,7 @@ def test_the_network_in_training_is_the_decoders(problem: Problem, clip: Video):
     fitter = Fitter(problem, clip)
     fitter.take(16, 0.9, 0.001)
     parameters = fitter.state.parameters
-    weights, _ = quantized(
+    weights, _, _ = quantized(
         problem.layout, parameters.weights, parameters.exponents, jax.random.key(0), jnp.float32(0), jnp.float32(1), jnp.bool_(True)
     )
     decoded = decode(encode(fitter.model())).tensors()
@@ -206,3 +206,22 @@ def test_too_little_memory_is_said_beforehand(problem: Problem):
     with pytest.raises(ResourceError, match=r"GB; .* are free") as raised:
         check_memory(problem.spec, huge, problem.config)
     assert raised.value.exit_code == 8
+
+
+def test_a_time_budget_has_a_last_call():
+    assert last_call(None) == float("inf")
+    assert 280 < last_call(300) < 290
+    interrupts = Interrupts()
+    assert interrupts.wish_by(time.monotonic() + 60) is Wanted.NOTHING
+    assert interrupts.wish_by(time.monotonic() - 1) is Wanted.FINISH
+    interrupts.preempted = True
+    assert interrupts.wish_by(time.monotonic() - 1) is Wanted.LEAVE
+
+
+def test_a_state_at_its_last_step_is_a_result(problem: Problem, clip: Video):
+    """As after a kill between the last step and the file's name."""
+    store = Memory(at=STEPS)
+    whole = encode(fit(Fitter(problem, clip), store, save_seconds=0).model)
+    again = fit(Fitter(problem, clip), store)
+    assert encode(again.model) == whole
+    assert abs(again.estimated_bits - 8 * len(whole)) <= 0.01 * 8 * len(whole) + 8 * 64

@@ -28,7 +28,7 @@ def test_hard_rounding_is_what_the_decoder_will_see(values: list[float], exponen
     tensors = {"a": np.array(values[:40], np.float32), "b": np.array(values, np.float32)}
     rows = jnp.asarray(LAYOUT.pack_on_host(tensors))
     exponents = jnp.array([exponent + 0.3, exponent + 2.0])
-    weights, y = quantized(LAYOUT, rows, exponents, KEY, jnp.float32(0), jnp.float32(0.3), jnp.bool_(True))
+    weights, _, y = quantized(LAYOUT, rows, exponents, KEY, jnp.float32(0), jnp.float32(0.3), jnp.bool_(True))
     for name, whole in (("a", exponent), ("b", exponent + 2)):
         symbols = quantize(tensors[name], whole)
         assert np.array_equal(LAYOUT.unpack(y)[name], symbols)
@@ -49,7 +49,7 @@ def test_gradients_pass_straight_through():
 
 def test_noise_is_uniform_over_one_step():
     rows = jnp.zeros((3, 64))
-    weights, _ = quantized(LAYOUT, rows, jnp.zeros(2), KEY, jnp.float32(1), jnp.float32(1), jnp.bool_(False))
+    weights, _, _ = quantized(LAYOUT, rows, jnp.zeros(2), KEY, jnp.float32(1), jnp.float32(1), jnp.bool_(False))
     assert 0.4 < float(jnp.abs(weights).max()) <= 0.5
 
 

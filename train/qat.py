@@ -50,9 +50,11 @@ def quantized(
     softness: Float[Array, ""],
     temperature: Float[Array, ""],
     hard: Bool[Array, ""],
-) -> tuple[Float[Array, "rows 64"], Float[Array, "rows 64"]]:
-    """Weights as the network should see them, and what to take the rate of, in units of steps.
+) -> tuple[Float[Array, "rows 64"], Float[Array, "rows 64"], Float[Array, "rows 64"]]:
+    """Weights as the network should see them; weights in units of steps (y); and at what to take their rate.
 
+    The last moves from y to its rounding as noise fades: a weight could otherwise hide between integers what the
+    rate does not see.
     `softness` 1 is all noise, 0 is none; soft rounding at `temperature` is mixed in as noise fades; `hard` rounds.
     """
     steps = layout.per_row(step_sizes(exponents))
@@ -60,6 +62,4 @@ def quantized(
     noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
     soft = softness * (y + noise) + (1 - softness) * soft_round(y, temperature)
     rounded = hard_round(y)
-    # The rate of y itself would miss what a weight hides between integers once noise no longer washes it out.
-    rated = softness * y + (1 - softness) * rounded
-    return jnp.where(hard, rounded, soft) * steps, jnp.where(hard, rounded, rated)
+    return jnp.where(hard, rounded, soft) * steps, y, softness * y + (1 - softness) * rounded

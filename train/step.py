@@ -19,7 +19,7 @@ from train.batches import batch_indices
 from train.config import FitConfig
 from train.cpu_convolution import patch_convolution
 from train.loss import mean_squared_error
-from train.qat import quantized
+from train.qat import quantized, straight_through
 from train.rate import estimated_bits
 from train.rows import RowLayout
 from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layout_of
@@ -93,10 +93,13 @@ def loss(
     if amortised:
         parameters = embedded(problem, parameters, frames, indices)
     softness, temperature, hard = schedule.rounding(problem.config, progress)
-    weights, y = quantized(problem.layout, parameters.weights, parameters.exponents, key, softness, temperature, hard)
+    weights, y, rated = quantized(problem.layout, parameters.weights, parameters.exponents, key, softness, temperature, hard)
     network = problem.network(problem.layout.unpack(weights))
     mse = mean_squared_error(network(indices), frames)
-    bits = jnp.sum(estimated_bits(problem.layout, y))
+    # What it is at the rounded weights, but pulling as at the weights themselves: a zero symbol's own rate has no
+    # slope, and without a pull what lies in the zero bin wanders out of it.
+    rounded, own = estimated_bits(problem.layout, rated), estimated_bits(problem.layout, y)
+    bits = jnp.sum(straight_through(rounded, own))
     return mse + rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
 
 
