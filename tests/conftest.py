@@ -75,6 +75,6 @@ def inr() -> Callable[..., Outcome]:
 def encoded(clip_file: Path, inr: Callable[..., Outcome]) -> tuple[Path, Outcome]:
     """The clip encoded by the command line in a few hundred steps, and what it said."""
     target = clip_file.with_suffix(".inr")
-    outcome = inr("encode", clip_file, target, "--preset", "fast", "--target-bpp", "1.5", "--time-budget", "15s", "--json")
+    outcome = inr("encode", clip_file, target, "--preset", "fast", "--target-bpp", "1.5", "--time-budget", "30s", "--json")
     assert outcome.code == 0, outcome.err
     return target, outcome

@@ -26,7 +26,7 @@ def test_encode_reports_what_the_file_is(encoded: tuple[Path, object], clip: Vid
     assert result["bpp"] == 8 * size / clip.pixels <= 1.5
     assert (result["width"], result["height"], result["frames"], result["fps"]) == (48, 32, 6, 25.0)
     assert abs(result["estimated_bits"] - 8 * size) <= 0.01 * 8 * size + 8 * 64
-    assert result["seconds"] <= 15
+    assert result["seconds"] <= 30
     assert result["psnr_rgb"] > 20
     assert not target.with_name(target.name + ".work").exists()
     assert not list(target.parent.glob(".*"))
@@ -70,7 +70,7 @@ def test_info_sums_to_the_file(encoded, inr):
 def test_the_same_command_again_is_up_to_date(encoded, clip_file: Path, inr):
     target, _ = encoded
     before = target.stat().st_mtime_ns
-    arguments = ("encode", clip_file, target, "--preset", "fast", "--target-bpp", "1.5", "--time-budget", "15s")
+    arguments = ("encode", clip_file, target, "--preset", "fast", "--target-bpp", "1.5", "--time-budget", "30s")
     again = inr(*arguments, "--json")
     assert again.code == 0
     assert again.last["up_to_date"] is True
