@@ -58,6 +58,14 @@ def test_decode_to_every_format(encoded, inr, tmp_path: Path):
     assert piped.stdout.startswith(b"YUV4MPEG2 W48 H32 F25:1")
 
 
+def test_the_output_is_named_after_the_input():
+    from train.cli import default_target
+
+    assert default_target(Path("clips/talk.mp4")) == Path("clips/talk.inr")
+    assert default_target(Path("clips/frames/")) == Path("clips/frames.inr")
+    assert default_target(Path("clips/frames/f_*.png")).name == "frames.inr"
+
+
 def test_info_sums_to_the_file(encoded, inr):
     target, _ = encoded
     facts = inr("info", target, "--json").last

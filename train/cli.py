@@ -61,7 +61,7 @@ def encode_command(
         overwrite=overwrite,
         started=STARTED,
     )
-    return _encode(source, target or Path(source.name).with_suffix(".inr"), options, as_json)
+    return _encode(source, target or default_target(source), options, as_json)
 
 
 @application.command("demo")
@@ -76,6 +76,12 @@ def demo_command(
     if as_json:
         emit("result", **facts)
     return 0
+
+
+def default_target(source: Path) -> Path:
+    """IN with .inr; a pattern of images is named after its folder."""
+    pattern = any(mark in source.name for mark in "*?")
+    return (source.parent.absolute() if pattern else source).with_suffix(".inr")
 
 
 def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool) -> int:
