@@ -1,6 +1,5 @@
 """The verbs that need no training code: decode, info, eval."""
 
-import csv
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -93,7 +92,7 @@ def eval_command(
     from codec.loading import decoded_frames
     from inr.reading import read_video
     from inr.runtime import prepare_jax
-    from inr.writing import check_free
+    from inr.writing import check_free, write_atomically
 
     if per_frame is not None:
         check_free(per_frame, overwrite)
@@ -102,12 +101,9 @@ def eval_command(
     video = read_video(reference, span(frames))
     report = compare(pixels, video.frames, size)
     if per_frame is not None:
-        with per_frame.open("w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["frame", "psnr_rgb"])
-            rows.writerows(enumerate(report.frame_psnr_rgb))
-    facts = {"output": str(source), "bytes": report.bytes, "bpp": report.bpp, "psnr_rgb": report.psnr_rgb}
-    facts |= {"psnr_rgb_of_mean_mse": report.psnr_rgb_of_mean_mse, "ms_ssim_rgb": report.ms_ssim_rgb}
+        rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))
+        write_atomically(per_frame, f"frame,psnr_rgb\n{rows}".encode())
+    facts: dict[str, object] = {"output": str(source)} | report.fields()
     facts |= {"width": video.width, "height": video.height, "frames": len(video), "fps": float(video.fps)}
     if as_json:
         emit("result", **facts)

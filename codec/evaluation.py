@@ -1,6 +1,6 @@
 """Measure a file, or any video, against its source: from bytes only."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -24,6 +24,10 @@ class Report:
     psnr_rgb_of_mean_mse: float
     ms_ssim_rgb: float | None
     frame_psnr_rgb: tuple[float, ...]
+
+    def fields(self) -> dict[str, object]:
+        """What a result line says of it: all but the single frames."""
+        return {name: value for name, value in asdict(self).items() if name != "frame_psnr_rgb"}
 
 
 def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:

@@ -32,9 +32,14 @@ def video_index(model: QuantizedModel, name: str) -> int:
     return names.index(name) if name else 0
 
 
+def _begins_with_magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def decoded_frames(path: Path) -> tuple[np.ndarray, int]:
     """Frames (uint8 t h w 3) of an .inr file or of any video, and the file's size in bytes (a folder's: of its files)."""
-    if path.suffix == ".inr" or (path.is_file() and path.read_bytes()[: len(MAGIC)] == MAGIC):
+    if path.suffix == ".inr" or (path.is_file() and _begins_with_magic(path)):
         model, size = open_model(path)
         return model.render(), size
     frames = read_video(path).frames

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from codec.quantizer import dequantize, quantize
+from codec.quantizer import MAX_EXPONENT, dequantize, quantize
 from inr.layout import is_private, tensor_shapes
 from inr.spec import HNeRVSpec, VideoSpec
 
@@ -23,7 +23,8 @@ class QuantizedTensor:
 
     def coarser(self, by: int) -> "QuantizedTensor":
         """The same values on a step 2 ** (`by` / 8) times as wide."""
-        return QuantizedTensor(quantize(self.values(), self.exponent + by), self.exponent + by)
+        exponent = min(self.exponent + by, MAX_EXPONENT)
+        return QuantizedTensor(quantize(self.values(), exponent), exponent)
 
 
 @dataclass(frozen=True, eq=False)

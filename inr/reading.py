@@ -32,7 +32,8 @@ def _read(path: Path, span: tuple[int | None, int | None]) -> Video:
     images = _image_files(path)
     if images:
         chosen = _span(images, span, path)
-        return Video(_stack(map(_read_image, chosen), path), name=path.stem.rstrip("*%d_0123456789") or path.parent.name)
+        named = path.stem if path.is_file() else (path if path.is_dir() else path.parent).absolute().name
+        return Video(_stack(map(_read_image, chosen), path), name=named)
     if not path.is_file():
         raise _missing(path)
     if path.stat().st_size == 0:

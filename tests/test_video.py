@@ -72,6 +72,8 @@ def test_folders_are_read_in_natural_order_and_of_one_size(tmp_path: Path):
     for index in (1, 2, 10):
         iio.imwrite(tmp_path / f"f{index}.png", np.full((4, 6, 3), index, np.uint8))
     assert read_video(tmp_path).frames[:, 0, 0, 0].tolist() == [1, 2, 10]
+    assert (read_video(tmp_path).name, read_video(tmp_path / "f*.png").name) == (tmp_path.name, tmp_path.name)
+    assert read_video(tmp_path / "f10.png").name == "f10"
     assert read_video(tmp_path / "f1*.png").frames[:, 0, 0, 0].tolist() == [1, 10]
     assert read_video(tmp_path, (1, None)).frames[:, 0, 0, 0].tolist() == [2, 10]
     iio.imwrite(tmp_path / "f11.png", np.zeros((5, 6, 3), np.uint8))

@@ -47,10 +47,11 @@ def encode_command(
     Ctrl-C stops early with a valid file; the same command then goes on.
     """
     from train.encoding import EncodeOptions
+    from train.presets import MODELS, PRESETS
 
     options = EncodeOptions(
-        preset=_one_of("--preset", preset, ("fast", "medium", "slow")),
-        model=_one_of("--model", model, ("cam", "hnerv")),
+        preset=_one_of("--preset", preset, tuple(PRESETS)),
+        model=_one_of("--model", model, MODELS),
         wish=_wish(quality, target_bpp),
         frames=span(frames),
         scale=_scale(scale),
@@ -119,11 +120,7 @@ def result_fields(encoded: "Encoded", target: str) -> dict[str, object]:
     report, video = encoded.report, encoded.problem.video
     return {
         "output": target,
-        "bytes": report.bytes,
-        "bpp": report.bpp,
-        "psnr_rgb": report.psnr_rgb,
-        "psnr_rgb_of_mean_mse": report.psnr_rgb_of_mean_mse,
-        "ms_ssim_rgb": report.ms_ssim_rgb,
+        **report.fields(),
         "width": video.width,
         "height": video.height,
         "frames": video.frames,

@@ -15,7 +15,6 @@ from codec.quantizer import quantize
 from inr.errors import InrError
 from inr.video import Video
 from train.interrupts import Preempted, Wanted
-from train.qat import hard_round, step_sizes
 from train.rate import estimated_bits
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
@@ -105,11 +104,11 @@ class Fitter:
         self.state, metrics = self.advance(self.state, self.frames, pace, count, self.amortised(start))
         return jax.block_until_ready(metrics)
 
-    def hard_bits(self) -> float:
-        """The loss's rate of the state as it would be rounded now, in bits of tensors."""
-        parameters = self.state.parameters
-        steps = self.problem.layout.per_row(step_sizes(parameters.exponents))
-        return float(jnp.sum(estimated_bits(self.problem.layout, hard_round(parameters.weights / steps))))
+    def symbol_bits(self, model: QuantizedModel) -> float:
+        """The loss's rate of a model's symbols, in bits of tensors."""
+        tensors = model.layers[0].tensors | model.videos[0].tensors
+        packed = self.problem.layout.pack_on_host({name: tensor.symbols for name, tensor in tensors.items()})
+        return float(jnp.sum(estimated_bits(self.problem.layout, jnp.asarray(packed))))
 
     def model(self) -> QuantizedModel:
         """The state as integers."""
@@ -141,7 +140,7 @@ def fit(
     first = int(fitter.state.step)
     began = saved = kept = time.monotonic()
     good, restores, stopped = copied(fitter.state), 0, False
-    bits = fitter.hard_bits()
+    bits = fitter.symbol_bits(fitter.model())
     while (done := int(fitter.state.step)) < steps:
         if (wanted := asked()) is not Wanted.NOTHING:
             store.save(fitter.state)

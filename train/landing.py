@@ -41,7 +41,7 @@ def landed(fitter: Fitter, fitted: Fitted, cap: int | None, origin: bytes) -> tu
             return data, model, bits
         model = replace(coarser(fitter.model(), by), origin=origin)
         data = encode(model)
-        bits = 8.0 * len(data)
+        bits = fitter.symbol_bits(model) + fitter.problem.overhead_bits
     raise TargetMissed(
         "size-unreachable",
         f"the smallest file this network gives is {len(data)} bytes, the cap is {cap}",

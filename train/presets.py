@@ -10,24 +10,11 @@ from inr.layout import tensor_shapes
 from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
 from train.config import FitConfig
 
-
-@dataclass(frozen=True)
-class Preset:
-    """An effort: how many steps a fit takes unless a time budget says otherwise."""
-
-    steps: int
-    meaning: str
-
-
-PRESETS = {
-    "fast": Preset(2500, "a first look"),
-    "medium": Preset(10000, "the default"),
-    "slow": Preset(32000, "a few tenths of a decibel more"),
-}
+PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit, unless a time budget says otherwise
 MODELS = ("cam", "hnerv")
-PAPER_SIZE = 16  # embedding channels of HNeRV, table 17
+PAPER_EMBEDDING = 16  # embedding channels of HNeRV, table 17
 
-# Upsampling by blocks, then by the head, and the total: which total suits a frame is a matter of padding.
+# Upsampling by blocks, then by the head: which product suits a frame is a matter of padding.
 UPSAMPLINGS: dict[tuple[int, ...], int] = {
     (1,): 1, (2,): 1, (1, 1): 4, (2, 1): 4, (2, 2): 4, (3, 2): 4, (4, 2): 4, (5, 2): 4, (3, 2, 2): 4, (4, 2, 2): 4,
     (5, 2, 2): 4, (4, 3, 2): 4, (4, 4, 2): 4, (5, 4, 2): 4, (4, 4, 3): 4, (5, 4, 3): 4, (5, 4, 4): 4, (5, 5, 4): 4,
@@ -110,16 +97,16 @@ def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = 
     reduction, narrowest = 1.2, 12
     kernels = [min(1 + 2 * index, 5) for index in range(len(strides))]
     scale = math.prod(strides)
-    embedding = PAPER_SIZE * video.height * video.width * video.frames / scale**2
+    embedding = PAPER_EMBEDDING * video.height * video.width * video.frames / scale**2
     quadratic = sum(reduction ** (-2 * i - 1) * (s * k) ** 2 for i, (s, k) in enumerate(zip(strides, kernels, strict=True)))
-    linear = 9 * PAPER_SIZE
+    linear = 9 * PAPER_EMBEDDING
     left = max(size - embedding, 1.0)
     stem = max(1, int((-linear + math.sqrt(linear**2 + 4 * quadratic * left)) / (2 * quadratic)))
     blocks, previous = [], stem
     for stride, kernel in zip(strides, kernels, strict=True):
         previous = max(round(previous / reduction), narrowest)
         blocks.append(BlockSpec(previous, stride, kernel))
-    return HNeRVSpec(PAPER_SIZE, stem, tuple(blocks), head_kernel=3, head_stride=1, bounded=True)
+    return HNeRVSpec(PAPER_EMBEDDING, stem, tuple(blocks), head_kernel=3, head_stride=1, bounded=True)
 
 
 # Wishes
@@ -147,7 +134,7 @@ def plan(video: VideoSpec, wish: Wish, preset: str, model: str, seed: int) -> tu
     """The spec and config for a video; UsageError for a preset or model of no known name."""
     if preset not in PRESETS:
         raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}", "--preset medium")
-    config = FitConfig(PRESETS[preset].steps, rate_weight=wish.rate_weight, target_bpp=wish.target_bpp, seed=seed)
+    config = FitConfig(PRESETS[preset], rate_weight=wish.rate_weight, target_bpp=wish.target_bpp, seed=seed)
     match model:
         case "cam":
             return modulated_spec(video, wish.nominal_bpp), config

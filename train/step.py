@@ -146,8 +146,8 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
 def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
     """A function (state, video, pace, count, amortised) that takes `count` steps from `pace` on.
 
-    On CPU each step is a call of its own, because XLA:CPU runs
-    convolutions inside a loop ten times slower; elsewhere all of them are one dispatch.
+    On CPU each step is a call of its own, because XLA:CPU runs convolutions inside a loop ten times slower;
+    elsewhere all of them are one dispatch.
     """
     if jax.default_backend() == "cpu":
         return _one_by_one(problem)
