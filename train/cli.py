@@ -9,10 +9,12 @@ import typer
 from codec.cli import Frames, Json, Overwrite, application
 from codec.shell import STARTED, emit, run, say, span
 from inr.errors import UsageError
+from train.bench.command import bench_command
 
 if TYPE_CHECKING:
     from train.encoding import Encoded, EncodeOptions
 
+application.command("bench")(bench_command)
 PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
 Preset = Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow.")]
