@@ -36,8 +36,8 @@ def last(capsys: pytest.CaptureFixture) -> dict:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip whose name would break a page that does not escape it."""
-    path = tmp_path_factory.mktemp("clips") / "a <b> & c.mkv"
+    """A clip whose name would break a page that does not escape it, and a command that does not quote it."""
+    path = tmp_path_factory.mktemp("clips") / "-a: <b> & c.mkv"
     write_video(moving_square(FRAMES, HEIGHT, WIDTH), str(path))
     return path
 
@@ -104,7 +104,7 @@ def test_a_command_makes_the_same_stream(table: list[dict[str, str]], folder: Pa
 
 def test_the_page_stands_alone_and_escapes(folder: Path):
     page = (folder / "report.html").read_text()
-    assert "a &lt;b&gt; &amp; c" in page
+    assert "-a: &lt;b&gt; &amp; c" in page
     assert "<b>" not in page
     assert "data:image/png;base64," in page
     assert "http" not in page
@@ -127,7 +127,7 @@ def test_nothing_is_measured_twice(
     result = last(capsys)
     assert result["output"] == str(folder / "report.html")
     assert [point["stream"] for point in result["points"]] == [row["stream"] for row in table]
-    assert result["bd_rate"] == {"a <b> & c": {"x264": None}}  # sixty steps are far below any x264
+    assert result["bd_rate"] == {"-a: <b> & c": {"x264": None}}  # sixty steps are far below any x264
     (folder / table[-1]["stream"]).write_bytes(b"cut")
     assert bench(*asked) == 0
     assert ran == [table[-1]["stream"]]

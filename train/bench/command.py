@@ -8,7 +8,7 @@ import typer
 
 from codec.cli import Frames, Json
 from codec.shell import emit, say
-from inr.errors import UsageError
+from inr.errors import TargetMissed, UsageError
 
 if TYPE_CHECKING:
     from train.bench.plan import Plan
@@ -79,6 +79,8 @@ def _bench(plan: "Plan", as_json: bool) -> dict[str, object]:
     prepare_jax()
     plan.folder.mkdir(parents=True, exist_ok=True)
     measured, left_out = measure(plan, Runner(lambda: display(as_json), say), say)
+    if not measured:
+        raise TargetMissed("no-points", f"no point could be measured: {left_out[0]}", "a higher --bpp LOW:HIGH")
     rates, page = bd_rates(measured, plan.anchor), plan.folder / "report.html"
     picture = rd_picture(measured)
     write_atomically(plan.folder / "rd.png", picture)

@@ -55,7 +55,7 @@ def write_y4m(video: Video, target: Path) -> None:
     chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}", "-framerate", str(video.fps), "-i", "-"]
     unfinished = temporary_name(target)
-    command = ["-v", "error", "-y", *raw, "-vf", f"{TO_YUV},format={chroma}", "-f", "yuv4mpegpipe", unfinished.name]
+    command = ["-v", "error", "-y", *raw, "-vf", f"{TO_YUV},format={chroma}", "-f", "yuv4mpegpipe", f"./{unfinished.name}"]
     try:
         run_ffmpeg(command, target.parent, video.frames.tobytes())
         unfinished.replace(target)
@@ -65,6 +65,6 @@ def write_y4m(video: Video, target: Path) -> None:
 
 def read_stream(stream: Path, container: str, height: int, width: int, threads: int) -> UInt8[np.ndarray, "t h w 3"]:
     """All frames of an elementary stream, as R'G'B'."""
-    source = ["-v", "error", "-threads", str(threads), "-f", container, "-i", stream.name]
+    source = ["-v", "error", "-threads", str(threads), "-f", container, "-i", f"./{stream.name}"]
     pixels = run_ffmpeg([*source, "-fps_mode", "passthrough", "-vf", TO_RGB, "-f", "rawvideo", "-"], stream.parent)
     return np.frombuffer(pixels, np.uint8).reshape(-1, height, width, 3)

@@ -1,6 +1,7 @@
 """A comparison for people: a table on the terminal, and one page that needs nothing beside it."""
 
 import base64
+from collections.abc import Iterable
 from html import escape
 
 from train.bench.plan import Plan
@@ -78,7 +79,7 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _table(header: list[str], rows) -> str:
+def _table(header: list[str], rows: Iterable[list[str]]) -> str:
     top = "".join(f"<th>{escape(name)}</th>" for name in header)
     kinds = [' class="text"' if name == "command" else "" for name in header]
     body = "".join(f"<tr>{''.join(f'<td{k}>{escape(c)}</td>' for k, c in zip(kinds, row, strict=True))}</tr>" for row in rows)
