@@ -7,16 +7,16 @@ from fractions import Fraction
 
 from codec.bitstream import BitstreamError, Fields, varint
 from inr.layout import tensor_shapes
-from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
 from inr.video import UNSPECIFIED, Colour
 
 HNERV = 1  # the only network of format version 0
-MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID = 4096, 16, 15, 16, 4096
+MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
 MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
 
-NORM, BOUNDED, TEMPORAL, SPATIAL = 1, 2, 4, 8
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS = 1, 2, 4, 8, 16
 TAGGED, FULL_RANGE = 1, 2
 
 
@@ -24,13 +24,29 @@ def write_spec(spec: HNeRVSpec) -> bytes:
     """The payload of a spec record."""
     spatial = spec.spatial_grid[0] > 0
     flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
+    flags |= CANVAS * (spec.canvas is not None)
     numbers = [spec.embedding, spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
     numbers += [len(spec.blocks)]
     for block in spec.blocks:
         numbers += [block.width, block.stride, block.kernel]
+    numbers += _canvas_numbers(spec.canvas) if spec.canvas else []
     return bytes([HNERV, flags]) + b"".join(map(varint, numbers))
+
+
+def _canvas_numbers(canvas: CanvasSpec) -> list[int]:
+    """A canvas's fields."""
+    return [canvas.stride, canvas.width, canvas.kernel, *canvas.flow_grid, len(canvas.grids), *canvas.grids]
+
+
+def _read_canvas(fields: Fields) -> CanvasSpec:
+    stride, width, kernel = _positive(fields, MAX_STRIDE), _positive(fields, MAX_WIDTH), _kernel(fields)
+    flow_grid = _positive(fields, MAX_GRID), _positive(fields, MAX_GRID)
+    grids = tuple(fields.varint(MAX_WIDTH) for _ in range(fields.varint(MAX_LEVELS)))
+    if not grids or not grids[0]:
+        raise BitstreamError("out-of-range", "a canvas without grids of its finest size")
+    return CanvasSpec(grids, flow_grid, stride, width, kernel)
 
 
 def read_spec(payload: bytes) -> HNeRVSpec:
@@ -39,7 +55,7 @@ def read_spec(payload: bytes) -> HNeRVSpec:
     if (network := fields.byte()) != HNERV:
         raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
     flags = fields.byte()
-    if flags >= 16:
+    if flags >= 32:
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
     embedding, stem = _positive(fields, MAX_WIDTH), _positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
@@ -48,8 +64,10 @@ def read_spec(payload: bytes) -> HNeRVSpec:
     blocks = tuple(
         BlockSpec(_positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)) for _ in range(fields.varint(MAX_BLOCKS))
     )
+    canvas = _read_canvas(fields) if flags & CANVAS else None
     _must_end(fields)
-    return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, bool(flags & NORM), temporal, spatial, bool(flags & BOUNDED))
+    norm, bounded = bool(flags & NORM), bool(flags & BOUNDED)
+    return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, canvas)
 
 
 def write_video_spec(video: VideoSpec, layers: tuple[int, ...]) -> bytes:

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from inr.blocks import Block, Convolution, convolution, depth_to_space, to_unit_range
+from inr.blocks import Block, to_unit_range
+from inr.canvas import Canvas
+from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.spec import HNeRVSpec, VideoSpec
 
 
@@ -21,8 +23,11 @@ class HNeRV(nnx.Module):
         blocks, features = [], spec.stem
         for block in spec.blocks:
             blocks.append(Block(features, block, spec, rngs, convolve))
-            features = block.width
+            rows, columns, features = rows * block.stride, columns * block.stride, block.width
         self.blocks = nnx.List(blocks)
+        if spec.canvas:
+            size = rows * spec.head_stride, columns * spec.head_stride
+            self.canvas = Canvas(spec.canvas, size, features, video.frames, rngs, convolve)
         colours = 3 * spec.head_stride**2
         self.head = convolution(features, colours, spec.head_kernel, rngs, convolve)
 
@@ -36,6 +41,10 @@ class HNeRV(nnx.Module):
         x = jax.nn.gelu(self.stem(embedding))
         for block in self.blocks:
             x = block(x, t)
-        x = depth_to_space(self.head(x), self.spec.head_stride)
         height, width = self.size
-        return to_unit_range(x[:, :height, :width], self.spec.bounded)
+        return to_unit_range(self.painted(x, indices)[:, :height, :width], self.spec.bounded)
+
+    def painted(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
+        """The head's pictures of features `x`, and what each frame sees of the canvas."""
+        own = depth_to_space(self.head(x), self.spec.head_stride)
+        return own + self.canvas.seen(x, indices) if self.spec.canvas else own

@@ -4,7 +4,7 @@ from inr.spec import HNeRVSpec, VideoSpec
 
 Shapes = dict[str, tuple[int, ...]]
 
-PRIVATE = ("embedding", "head.")
+PRIVATE = ("embedding", "head.", "canvas.")
 GRIDS = ("scale", "shift", "spatial_scale", "spatial_shift")
 
 
@@ -17,7 +17,7 @@ def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
         shapes[f"{name}.bias"] = (width,)
 
     conv("stem", spec.embedding, spec.stem, 1)
-    features = spec.stem
+    features, (rows, columns) = spec.stem, video.cells(spec)
     for index, block in enumerate(spec.blocks):
         conv(f"blocks.{index}.conv", features, block.width * block.stride**2, block.kernel)
         modulation = f"blocks.{index}.modulation"
@@ -27,7 +27,14 @@ def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
         if spec.spatial_grid[0]:
             shapes[f"{modulation}.spatial_scale"] = spec.spatial_grid
             shapes[f"{modulation}.spatial_shift"] = spec.spatial_grid
-        features = block.width
+        rows, columns, features = rows * block.stride, columns * block.stride, block.width
+    if spec.canvas:
+        grids = spec.canvas.grid_shapes(rows * spec.head_stride, columns * spec.head_stride)
+        shapes |= {f"canvas.grids.{index}": shape for index, shape in enumerate(grids)}
+        conv("canvas.mix", len(grids), spec.canvas.width, spec.canvas.kernel)
+        conv("canvas.paint", spec.canvas.width, 3 * spec.canvas.stride**2, 3)
+        shapes["canvas.flow"] = (video.frames, *spec.canvas.flow_grid, 2)
+        conv("canvas.mask", features, 1, 3)
     conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
     return shapes
 
@@ -45,4 +52,7 @@ def macs_per_pixel(spec: HNeRVSpec) -> float:
         cells *= block.stride**2
         features = block.width
     macs += cells * features * 3 * spec.head_stride**2 * spec.head_kernel**2
-    return macs / (cells * spec.head_stride**2)
+    pixels = cells * spec.head_stride**2
+    if spec.canvas:  # the mask's convolution; flow and mask resized, three samples of four corners read
+        macs += cells * features * 9 + 24 * pixels
+    return macs / pixels

@@ -13,14 +13,14 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
-from inr.blocks import Convolution
+from inr.convolutions import Convolution
 from inr.hnerv import HNeRV
 from inr.layout import tensor_shapes as tensor_shapes
 from inr.spec import HNeRVSpec, VideoSpec
 
 # Deviation of embeddings, and of kernels times the root of their fan-in.
 EMBEDDING_DEVIATION = 0.5
-GAINS = {"stem": 1.0, "blocks": 2**0.5, "head": 0.3}
+GAINS = {"stem": 1.0, "blocks": 2**0.5, "canvas": 1.0, "head": 0.3}
 
 Tensors = Mapping[str, Array | np.ndarray]  # float32
 
@@ -43,7 +43,7 @@ def _skeleton(spec: HNeRVSpec, video: VideoSpec, convolve: Convolution) -> nnx.G
 
 
 def initial_tensors(spec: HNeRVSpec, video: VideoSpec, seed: int) -> dict[str, Float32[np.ndarray, "..."]]:
-    """Fresh tensors in bitstream order: normal kernels and embeddings, all else zero.
+    """Fresh tensors in bitstream order: normal kernels and embeddings, all else zero: a canvas begins blank.
 
     Drawn by NumPy: the same on every backend, and nothing to compile (the modules' own initialisers take 9 s).
     """
@@ -52,7 +52,7 @@ def initial_tensors(spec: HNeRVSpec, video: VideoSpec, seed: int) -> dict[str, F
     def draw(name: str, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
         if name == "embedding":
             deviation = EMBEDDING_DEVIATION
-        elif name.endswith(".kernel"):
+        elif name.endswith(".kernel") and name != "canvas.mask.kernel":
             deviation = GAINS[name.split(".")[0]] / prod(shape[:-1]) ** 0.5
         else:
             return np.zeros(shape, np.float32)

@@ -23,6 +23,26 @@ class BlockSpec:
 
 
 @dataclass(frozen=True)
+class CanvasSpec:
+    """A still picture that all frames read, each through a flow of its own: see `inr.canvas`.
+
+    `grids` counts the pyramid's grids at each size, from `stride` pixels a cell on, each size half the one before;
+    a convolution of `kernel` mixes them into `width` features. `flow_grid` is the (rows, columns) of a frame's flow vectors.
+    """
+
+    grids: tuple[int, ...]
+    flow_grid: tuple[int, int]
+    stride: int = 2
+    width: int = 12
+    kernel: int = 3
+
+    def grid_shapes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Rows and columns of every grid under a picture of `height` x `width`, finest first."""
+        sizes = [self.stride * 2**level for level in range(len(self.grids))]
+        return [(-(-height // size), -(-width // size)) for size, count in zip(sizes, self.grids, strict=True) for _ in range(count)]
+
+
+@dataclass(frozen=True)
 class HNeRVSpec:
     """An HNeRV decoder (Chen et al., CVPR 2023), optionally with coordinate-aware modulation.
 
@@ -42,6 +62,7 @@ class HNeRVSpec:
     temporal_grid: int = 0
     spatial_grid: tuple[int, int] = (0, 0)
     bounded: bool = False
+    canvas: CanvasSpec | None = None
 
     @property
     def upscale(self) -> int:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inr.blocks import depth_to_space
+from inr.convolutions import depth_to_space
 from inr.layout import is_private, macs_per_pixel, tensor_shapes
 from inr.modulation import Modulation, interpolate, normalise
 from inr.network import apply_network, initial_tensors

@@ -1,0 +1,50 @@
+"""A canvas: a still picture shared by all frames, which each frame reads through a flow of its own.
+
+What stays the same over a clip is painted once, from a pyramid of grids: latents at halving sizes, resized to the
+finest and convolved to pixels, as in C3 (Kim et al., CVPR 2024, section 3.1) and Cool-chic.
+A frame is then its own part plus mask * canvas(position + flow): coordinate-aware modulation (Lee et al., ICLR 2024)
+with the canvas as features, the mask as scale and the frame's own part as shift. Reading another picture through a
+flow is FFNeRV's idea (Lee et al., 2023, section 3.2), one that belongs to no frame that of sprites and layered atlases.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from inr.convolutions import Convolution, convolution, depth_to_space
+from inr.spec import CanvasSpec
+from inr.warp import warp
+
+FLOW_UNIT = 8.0  # pixels of displacement per unit of the flow grid
+OPEN = 1.0  # the mask's logit where nothing has been learned
+
+
+class Canvas(nnx.Module):
+    """The pyramid and what paints a picture from it; a flow grid a frame, and the convolution that draws its mask."""
+
+    def __init__(self, spec: CanvasSpec, size: tuple[int, int], features: int, frames: int, rngs: nnx.Rngs, convolve: Convolution):
+        shapes = spec.grid_shapes(*size)
+        self.grids = nnx.List([nnx.Param(jnp.zeros(shape)) for shape in shapes])
+        self.mix = convolution(len(shapes), spec.width, spec.kernel, rngs, convolve)
+        self.paint = convolution(spec.width, 3 * spec.stride**2, 3, rngs, convolve)
+        self.flow = nnx.Param(jnp.zeros((frames, *spec.flow_grid, 2)))
+        self.mask = convolution(features, 1, 3, rngs, convolve)
+        self.stride, self.size = spec.stride, size
+
+    def picture(self) -> Float[Array, "h w 3"]:
+        """The still picture."""
+        size = self.grids[0].shape
+        resized = [jax.image.resize(grid[...], size, "linear") for grid in self.grids]
+        mixed = jax.nn.gelu(self.mix(jnp.stack(resized, axis=-1)[None]))
+        return depth_to_space(self.paint(mixed), self.stride)[0, : self.size[0], : self.size[1]]
+
+    def seen(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
+        """The picture as frames at `indices` with features `x` see it: displaced and masked."""
+        picture = self.picture()
+        h, w, _ = picture.shape
+        grid = self.flow[...][indices].transpose(0, 3, 1, 2)
+        # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.
+        flow = FLOW_UNIT * jax.image.resize(grid, (len(x), 2, h, w), "linear")
+        mask = jax.image.resize(self.mask(x)[..., 0], (len(x), h, w), "linear")
+        return jax.nn.sigmoid(mask + OPEN)[..., None] * warp(picture, flow[:, 0], flow[:, 1])

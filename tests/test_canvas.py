@@ -1,0 +1,109 @@
+"""inr/canvas.py and inr/warp.py: a still picture read through a flow, and what its slopes are."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inr.canvas import FLOW_UNIT
+from inr.layout import is_private, tensor_shapes
+from inr.network import apply_network, initial_tensors
+from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
+from inr.warp import warp
+
+SPEC = HNeRVSpec(
+    3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, canvas=CanvasSpec((1, 1), (2, 3), width=4)
+)
+VIDEO = VideoSpec(24, 16, 3)
+
+
+def drawn(*shape: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def by_hand(picture: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Bilinear reading of one frame, a pixel at a time."""
+    h, w, _ = picture.shape
+    out = np.zeros_like(picture)
+    for y, x in np.ndindex(h, w):
+        v, u = np.clip(y + dy[y, x], 0, h - 1), np.clip(x + dx[y, x], 0, w - 1)
+        top, left = int(v), int(u)
+        below, right = min(top + 1, h - 1), min(left + 1, w - 1)
+        upper = picture[top, left] * (1 - u + left) + picture[top, right] * (u - left)
+        lower = picture[below, left] * (1 - u + left) + picture[below, right] * (u - left)
+        out[y, x] = upper * (1 - v + top) + lower * (v - top)
+    return out
+
+
+def test_a_picture_is_read_bilinearly_and_its_edge_beyond_it():
+    picture, dx, dy = drawn(5, 7, 3), 3 * drawn(2, 5, 7, seed=1), 3 * drawn(2, 5, 7, seed=2)
+    read = warp(picture, dx, dy)
+    for frame in range(2):
+        expected = by_hand(np.asarray(picture), np.asarray(dx[frame]), np.asarray(dy[frame]))
+        np.testing.assert_allclose(read[frame], expected, atol=1e-5)
+
+
+def test_no_flow_is_the_identity():
+    picture, still = drawn(6, 9, 3), jnp.zeros((2, 6, 9))
+    np.testing.assert_array_equal(warp(picture, still, still), jnp.stack([picture, picture]))
+    assert warp(picture[:1, :1], still[:1, :1, :1] + 5, still[:1, :1, :1]).shape == (1, 1, 1, 3)
+
+
+def test_slopes_are_those_of_small_differences():
+    picture, dx, dy = drawn(5, 7, 3), 0.3 + 0 * drawn(1, 5, 7), 0.6 + 0 * drawn(1, 5, 7)
+    pull = drawn(1, 5, 7, 3, seed=3)
+
+    def total(*arguments: jax.Array) -> jax.Array:
+        return jnp.sum(warp(*arguments) * pull)
+
+    slopes = jax.grad(total, argnums=(0, 1, 2))(picture, dx, dy)
+    for at, slope in enumerate(slopes):
+        direction = drawn(*slope.shape, seed=4)
+        # Positions at the right and lower edge are held inside: no slope there is no difference either.
+        direction = direction if at == 0 else direction.at[:, -1].set(0).at[:, :, -1].set(0)
+        arguments = [picture, dx, dy]
+        step = 1e-2
+        ahead, behind = ([a + sign * step * direction if i == at else a for i, a in enumerate(arguments)] for sign in (1, -1))
+        numerical = (total(*ahead) - total(*behind)) / (2 * step)
+        assert float(jnp.sum(slope * direction)) == pytest.approx(float(numerical), rel=2e-3, abs=2e-3)
+
+
+def test_a_blank_canvas_changes_a_constant_only():
+    """Planes at zero, no flow: every frame gains the same still picture under an even mask."""
+    tensors = initial_tensors(SPEC, VIDEO, seed=0)
+    plain = replace(SPEC, canvas=None)
+    with_canvas, without = (apply_network(s, VIDEO, tensors if s.canvas else rest(tensors), jnp.arange(3)) for s in (SPEC, plain))
+    added = with_canvas - without
+    np.testing.assert_allclose(added[1], added[0], atol=1e-6)
+
+
+def rest(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith("canvas.")}
+
+
+def test_flow_moves_the_canvas():
+    tensors = {name: np.zeros_like(tensor) for name, tensor in initial_tensors(SPEC, VIDEO, seed=0).items()}
+    for index, name in enumerate(("canvas.grids.0", "canvas.grids.1", "canvas.mix.kernel", "canvas.paint.kernel")):
+        tensors[name] = np.asarray(drawn(*tensors[name].shape, seed=index))
+    still = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
+    tensors["canvas.flow"][1, :, :, 0] = 4 / FLOW_UNIT
+    moved = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
+    np.testing.assert_allclose(moved[:, :-4], still[:, 4:], atol=1e-5)
+    assert float(jnp.abs(moved - still).max()) > 0.1
+
+
+def test_a_pyramid_halves_its_grids():
+    canvas = CanvasSpec((1, 0, 2, 1), (2, 3))
+    assert canvas.grid_shapes(19, 40) == [(10, 20), (3, 5), (3, 5), (2, 3)]
+
+
+def test_canvas_tensors_belong_to_the_video():
+    shapes = tensor_shapes(SPEC, VIDEO)
+    assert {name: shape for name, shape in shapes.items() if name.startswith("canvas.")} == {
+        "canvas.grids.0": (8, 12), "canvas.grids.1": (4, 6), "canvas.mix.kernel": (3, 3, 2, 4), "canvas.mix.bias": (4,),
+        "canvas.paint.kernel": (3, 3, 4, 12), "canvas.paint.bias": (12,),
+        "canvas.flow": (3, 2, 3, 2), "canvas.mask.kernel": (3, 3, 4, 1), "canvas.mask.bias": (1,),
+    }  # fmt: skip
+    assert all(is_private(name) for name in shapes if name.startswith("canvas."))
