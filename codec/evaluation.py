@@ -30,6 +30,11 @@ class Report:
         return {name: value for name, value in asdict(self).items() if name != "frame_psnr_rgb"}
 
 
+def mean_psnr(decoded: np.ndarray, reference: np.ndarray) -> float:
+    """Mean over frames of per-frame PSNR in decibels, of uint8 frames (t h w 3): `psnr_rgb` without the rest."""
+    return float(np.mean([psnr(mse(a, b)) for a, b in zip(decoded, reference, strict=True)]))
+
+
 def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
     """Report on decoded frames (uint8 t h w 3) of a file of `size` bytes against the reference's frames."""
     if len(decoded) != len(reference):

@@ -1,6 +1,6 @@
 """A quantised model: what a file holds, as plain integers. Parsed first, acted on later."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -82,10 +82,3 @@ def single_video(spec: HNeRVSpec, video: VideoSpec, tensors: dict[str, Quantized
     """A lone video is a file of one layer and no mask."""
     backbone, private = split_tensors(tensors)
     return QuantizedModel(spec, (Layer(backbone),), (VideoEntry(video, (0,), private),))
-
-
-def coarser(model: QuantizedModel, by: int) -> QuantizedModel:
-    """`model` with every tensor on a step 2 ** (`by` / 8) times as wide: smaller, and further from the source."""
-    layers = tuple(Layer({n: t.coarser(by) for n, t in layer.tensors.items()}) for layer in model.layers)
-    videos = tuple(replace(v, tensors={n: t.coarser(by) for n, t in v.tensors.items()}) for v in model.videos)
-    return replace(model, layers=layers, videos=videos)

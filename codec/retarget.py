@@ -1,0 +1,121 @@
+"""Make a finished file smaller in seconds: every tensor on a wider step, chosen so that the picture suffers least.
+
+No source is needed: what is kept near is the file's own picture. Requantising a tensor adds noise that grows with the
+square of its step; one probe a tensor says how much of it reaches the pixels. From there the best steps for any weight
+of bits against distortion follow tensor by tensor (Shoham and Gersho, 1988), and bisection finds the weight that uses
+up the size.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from codec.encoder import encode
+from codec.evaluation import mean_psnr
+from codec.metrics import mse
+from codec.model import Layer, QuantizedModel, QuantizedTensor
+from codec.prob import best_table, information
+from inr.errors import TargetMissed
+
+PROBE = 8  # eighths of an octave that a probe widens a step by
+WIDEST, STRIDE = 48, 2
+MOST_FRAMES = 24  # of a video, rendered for a probe
+FAITHFUL = 28.0  # decibels against the file's own picture, below which a new fit is the better way
+HALVINGS = 24
+
+Name = tuple[str, int, str]  # "layer" or "video", its number, the tensor's name
+
+
+@dataclass(frozen=True)
+class Retargeted:
+    """The new file and its PSNR against the old file's picture, in decibels."""
+
+    data: bytes
+    psnr_to_input: float
+
+
+def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
+    """The best file of at most `cap` bytes; TargetMissed below what is sensible.
+
+    A cap at or above the file's size gives the file itself.
+    """
+    if len(data) <= cap:
+        return Retargeted(data, 100.0)
+    model = replace(model, origin=b"")
+    pictures = [model.render(index_range(video.spec.frames), at) for at, video in enumerate(model.videos)]
+    names = list(tensors_of(model))
+    slopes = {name: distortion(widened(model, {name: PROBE}), pictures) / 4 ** (PROBE / 8) for name in names}
+    levels = range(0, WIDEST + 1, STRIDE)
+    sizes = {name: [bits(tensor.coarser(by)) for by in levels] for name, tensor in tensors_of(model).items()}
+
+    def chosen(weight: float) -> dict[Name, int]:
+        costs = {n: [slopes[n] * (4 ** (by / 8) - 1) + weight * sizes[n][i] for i, by in enumerate(levels)] for n in names}
+        return {name: levels[int(np.argmin(cost))] for name, cost in costs.items()}
+
+    wider = filled(lambda by: len(encode(widened(model, by))), bisected(model, chosen, cap), cap)
+    smaller = widened(model, wider)
+    out = encode(smaller)
+    frames = [smaller.render(index_range(video.spec.frames), at) for at, video in enumerate(smaller.videos)]
+    psnr = float(np.mean([mean_psnr(new, old) for new, old in zip(frames, pictures, strict=True)]))
+    if len(out) > cap or psnr < FAITHFUL:
+        raise TargetMissed(
+            "retarget-too-small",
+            f"at {cap} bytes the picture would keep {psnr:.1f} dB of the file's own; below {FAITHFUL:.0f} dB a new fit is better",
+            f"inr encode SOURCE OUT --target-size {cap}",
+        )
+    return Retargeted(out, psnr)
+
+
+def bisected(model: QuantizedModel, chosen: Callable[[float], dict[Name, int]], cap: int) -> dict[Name, int]:
+    """What `chosen` gives for the least weight of bits whose file fits into `cap`."""
+    low, high = 1e-12, 1e6
+    for _ in range(HALVINGS):
+        middle = (low * high) ** 0.5
+        fits = len(encode(widened(model, chosen(middle)))) <= cap
+        low, high = (low, middle) if fits else (middle, high)
+    return chosen(high)
+
+
+def filled(size: Callable[[dict[Name, int]], int], wider: dict[Name, int], cap: int) -> dict[Name, int]:
+    """`wider` with single steps made finer again while that still fits."""
+    for name in sorted(wider, key=lambda name: -wider[name]):
+        while wider[name] and size(wider | {name: wider[name] - 1}) <= cap:
+            wider = wider | {name: wider[name] - 1}
+    return wider
+
+
+def index_range(frames: int) -> np.ndarray:
+    """At most MOST_FRAMES indices spread over a video."""
+    return np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
+
+
+def tensors_of(model: QuantizedModel) -> dict[Name, QuantizedTensor]:
+    """Every tensor of a model, layers first."""
+    found = {("layer", at, name): tensor for at, layer in enumerate(model.layers) for name, tensor in layer.tensors.items()}
+    return found | {("video", at, name): tensor for at, video in enumerate(model.videos) for name, tensor in video.tensors.items()}
+
+
+def widened(model: QuantizedModel, wider: Mapping[Name, int]) -> QuantizedModel:
+    """`model` with the named tensors on steps that many eighths of an octave wider."""
+
+    def changed(kind: str, at: int, tensors: dict[str, QuantizedTensor]) -> dict[str, QuantizedTensor]:
+        return {name: t.coarser(by) if (by := wider.get((kind, at, name), 0)) else t for name, t in tensors.items()}
+
+    layers = tuple(Layer(changed("layer", at, layer.tensors)) for at, layer in enumerate(model.layers))
+    videos = tuple(replace(v, tensors=changed("video", at, v.tensors)) for at, v in enumerate(model.videos))
+    return replace(model, layers=layers, videos=videos)
+
+
+def distortion(model: QuantizedModel, pictures: list[np.ndarray]) -> float:
+    """Mean squared error of a model's pictures against `pictures`, in 8-bit levels squared."""
+    errors = []
+    for at, expected in enumerate(pictures):
+        frames = model.render(index_range(model.videos[at].spec.frames), at)
+        errors += [mse(a, b) for a, b in zip(frames, expected, strict=True)]
+    return float(np.mean(errors))
+
+
+def bits(tensor: QuantizedTensor) -> float:
+    """What a tensor's symbols take."""
+    return information(tensor.symbols, best_table(tensor.symbols))

@@ -1,0 +1,26 @@
+"""Sizes and bit rates as people write them."""
+
+import re
+
+from inr.errors import UsageError
+
+SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+RATES = {"": 1, "k": 1000, "m": 1000**2, "kbit": 1000, "mbit": 1000**2, "kbps": 1000, "mbps": 1000**2, "bit": 1, "bps": 1}
+
+
+def parse_size(text: str) -> int:
+    """Bytes in '120kB', '8MB', '64KiB' or a plain number."""
+    return int(_parsed(text, SIZES, "--target-size", "a size", "120kB"))
+
+
+def parse_bitrate(text: str) -> float:
+    """Bits per second in '300k', '1.5M', '64kbit' or a plain number."""
+    return _parsed(text, RATES, "--target-bitrate", "a bit rate", "300k")
+
+
+def _parsed(text: str, units: dict[str, int], flag: str, what: str, example: str) -> float:
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)(?:/s)?\s*", text.lower())
+    if match is None or match[2] not in units or float(match[1]) * units[match[2]] < 1:
+        known = ", ".join(unit for unit in units if unit)
+        raise UsageError("bad-size", f"{flag} '{text}' is not {what}: a number and one of {known}", f"{flag} {example}")
+    return float(match[1]) * units[match[2]]
