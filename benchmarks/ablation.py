@@ -23,7 +23,7 @@ from inr.spec import HNeRVSpec, VideoSpec
 from train.config import FitConfig
 from train.encoding import CAP_AIM, silent_model
 from train.fitting import Fitter, fit
-from train.presets import Wish, hnerv_spec, modulated_spec, plan
+from train.presets import hnerv_spec, modulated_spec, plan
 from train.step import Problem
 
 Change = Callable[[HNeRVSpec, FitConfig], tuple[HNeRVSpec, FitConfig]]
@@ -85,7 +85,7 @@ def main() -> None:
     for name, change in changes(described, options.target_bpp).items():
         if options.only and name not in options.only:
             continue
-        spec, config = change(*plan(described, Wish(target_bpp=options.target_bpp), "medium", "cam", 0))
+        spec, config = change(*plan(described, options.target_bpp, "medium", "cam", 0))
         config = replace(config, steps=options.steps, target_bpp=CAP_AIM * options.target_bpp)
         overhead = 8 * len(encode(silent_model(spec, described)))
         fitter = Fitter(Problem(spec, described, config, overhead), video)

@@ -20,7 +20,7 @@ from inr.network import bind
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.fitting import Fitter
-from train.presets import Wish, plan, weights
+from train.presets import plan, weights
 from train.step import Problem
 
 PAIRS, STEPS = 7, 20
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--bpp", type=float, default=0.15)
     options = parser.parse_args()
     video = VideoSpec(options.width, options.height, options.frames)
-    spec, config = plan(video, Wish(target_bpp=options.bpp), "medium", "cam", 0)
+    spec, config = plan(video, options.bpp, "medium", "cam", 0)
     pixels = np.random.default_rng(0).integers(0, 256, (video.frames, video.height, video.width, 3), np.uint8)
 
     class XlaProblem(Problem):

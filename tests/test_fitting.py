@@ -11,6 +11,7 @@ import pytest
 
 from codec.decoder import decode
 from codec.encoder import encode
+from codec.evaluation import evaluate, mean_psnr
 from inr.errors import ResourceError, TargetMissed, UsageError, VerifyError
 from inr.video import Video
 from train import step as step_module
@@ -19,11 +20,11 @@ from train.checkpoint import Workdir
 from train.encoding import EncodeOptions, encode_video, last_call, prepare
 from train.fitting import Fitter, fit
 from train.interrupts import Interrupts, Preempted, Wanted
-from train.landing import check_same, landed
+from train.landing import LEAST_USED, MOST_ABOVE, Target, check_same, landed
 from train.memory import check_memory
-from train.presets import Wish
 from train.state import TrainState
 from train.step import Problem, make_advance
+from train.wish import Wish
 
 OPTIONS = EncodeOptions(wish=Wish(target_bpp=2.0))
 STEPS = 96
@@ -174,22 +175,42 @@ def test_an_embedder_teaches_and_then_leaves(clip: Video, tmp_path: Path):
     check_same(decode(encode(fitted.model)), fitted.model)
 
 
-@pytest.mark.parametrize("share", [0.99, 0.9])
-def test_a_cap_is_never_exceeded(problem: Problem, clip: Video, share: float):
+@pytest.mark.parametrize("share", [1.3, 0.99, 0.9, 0.75])
+def test_a_cap_is_never_exceeded_and_nearly_used_up(problem: Problem, clip: Video, share: float):
     fitter = Fitter(problem, clip)
     fitted = fit(fitter)
     cap = int(share * len(encode(fitted.model)))
-    data, model, bits = landed(fitter, fitted, cap, b"1234")
-    assert len(data) <= cap
-    assert decode(data).origin == b"1234"
-    check_same(decode(data), model)
-    assert abs(bits - 8 * len(data)) <= 0.01 * 8 * len(data) + 8 * 64
+    found = landed(fitter, fitted, clip, Target(cap=cap), b"1234")
+    assert found.hit
+    assert LEAST_USED * cap <= len(found.data) <= cap
+    assert decode(found.data).origin == b"1234"
+    check_same(decode(found.data), found.model)
+    assert abs(found.estimated_bits - 8 * len(found.data)) <= 0.01 * 8 * len(found.data) + 8 * 64
+
+
+@pytest.mark.parametrize("change", [-1.0, 0.5])
+def test_a_quality_is_met_and_little_more(problem: Problem, clip: Video, change: float):
+    fitter = Fitter(replace(problem, config=replace(problem.config, steps=8 * STEPS)), clip)
+    fitted = fit(fitter)
+    psnr = mean_psnr(fitted.model.render(), clip.frames) + change
+    found = landed(fitter, fitted, clip, Target(psnr=psnr), b"")
+    assert found.hit
+    measured = evaluate(found.data, clip).psnr_rgb
+    assert psnr <= measured <= psnr + MOST_ABOVE
+    assert found.psnr == measured
+
+
+def test_a_quality_out_of_reach_gives_the_best_file(problem: Problem, clip: Video):
+    fitter = Fitter(problem, clip)
+    found = landed(fitter, fit(fitter), clip, Target(psnr=60.0), b"")
+    assert not found.hit
+    assert evaluate(found.data, clip).psnr_rgb == found.psnr
 
 
 def test_an_impossible_cap_is_refused_before_fitting(clip: Video, tmp_path: Path):
     with pytest.raises(TargetMissed, match="below what any file") as raised:
         encode_video(clip, tmp_path / "a.inr", replace(OPTIONS, wish=Wish(target_bpp=0.05)))
-    assert "--target-bpp" in raised.value.fix
+    assert "--target-size" in raised.value.fix
     assert not list(tmp_path.iterdir())
 
 

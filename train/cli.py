@@ -8,17 +8,22 @@ import typer
 
 from codec.cli import Frames, Json, Overwrite, application
 from codec.shell import STARTED, emit, run, say, span
-from inr.errors import UsageError
+from inr.errors import TargetMissed
 from train.bench.command import bench_command
+from train.options import PREEMPTED, one_of, scaling, seconds
 
 if TYPE_CHECKING:
     from train.encoding import Encoded, EncodeOptions
 
 application.command("bench")(bench_command)
-PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
 Preset = Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow.")]
 Quality = Annotated[int | None, typer.Option("--quality", "-q", metavar="1..100", help="Quality dial; 50 if nothing is asked for.")]
+TargetSize = Annotated[str, typer.Option("--target-size", metavar="120kB", help="Whole file at or under this: kB, MB, KiB, or bytes.")]
+TargetBitrate = Annotated[str, typer.Option("--target-bitrate", metavar="300k", help="Whole file at or under this many bits per second.")]
+TargetPsnr = Annotated[
+    float | None, typer.Option("--target-psnr", metavar="DB", help="RGB PSNR of the decoded file, or up to 0.3 dB more.")
+]
 TargetBpp = Annotated[float | None, typer.Option("--target-bpp", metavar="BPP", help="Whole file at or under this many bits per pixel.")]
 Model = Annotated[str, typer.Option("--model", help="cam (default) or hnerv, as in the paper.")]
 Scale = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
@@ -33,7 +38,10 @@ def encode_command(
     target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="Default: IN with .inr.")] = None,
     preset: Preset = "medium",
     quality: Quality = None,
+    target_size: TargetSize = "",
     target_bpp: TargetBpp = None,
+    target_bitrate: TargetBitrate = "",
+    target_psnr: TargetPsnr = None,
     model: Model = "cam",
     frames: Frames = "",
     scale: Scale = "",
@@ -42,6 +50,7 @@ def encode_command(
     workdir: Workdir = None,
     resume: Resume = "auto",
     overwrite: Overwrite = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Say size, quality, time and memory, and write nothing.")] = False,
     as_json: Json = False,
 ) -> int:
     """Fit a network to a video or image and write it as one complete file.
@@ -50,20 +59,23 @@ def encode_command(
     """
     from train.encoding import EncodeOptions
     from train.presets import MODELS, PRESETS
+    from train.wish import checked_wish
 
     options = EncodeOptions(
-        preset=_one_of("--preset", preset, tuple(PRESETS)),
-        model=_one_of("--model", model, MODELS),
-        wish=_wish(quality, target_bpp),
+        preset=one_of("--preset", preset, tuple(PRESETS)),
+        model=one_of("--model", model, MODELS),
+        wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
         frames=span(frames),
-        scale=_scale(scale),
-        time_budget=_seconds(time_budget),
+        scale=scaling(scale),
+        time_budget=seconds(time_budget),
         seed=seed,
         workdir=workdir,
-        resume=_one_of("--resume", resume, ("auto", "never")) == "auto",
+        resume=one_of("--resume", resume, ("auto", "never")) == "auto",
         overwrite=overwrite,
         started=STARTED,
     )
+    if estimate:
+        return _estimate(source, options, as_json)
     return _encode(source, target or default_target(source), options, as_json)
 
 
@@ -78,6 +90,19 @@ def demo_command(
     facts = run_demo(folder, STARTED, as_json)
     if as_json:
         emit("result", **facts)
+    return 0
+
+
+def _estimate(source: Path, options: "EncodeOptions", as_json: bool) -> int:
+    from inr.runtime import prepare_jax
+    from train.estimate import estimate, estimate_line
+
+    prepare_jax()
+    facts = estimate(source, options)
+    if as_json:
+        emit("result", **facts)
+    else:
+        say(estimate_line(facts))
     return 0
 
 
@@ -111,6 +136,9 @@ def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool)
         emit("result", **result_fields(encoded, str(target)))
     else:
         say(summary(encoded, str(target)))
+    if not encoded.target_hit and not encoded.interrupted:
+        say(missed(encoded))
+        return TargetMissed.exit_code
     if encoded.interrupted:
         say("stopped early: the file is complete; the same command goes on from here")
         die_of_interrupt()
@@ -133,7 +161,19 @@ def result_fields(encoded: "Encoded", target: str) -> dict[str, object]:
         "seconds_to_first_step": encoded.seconds_to_first_step,
         "step_seconds": encoded.step_seconds,
         "interrupted": encoded.interrupted,
+        "target_hit": encoded.target_hit,
     }
+
+
+def missed(encoded: "Encoded") -> str:
+    """How far a fit fell short of its target, and what to try."""
+    config, report = encoded.problem.config, encoded.report
+    if config.target_psnr is None:
+        return f"the file uses less than its cap: {report.bytes} bytes; a longer fit may use more: --preset slow"
+    return (
+        f"target missed: {report.psnr_rgb:.2f} dB instead of {config.target_psnr:.2f}; the best file was kept. "
+        "Try --preset slow, a longer --time-budget, or --target-size"
+    )
 
 
 def summary(encoded: "Encoded", target: str) -> str:
@@ -144,51 +184,6 @@ def summary(encoded: "Encoded", target: str) -> str:
         f"{target}   {report.bytes} bytes, {report.bpp:.4f} bpp, PSNR {report.psnr_rgb:.2f} dB{similarity} (RGB, "
         f"decoded file), {encoded.steps} steps in {encoded.seconds:.0f} s"
     )
-
-
-def _wish(quality: int | None, target_bpp: float | None):
-    from train.presets import Wish
-
-    if quality is not None and target_bpp is not None:
-        raise UsageError("two-targets", f"-q {quality} and --target-bpp {target_bpp} both set the rate; give one", f"-q {quality}")
-    if quality is not None and not 1 <= quality <= 100:
-        raise UsageError("quality-range", f"-q {quality} lies outside 1..100", "-q 50")
-    if target_bpp is not None and not 0 < target_bpp <= 24:
-        raise UsageError("bpp-range", f"--target-bpp {target_bpp} lies outside 0..24 bits per pixel", "--target-bpp 0.1")
-    return Wish(quality or 50, target_bpp)
-
-
-def _one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise UsageError("unknown-choice", f"{flag} {value}: it is one of {', '.join(known)}", f"{flag} {known[0]}")
-    return value
-
-
-def _seconds(text: str) -> float | None:
-    """'90', '90s', '10m', '2h' in seconds."""
-    if not text:
-        return None
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1].lower())
-    number = text[:-1] if unit else text
-    try:
-        seconds = float(number) * (unit or 1)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise UsageError("bad-duration", f"--time-budget {text} is not a duration above zero", "--time-budget 10m")
-    return seconds
-
-
-def _scale(text: str) -> str:
-    """'1/2' or '320x160', checked; empty for none."""
-    top, slash, bottom = text.partition("/")
-    wide, cross, high = text.lower().partition("x")
-    for first, mark, second in ((top, slash, bottom), (wide, cross, high)):
-        if mark and first.isdigit() and second.isdigit() and int(first) and int(second):
-            return text
-    if text:
-        raise UsageError("bad-scale", f"--scale {text} is neither WxH nor a fraction", "--scale 1/2")
-    return ""
 
 
 def main() -> None:

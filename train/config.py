@@ -8,7 +8,8 @@ class FitConfig:
     """Settings of one fit; everything that varies over time varies with progress, from 0 to 1 over `steps`.
 
     The loss is MSE + weight * bpp, MSE on [0, 1] samples. `rate_weight` starts the weight; with `target_bpp` a
-    controller moves it until the whole file takes that many bits per pixel, without one it stays.
+    controller moves it until the whole file takes that many bits per pixel, with `target_psnr` (decibels) until
+    the picture is that good; with neither it stays.
     """
 
     steps: int
@@ -23,6 +24,8 @@ class FitConfig:
     initial_bits: float = 5.0  # first steps: a tensor's deviation spans 2 ** (initial_bits - 2) of them
     rate_weight: float = 3e-3
     target_bpp: float | None = None
+    target_psnr: float | None = None
+    gain_to_come: float = 0.8  # decibels that a fit still gains from full learning rate to none
     controller_gain: float = 100.0  # change of the log weight over a fit, per unit of log rate error
     controller_from: float = 0.1
     embedder_until: float = 0.0  # share of progress during which embeddings come from an embedder

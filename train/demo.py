@@ -17,7 +17,7 @@ from inr.video import Video
 from inr.writing import write_video
 from train.display import display
 from train.encoding import EncodeOptions, encode_file
-from train.presets import Wish
+from train.wish import Wish
 
 TARGET_BPP = 0.2
 TIME_BUDGET = 100.0

@@ -24,12 +24,14 @@ from train.checkpoint import Workdir
 from train.display import Display, Quiet
 from train.fitting import FINISH_SECONDS, FINISH_SHARE, Fitted, Fitter, fit
 from train.interrupts import Interrupts, Wanted
-from train.landing import landed, write_verified
+from train.landing import Target, landed, write_verified
 from train.logbook import Logbook
 from train.memory import check_memory
 from train.origin import origin_of, run_key
-from train.presets import Wish, modulated_spec, plan, weights
+from train.pilot import Pilot
+from train.presets import modulated_spec, plan, weights
 from train.step import Problem
+from train.wish import Wish
 
 CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what landing may need
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.15  # of a time budget, kept for landing, verifying and the machine's moods
@@ -65,6 +67,7 @@ class Encoded:
     seconds_to_first_step: float
     step_seconds: float
     interrupted: bool
+    target_hit: bool
     model: QuantizedModel
 
 
@@ -98,8 +101,9 @@ def encode_video(
     run = prepare(video, target, options)
     if up_to_date(run, target, options.overwrite):
         return None
-    check_memory(run.problem.spec, run.problem.video, run.problem.config)
     with Interrupts() as interrupts:
+        run = run.sized(video, options)
+        check_memory(run.problem.spec, run.problem.video, run.problem.config)
         fitter = Fitter(run.problem, video)
         fitter.rehearse(1)
         first_step = time.monotonic() - started
@@ -109,15 +113,26 @@ def encode_video(
             deadline = started + last_call(options.time_budget)
             fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline))
             interrupted = interrupts.interrupted
-            data, model, bits = landed(fitter, fitted, run.cap, b"" if interrupted else origin_of(run.key))
-            frames = write_verified(data, model, target)
+            origin = b"" if interrupted else origin_of(run.key)
+            found = landed(fitter, fitted, video, Target(run.cap, options.wish.target_psnr), origin, deadline)
+            frames = write_verified(found.data, found.model, target)
     seconds = time.monotonic() - started
     if fitted.stopped and not interrupted:
         say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; another run may differ")
     if not interrupted:
         run.workdir.remove()
-    report = compare(frames, video.frames, len(data))
-    return Encoded(report, fitter.problem, bits, fitted.steps, seconds, first_step, fitted.step_seconds, interrupted, model)
+    return Encoded(
+        report=compare(frames, video.frames, len(found.data)),
+        problem=fitter.problem,
+        estimated_bits=found.estimated_bits,
+        steps=fitted.steps,
+        seconds=seconds,
+        seconds_to_first_step=first_step,
+        step_seconds=fitted.step_seconds,
+        interrupted=interrupted,
+        target_hit=found.hit,
+        model=found.model,
+    )
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,22 @@ class Run:
     workdir: Workdir
     cap: int | None
 
+    def sized(self, video: Video, options: EncodeOptions) -> "Run":
+        """The run with a network for the rate that its quality is expected to take, found once by a short pilot fit."""
+        psnr = options.wish.target_psnr
+        if psnr is None:
+            return self
+        bpp = self.workdir.facts.get("expected_bpp")
+        if bpp is None:
+            bpp = Pilot.of(video, options.model, options.seed, psnr).expected_bpp(psnr)
+            self.workdir.remember(expected_bpp=bpp)
+        return self.for_rate(VideoSpec.of(video), options, bpp)
+
+    def for_rate(self, video: VideoSpec, options: EncodeOptions, bpp: float) -> "Run":
+        """The run with a network for `bpp`, steered at the quality asked for."""
+        problem = planned(video, options, bpp, self.key)
+        return replace(self, problem=replace(problem, config=replace(problem.config, target_psnr=options.wish.target_psnr)))
+
     def settled(self, fitter: Fitter, budget: float | None, started: float) -> Problem:
         """The problem with its number of steps, noted in the run's folder for whoever resumes it.
 
@@ -137,25 +168,33 @@ class Run:
         steps: int = self.problem.config.steps if budget is None else self.workdir.facts.get("steps", 0)
         if budget is not None and steps == 0:
             step_seconds = fitter.measured_step_seconds()
-            left = budget * (1 - SPARED_SHARE) - SPARED_SECONDS - (time.monotonic() - started)
-            steps = max(LEAST_STEPS, int(left / step_seconds))
+            steps = steps_within(budget, time.monotonic() - started, step_seconds)
         self.workdir.remember(steps=steps)
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 
 
+def steps_within(budget: float, spent: float, step_seconds: float) -> int:
+    """Steps that fit into a time budget of which `spent` seconds are gone."""
+    return max(LEAST_STEPS, int((budget * (1 - SPARED_SHARE) - SPARED_SECONDS - spent) / step_seconds))
+
+
 def prepare(video: Video, target: Path, options: EncodeOptions) -> Run:
     """Plan an encode; TargetMissed if its cap is out of reach, UsageError if its folder holds another run."""
-    described = VideoSpec.of(video)
-    spec, config = plan(described, options.wish, options.preset, options.model, options.seed)
-    cap = None
-    if options.wish.target_bpp is not None:
-        cap = int(options.wish.target_bpp * video.pixels / 8)
+    described, wish = VideoSpec.of(video), options.wish
+    key = run_key(video, wish, options.preset, options.model, options.seed, options.time_budget)
+    problem, cap = planned(described, options, wish.nominal_bpp(described), key), wish.cap(described)
+    if cap is not None:
         check_reachable(described, cap)
-        config = replace(config, target_bpp=CAP_AIM * options.wish.target_bpp)
-    key = run_key(video, spec, config, options.time_budget)
+        problem = replace(problem, config=replace(problem.config, target_bpp=CAP_AIM * 8 * cap / described.pixels))
     folder = options.workdir or target.with_name(target.name + ".work")
-    overhead = 8 * len(encode(replace(silent_model(spec, described), origin=origin_of(key))))
-    return Run(Problem(spec, described, config, overhead), key, Workdir(folder, key, fresh=not options.resume), cap)
+    return Run(problem, key, Workdir(folder, key, fresh=not options.resume), cap)
+
+
+def planned(video: VideoSpec, options: EncodeOptions, bpp: float, key: str) -> Problem:
+    """The problem of fitting `video` at about `bpp`, knowing what its file takes beside its tensors."""
+    spec, config = plan(video, bpp, options.preset, options.model, options.seed)
+    overhead = 8 * len(encode(replace(silent_model(spec, video), origin=origin_of(key))))
+    return Problem(spec, video, config, overhead)
 
 
 def up_to_date(run: Run, target: Path, overwrite: bool) -> bool:
@@ -202,11 +241,10 @@ def check_reachable(video: VideoSpec, cap: int) -> None:
     """TargetMissed, before anything is spent, if not even the smallest network's zeros fit into `cap` bytes."""
     least = len(encode(silent_model(modulated_spec(video, 0.0), video)))
     if cap < least:
-        bpp = 8 * least / video.pixels
         raise TargetMissed(
             "target-too-small",
             f"{cap} bytes is below what any file of {video.frames} frames of {video.width}x{video.height} takes: {least} bytes",
-            f"--target-bpp {bpp * 2:.5f}   or more frames in one file",
+            f"--target-size {2 * least}   or more frames in one file",
         )
 
 

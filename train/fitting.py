@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from codec.model import QuantizedModel, QuantizedTensor, single_video
-from codec.quantizer import quantize
+from codec.quantizer import MAX_EXPONENT, MIN_EXPONENT, quantize
 from inr.errors import InrError
 from inr.video import Video
 from train.interrupts import Preempted, Wanted
@@ -26,6 +27,7 @@ MAX_RESTORES = 8
 MEASURE_SECONDS = 3.0
 SNAPSHOT_SECONDS = 10.0
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # an interrupted fit still rounds properly: this much of its time, at most
+EMPTY: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,23 @@ class Fitter:
         packed = self.problem.layout.pack_on_host({name: tensor.symbols for name, tensor in tensors.items()})
         return float(jnp.sum(estimated_bits(self.problem.layout, jnp.asarray(packed))))
 
-    def model(self) -> QuantizedModel:
-        """The state as integers."""
+    def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
+        """The state as integers; the steps of the tensors in `wider` by that many eighths of an octave wider."""
         problem, parameters = self.problem, self.state.parameters
-        exponents = np.clip(np.rint(np.asarray(parameters.exponents)), -128, 127).astype(int).tolist()
+        exponents = np.rint(np.asarray(parameters.exponents)).astype(int).tolist()
         tensors = problem.layout.unpack(np.asarray(parameters.weights))
-        symbols = {
-            name: QuantizedTensor(quantize(tensor, exponent), exponent)
-            for (name, tensor), exponent in zip(tensors.items(), exponents, strict=True)
-        }
+
+        def quantised(name: str, exponent: int) -> QuantizedTensor:
+            exponent = min(max(exponent + wider.get(name, 0), MIN_EXPONENT), MAX_EXPONENT)
+            return QuantizedTensor(quantize(tensors[name], exponent), exponent)
+
+        symbols = {name: quantised(name, exponent) for name, exponent in zip(tensors, exponents, strict=True)}
         return single_video(problem.spec, problem.video, symbols)
+
+    def widen(self, by: float) -> None:
+        """Make every step wider by `by` eighths of an octave, or finer where that is negative."""
+        parameters = self.state.parameters
+        self.state = self.state._replace(parameters=parameters._replace(exponents=parameters.exponents + by))
 
 
 def fit(
@@ -197,9 +206,9 @@ def finish_early(fitter: Fitter, elapsed: float) -> float:
             return float(metrics.bits)
 
 
-def land(fitter: Fitter, bits_cap: float, count: int) -> float:
-    """`count` more hard-rounding steps aimed at `bits_cap` bits a file; returns the rate at the last, in bits."""
-    target = bits_cap - fitter.problem.overhead_bits
-    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, target, LANDING_GAIN / (1 - LANDING_PROGRESS))
+def land(fitter: Fitter, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
+    """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate at the last, in bits."""
+    gain = LANDING_GAIN / (1 - LANDING_PROGRESS)
+    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, gain, bits, mse)
     fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, False)
-    return float(metrics.bits)
+    return float(metrics.bits) + fitter.problem.overhead_bits

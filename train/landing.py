@@ -1,6 +1,9 @@
-"""From a fitted state to a file at or under its cap, written, decoded again and verified before it gets its name."""
+"""From a fitted state to a file that is what was asked for, written, decoded again and verified before it gets its name."""
 
-from dataclasses import replace
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,45 +11,158 @@ import numpy as np
 from codec.bitstream import BitstreamError
 from codec.decoder import decode
 from codec.encoder import encode
-from codec.model import QuantizedModel, coarser
+from codec.evaluation import mean_psnr
+from codec.model import QuantizedModel
 from inr.errors import TargetMissed, VerifyError
+from inr.video import Video
 from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, land
 
-ATTEMPTS = 4
-MORE_STEPS = 0.01  # of the fit's, each attempt
-SLACK = 0.995  # the first attempt aims this far under the cap, each further one as far again
-MAX_COARSER = 64  # eighths of an octave
+ATTEMPTS = 6
+MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
+LEAST_USED, AIM = 0.97, 0.988  # of a cap
+ABOVE, NEAR, MOST_ABOVE = 0.06, 0.12, 0.3  # decibels over a quality: where to aim, where to stop, what to accept
+RICH = 50.0  # decibels from which a cap need not be used up
+SLOPE = 2.0  # decibels per octave of rate, on ordinary content
+MAX_WIDER = 64  # eighths of an octave
+FINISH_LEFT = 0.5  # of the time an attempt took, spare
 
 
-def landed(fitter: Fitter, fitted: Fitted, cap: int | None, origin: bytes) -> tuple[bytes, QuantizedModel, float]:
-    """The file, its model, and the estimate of its bits; at most `cap` bytes. The file carries `origin`.
+@dataclass(frozen=True)
+class Target:
+    """What a file must reach: at most `cap` bytes, nearly all of them used, or `psnr` decibels and little more; or neither."""
 
-    A fit that ends a little over its cap takes some more steps under a heavier rate; if those do not do it, all
-    steps widen until it fits. TargetMissed if nothing does.
+    cap: int | None = None
+    psnr: float | None = None
+
+    def met_by(self, size: int, psnr: Callable[[], float]) -> bool:
+        """Whether a file of `size` bytes, and of a quality that is only measured where it matters, is what was asked for."""
+        if self.cap is not None:
+            return size <= self.cap and (size >= LEAST_USED * self.cap or psnr() >= RICH)
+        return self.psnr is None or 0 <= psnr() - self.psnr <= MOST_ABOVE
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A file, its model, the estimate of its bits, its PSNR where that was measured, and whether it meets its target."""
+
+    data: bytes
+    model: QuantizedModel
+    estimated_bits: float
+    psnr: float | None
+    hit: bool
+
+
+class Landing:
+    """The last stretch of a fit: more steps, steered by what the whole file measures."""
+
+    def __init__(self, fitter: Fitter, video: Video, target: Target, origin: bytes):
+        self.fitter, self.video, self.target, self.origin = fitter, video, target, origin
+
+    def measured(self, model: QuantizedModel, estimated_bits: float) -> Landed:
+        """The file of `model`, measured as far as the target asks."""
+        model = replace(model, origin=self.origin)
+        data, known = encode(model), []
+
+        def psnr() -> float:
+            known.append(mean_psnr(model.render(), self.video.frames))
+            return known[0]
+
+        hit = self.target.met_by(len(data), psnr)
+        return Landed(data, model, estimated_bits, known[0] if known else None, hit)
+
+    def wasteful(self, found: Landed) -> bool:
+        """Whether a file within its target is still so good that bits could be saved."""
+        return self.target.psnr is not None and found.psnr is not None and found.psnr > self.target.psnr + NEAR
+
+    def better(self, a: Landed, b: Landed) -> Landed:
+        """The one nearer to the target: within it, then the larger file under a cap, or the smaller of good quality."""
+        if a.hit != b.hit:
+            return a if a.hit else b
+        if self.target.psnr is not None and a.psnr is not None and b.psnr is not None:
+            if min(a.psnr, b.psnr) >= self.target.psnr:
+                return min(a, b, key=lambda landed: len(landed.data))
+            return max(a, b, key=lambda landed: landed.psnr or 0.0)
+        if self.target.cap is None:
+            return a
+        fitting = [landed for landed in (a, b) if len(landed.data) <= (self.target.cap or 0)]
+        return max(fitting or (a, b), key=lambda landed: len(landed.data) if fitting else -len(landed.data))
+
+    def attempt(self, last: Landed, aim: float) -> tuple[Landed, float]:
+        """More steps after `last`, aimed at `aim` (bytes or decibels) corrected by what it missed; and that aim."""
+        fitter, target = self.fitter, self.target
+        count = max(FEWEST_STEPS, int(MORE_STEPS * fitter.problem.config.steps))
+        if target.cap is not None:
+            missed = AIM * target.cap / len(last.data)
+            aim *= min(max(missed, 0.7), 1.4)
+            bits = land(fitter, self.finer(missed, count), bits=fitter.problem.tensor_bits(8 * aim))
+        else:
+            missing = (target.psnr or 0.0) + ABOVE - (last.psnr or 0.0)
+            aim += min(max(missing, -2.0), 2.0)
+            bits = land(fitter, self.finer(2 ** (missing / SLOPE), count), mse=10 ** (-aim / 10))
+        return self.measured(fitter.model(), bits), aim
+
+    def finer(self, ratio: float, count: int) -> int:
+        """Make steps as much finer as a file `ratio` times the size needs, above 1; returns the steps to settle in.
+
+        A rate that is too high comes down by its weight alone; but weights that were rounded away only come back
+        by finer steps.
+        """
+        if ratio <= 1.01:
+            return count
+        bits_per_weight = 8 * len(encode(self.fitter.model())) / float(self.fitter.problem.layout.sizes.sum())
+        self.fitter.widen(-8 * min((ratio - 1) * bits_per_weight, 2.0))
+        return 2 * count
+
+    def by_single_tensors(self, cap: int) -> Landed | None:
+        """The largest file under `cap` that wider or finer steps give, one tensor at a time; None if there is none."""
+        names = self.fitter.problem.layout.names
+        wider = dict.fromkeys(names, 0)
+        size = len(encode(self.fitter.model(wider)))
+        while size + len(self.origin) > cap and wider[names[0]] < MAX_WIDER:
+            wider = {name: by + 1 for name, by in wider.items()}
+            size = len(encode(self.fitter.model(wider)))
+        best = self.measured(self.fitter.model(wider), 0.0)
+        for _ in range(MAX_WIDER):
+            if best.hit:
+                break
+            for name in names:
+                trial = wider | {name: wider[name] - 1}
+                found = self.measured(self.fitter.model(trial), 0.0)
+                if len(best.data) < len(found.data) <= cap:
+                    best, wider = found, trial
+        bits = self.fitter.symbol_bits(best.model) + self.fitter.problem.overhead_bits
+        return replace(best, estimated_bits=bits) if len(best.data) <= cap else None
+
+
+def landed(fitter: Fitter, fitted: Fitted, video: Video, target: Target, origin: bytes, deadline: float = math.inf) -> Landed:
+    """The file that comes nearest to `target`, and carries `origin`.
+
+    A file over its cap is never given out: TargetMissed if none fits. A quality out of reach gives the best file with
+    `hit` False. Attempts end where another would run past `deadline` (of time.monotonic()).
     """
-    model, bits = replace(fitted.model, origin=origin), fitted.estimated_bits
-    data = encode(model)
-    if cap is None:
-        return data, model, bits
-    steps = max(50, int(MORE_STEPS * fitter.problem.config.steps))
-    for attempt in range(1, ATTEMPTS + 1):
-        if len(data) <= cap:
-            return data, model, bits
-        bits = land(fitter, 8 * cap * SLACK**attempt, steps) + fitter.problem.overhead_bits
-        model = replace(fitter.model(), origin=origin)
-        data = encode(model)
-    for by in range(1, MAX_COARSER):
-        if len(data) <= cap:
-            return data, model, bits
-        model = replace(coarser(fitter.model(), by), origin=origin)
-        data = encode(model)
-        bits = fitter.symbol_bits(model) + fitter.problem.overhead_bits
-    raise TargetMissed(
-        "size-unreachable",
-        f"the smallest file this network gives is {len(data)} bytes, the cap is {cap}",
-        "a larger target, or --scale 1/2",
-    )
+    landing = Landing(fitter, video, target, origin)
+    last = best = landing.measured(fitted.model, fitted.estimated_bits)
+    aim = float(target.cap or 0) * AIM if target.cap is not None else (target.psnr or 0.0) + ABOVE
+    for _ in range(ATTEMPTS):
+        began = time.monotonic()
+        if best.hit and not landing.wasteful(best):
+            return best
+        last, aim = landing.attempt(last, aim)
+        best = landing.better(best, last)
+        if time.monotonic() + (1 + FINISH_LEFT) * (time.monotonic() - began) > deadline:
+            break
+    if best.hit or target.cap is None:
+        return best
+    if (found := landing.by_single_tensors(target.cap)) is not None:
+        best = landing.better(best, found)
+    if len(best.data) > target.cap:
+        raise TargetMissed(
+            "size-unreachable",
+            f"the smallest file this network gives is {len(best.data)} bytes, the cap is {target.cap}",
+            "a larger target, or --scale 1/2",
+        )
+    return best
 
 
 def write_verified(data: bytes, model: QuantizedModel, target: Path) -> np.ndarray:

@@ -1,24 +1,22 @@
 """Knowing one's own work again: what decides a run's result, as a hash."""
 
 import hashlib
-from dataclasses import asdict
+from collections.abc import Hashable
 
 import numpy as np
 
 from codec.bitstream import ORIGIN_BYTES, VERSION
-from inr.spec import HNeRVSpec
 from inr.video import Video
-from train.config import FitConfig
 
 
-def run_key(video: Video, spec: HNeRVSpec, config: FitConfig, budget: float | None) -> str:
-    """A hash of all that decides the result: pixels, timing, spec, config, time budget, format version.
+def run_key(video: Video, *asked: Hashable) -> str:
+    """A hash of all that decides the result: pixels, timing, what is asked and how, format version.
 
-    With a time budget the number of steps is left out: it is measured once, and then stands in the run's folder.
+    What is measured once, and then stands in the run's folder, is not part of it: the steps that a time budget
+    becomes, the rate that a quality is expected to take.
     """
-    settings = asdict(config) | ({"steps": None} if budget else {})
     digest = hashlib.sha256(np.ascontiguousarray(video.frames).data)
-    facts = (video.frames.shape, video.fps, video.colour, video.name, spec, settings, budget, VERSION)
+    facts = (video.frames.shape, video.fps, video.colour, video.name, asked, VERSION)
     digest.update(repr(facts).encode())
     return digest.hexdigest()
 

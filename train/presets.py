@@ -1,13 +1,13 @@
 """From a video and a wish to a spec and a config: named efforts, and networks sized to a rate."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from inr.errors import UsageError
 from inr.layout import tensor_shapes
-from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
 from train.config import FitConfig
 
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit, unless a time budget says otherwise
@@ -23,6 +23,8 @@ UPSAMPLINGS: dict[tuple[int, ...], int] = {
 BITS_PER_WEIGHT = 3.2  # what a weight costs on average where rate and distortion balance (benchmarks/RESULTS.md)
 EMBEDDING_SHARE = 0.2  # of the bits, at most
 BITS_PER_EMBEDDING = 3.2
+CANVAS_SHARE = 0.55  # of the bits
+PYRAMID = (1, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
 
 
@@ -48,6 +50,8 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
     cells = math.prod(VideoSpec.cells(video, HNeRVSpec(1, 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
     embedding = int(np.clip(channels // 4 * 4, 4, 16))
+    canvas = CanvasSpec(PYRAMID, flow_grid(video)) if len(strides) > 1 else None
+    canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
     def family(unit: float) -> HNeRVSpec:
         # Widths fall from 1.67 to 1 unit over the blocks; the first convolves 1x1, as HNeRV's does.
@@ -57,12 +61,22 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
             for index, (width, stride) in enumerate(zip(widths, strides, strict=True))
         )
         temporal = min(8, max(2, video.frames // 4)) if video.frames > 1 else 0
-        return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal)
+        return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal, canvas=canvas)
+
+    def network_bits(unit: float) -> float:
+        return canvas_bits + bits_per_weight * weights(replace(family(unit), canvas=None), video)
 
     unit = SMALLEST_UNIT
-    while unit < LARGEST_UNIT and bits_per_weight * weights(family(unit + 1), video) <= bits:
+    while unit < LARGEST_UNIT and network_bits(unit + 1) <= bits:
         unit += 1
     return family(unit)
+
+
+def flow_grid(video: VideoSpec) -> tuple[int, int]:
+    """Rows and columns of a frame's flow: three along the short side."""
+    ratio = video.width / video.height
+    rows, columns = 3 * max(1.0, 1 / ratio), 3 * max(1.0, ratio)
+    return min(round(rows), 12), min(round(columns), 12)
 
 
 def weights(spec: HNeRVSpec, video: VideoSpec) -> int:
@@ -109,37 +123,24 @@ def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = 
     return HNeRVSpec(PAPER_EMBEDDING, stem, tuple(blocks), head_kernel=3, head_stride=1, bounded=True)
 
 
-# Wishes
+# Plans
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a user asks for: a quality of 1 to 100, or a size in bits per pixel of the whole file."""
-
-    quality: int = 50
-    target_bpp: float | None = None
-
-    @property
-    def nominal_bpp(self) -> float:
-        """Bits per pixel to size the network by: the target, or the quality's on ordinary content."""
-        return self.target_bpp or 0.1 * 2 ** ((self.quality - 50) / 14)
-
-    @property
-    def rate_weight(self) -> float:
-        """Weight of bpp against MSE: the slope of ordinary content's curve at the nominal rate, as measured."""
-        return 1.3e-3 * self.nominal_bpp**-1.2
+def rate_weight(bpp: float) -> float:
+    """Weight of bpp against MSE: the slope of ordinary content's curve at `bpp`, as measured."""
+    return 1.3e-3 * bpp**-1.2
 
 
-def plan(video: VideoSpec, wish: Wish, preset: str, model: str, seed: int) -> tuple[HNeRVSpec, FitConfig]:
-    """The spec and config for a video; UsageError for a preset or model of no known name."""
+def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tuple[HNeRVSpec, FitConfig]:
+    """The spec and config for a video at about `bpp`; UsageError for a preset or model of no known name."""
     if preset not in PRESETS:
         raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}", "--preset medium")
-    config = FitConfig(PRESETS[preset], rate_weight=wish.rate_weight, target_bpp=wish.target_bpp, seed=seed)
+    config = FitConfig(PRESETS[preset], rate_weight=rate_weight(bpp), seed=seed)
     match model:
         case "cam":
-            return modulated_spec(video, wish.nominal_bpp), config
+            return modulated_spec(video, bpp), config
         case "hnerv":
-            size = wish.nominal_bpp * video.pixels / BITS_PER_WEIGHT
+            size = bpp * video.pixels / BITS_PER_WEIGHT
             return hnerv_spec(video, size), replace(config, learning_rate=2e-3, embedder_until=config.anneal_from)
         case _:
             raise UsageError("unknown-model", f"no model '{model}'; there are {', '.join(MODELS)}", "--model cam")

@@ -18,6 +18,7 @@ from train.rows import RowLayout
 
 # Moments as short as this follow the moving target that noise and the rate controller make of the loss.
 OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
+BLANK, BLANK_GRID = 0.02, 0.5  # deviations expected of what starts at zero: biases and CAM's grids, a canvas's grids
 
 
 class Parameters(NamedTuple):
@@ -44,8 +45,9 @@ def layout_of(spec: HNeRVSpec, video: VideoSpec) -> RowLayout:
 
 
 def initial_exponents(layout: RowLayout, tensors: Mapping[str, np.ndarray], bits: float) -> Float[Array, " tensors"]:
-    """Steps by which each tensor's deviation spans 2 ** (bits - 2) symbols; what starts at zero counts as 0.02."""
-    deviations = np.array([max(float(np.std(tensors[name])), 0.02) for name in layout.names])
+    """Steps by which each tensor's deviation spans 2 ** (bits - 2) symbols; what starts at zero counts as BLANK."""
+    blank = [BLANK_GRID if name.startswith("canvas.grids.") else BLANK for name in layout.names]
+    deviations = np.array([max(float(np.std(tensors[name])), least) for name, least in zip(layout.names, blank, strict=True)])
     return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
 
 

@@ -25,6 +25,7 @@ from train.rows import RowLayout
 from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layout_of
 
 EMBEDDING = "embedding"
+STEEPEST = 0.1  # change of the logarithm of the rate's weight a step, however short the fit
 Frames = UInt8[Array, "t h w 3"]
 Scalar = Float[Array, ""]
 
@@ -47,10 +48,16 @@ class Problem:
 
     def pace(self, progress: float, per_step: float) -> "Pace":
         """Where a step stands, steering at the config's target if it has one."""
-        if self.config.target_bpp is None:
-            return Pace(progress, per_step, 1.0, 0.0)
-        bits = max(self.config.target_bpp * self.video.pixels - self.overhead_bits, 1.0)
-        return Pace(progress, per_step, bits, self.config.controller_gain)
+        config = self.config
+        if config.target_bpp is not None:
+            return Pace(progress, per_step, config.controller_gain, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
+        if config.target_psnr is not None:
+            return Pace(progress, per_step, config.controller_gain, mse=10 ** (-config.target_psnr / 10))
+        return Pace(progress, per_step, 0.0)
+
+    def tensor_bits(self, file_bits: float) -> float:
+        """What is left for tensors of a file of `file_bits`."""
+        return max(file_bits - self.overhead_bits, 1.0)
 
     @cached_property
     def layout(self) -> RowLayout:
@@ -104,16 +111,30 @@ def loss(
 
 
 class Pace(NamedTuple):
-    """Where a step stands: progress and its change a step, and the rate steered at, with what gain.
+    """Where a step stands: progress and its change a step; and what the rate's weight is steered at.
 
-    Arguments rather than constants, so that a fit of another length or target needs no new compilation. The gain
-    is the change of the weight's logarithm over a whole fit, per unit of logarithmic error.
+    That is `bits` of tensors, or else `mse`; 0 for neither. `gain` is the change of the weight's logarithm over a
+    whole fit, per unit of logarithmic error. Arguments rather than constants, so that a fit of another length or
+    target needs no new compilation.
     """
 
     progress: Scalar | float
     per_step: Scalar | float
-    target_bits: Scalar | float
     gain: Scalar | float
+    bits: Scalar | float = 0.0
+    mse: Scalar | float = 0.0
+
+
+def steering_error(config: FitConfig, pace: Pace, metrics: Metrics, rate: Scalar) -> Scalar:
+    """By how much (logarithm, within +-1) the rate's weight is too small for what `pace` asks.
+
+    While learning rates are high, a picture is not as good yet as it will be with the same bits: what is asked of
+    it then is less by `gain_to_come`.
+    """
+    over = jnp.log(metrics.bits / jnp.maximum(pace.bits, 1))
+    expected = pace.mse * 10 ** (config.gain_to_come * rate / 10)
+    under = jnp.log(jnp.maximum(expected, 1e-9) / jnp.maximum(metrics.mse, 1e-9))
+    return jnp.clip(jnp.where(jnp.asarray(pace.mse) > 0, under, over), -1, 1)
 
 
 def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortised: bool) -> tuple[TrainState, Metrics]:
@@ -137,8 +158,8 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
         start.exponents - config.exponent_learning_rate * rate * updates.exponents,
         jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
     )
-    error = jnp.clip(jnp.log(metrics.bits / pace.target_bits), -1, 1)
-    gain = jnp.where(progress >= config.controller_from, pace.gain * pace.per_step, 0)
+    error = steering_error(config, pace, metrics, rate)
+    gain = jnp.where(progress >= config.controller_from, jnp.minimum(pace.gain * pace.per_step, STEEPEST), 0)
     log_weight = state.log_rate_weight + gain * error
     return TrainState(moved, moments, state.step + 1, log_weight, state.patience), metrics
 

@@ -43,15 +43,15 @@ def bench_command(
     """
     from train.bench.asking import asked_codecs, asked_plan, asked_range
     from train.bench.plan import Network
-    from train.cli import PREEMPTED, _one_of, _scale, _seconds
     from train.interrupts import Preempted
+    from train.options import PREEMPTED, one_of, scaling, seconds
     from train.presets import PRESETS
 
-    network = Network(_one_of("--preset", preset, tuple(PRESETS)), time_budget, _seconds(time_budget))
+    network = Network(one_of("--preset", preset, tuple(PRESETS)), time_budget, seconds(time_budget))
     chosen = asked_codecs(codecs, anchor, network)
     if points < 1:
         raise UsageError("points-range", f"--points {points}: a curve has at least one", "--points 5")
-    cut = frames, _scale(scale)
+    cut = frames, scaling(scale)
     plan = asked_plan(clips, chosen, anchor, folder, points, asked_range(bpp), cut, threads)
     try:
         facts = _bench(plan, as_json)

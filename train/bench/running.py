@@ -17,7 +17,7 @@ from train.bench.points import Measured
 from train.display import Display
 from train.encoding import EncodeOptions, encode_file
 from train.interrupts import die_of_interrupt
-from train.presets import Wish
+from train.wish import Wish
 
 
 class Runner:
