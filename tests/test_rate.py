@@ -52,6 +52,14 @@ def test_between_integers_it_is_the_expected_rate_of_random_rounding():
     assert float(estimated_bits(layout, jnp.asarray(y))[0]) - TABLE_BITS == pytest.approx(expected, rel=0.02)
 
 
+def test_a_large_tensor_of_zeros_costs_its_side_information_only():
+    """A canvas begins blank, and its finest grid may have more weights than float32 tells from one less."""
+    layout = RowLayout((("x", (300, 400)),))
+    blank = jnp.zeros((layout.starts[-1], 64))
+    assert float(estimated_bits(layout, blank)[0]) == pytest.approx(TABLE_BITS, abs=1)
+    assert jnp.isfinite(jax.grad(lambda y: estimated_bits(layout, y).sum())(blank)).all()
+
+
 def test_its_gradient_shrinks_weights_and_is_finite_everywhere():
     for matrix in (jnp.zeros((LAYOUT.starts[-1], 64)), jnp.asarray(LAYOUT.pack_on_host(tensors()))):
         gradient = jax.grad(lambda y: estimated_bits(LAYOUT, y).sum())(matrix)

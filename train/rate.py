@@ -24,9 +24,9 @@ def estimated_bits(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array
     magnitude = jnp.abs(y)
     size = jnp.asarray(layout.sizes, jnp.float32)
     zeros = layout.per_tensor(jnp.maximum(1 - magnitude, 0)) - layout.padding
-    zeros = jnp.clip(zeros, TINY, size - TINY)
+    # Each clipped by itself: the size of a large tensor less TINY is that size again in float32.
+    zeros, nonzeros = jnp.clip(zeros, TINY, size), jnp.clip(size - zeros, TINY, size)
     beyond = layout.per_tensor(jnp.maximum(magnitude - 1, 0)) + TINY
-    nonzeros = size - zeros
     # n H(zero) for which are zero, a bit for each sign, and a geometric code of mean `beyond / nonzeros`.
     which = -zeros * jnp.log2(zeros / size) - nonzeros * jnp.log2(nonzeros / size)
     mean = beyond / nonzeros
