@@ -30,6 +30,7 @@ from train.memory import check_memory
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
 from train.presets import modulated_spec, plan, weights
+from train.refining import WORTH, cost_in_steps
 from train.step import Problem
 from train.wish import Wish
 
@@ -169,6 +170,8 @@ class Run:
         if budget is not None and steps == 0:
             step_seconds = fitter.measured_step_seconds()
             steps = steps_within(budget, time.monotonic() - started, step_seconds)
+            refining = cost_in_steps(self.problem)
+            steps -= refining if refining <= WORTH * steps else 0
         self.workdir.remember(steps=steps)
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 

@@ -13,10 +13,12 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel
+from codec.prob import best_table, information
 from inr.errors import TargetMissed, VerifyError
 from inr.video import Video
 from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, land
+from train.refining import Refiner, cost_in_steps, refined, worthwhile
 
 ATTEMPTS = 6
 MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
@@ -26,6 +28,8 @@ RICH = 50.0  # decibels from which a cap need not be used up
 SLOPE = 2.0  # decibels per octave of rate, on ordinary content
 MAX_WIDER = 64  # eighths of an octave
 FINISH_LEFT = 0.5  # of the time an attempt took, spare
+CODER_BITS = 128  # what streams may take beside their symbols' information
+JUST_ABOVE = 0.02  # decibels over a quality that refining leaves
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Landing:
     def __init__(self, fitter: Fitter, video: Video, target: Target, origin: bytes):
         self.fitter, self.video, self.target, self.origin = fitter, video, target, origin
 
+    @property
+    def more_steps(self) -> int:
+        """Steps of an attempt."""
+        return max(FEWEST_STEPS, int(MORE_STEPS * self.fitter.problem.config.steps))
+
     def measured(self, model: QuantizedModel, estimated_bits: float) -> Landed:
         """The file of `model`, measured as far as the target asks."""
         model = replace(model, origin=self.origin)
@@ -70,6 +79,21 @@ class Landing:
 
         hit = self.target.met_by(len(data), psnr)
         return Landed(data, model, estimated_bits, known[0] if known else None, hit)
+
+    def refined(self, found: Landed) -> Landed:
+        """`found` with single symbols moved, if that makes it better and keeps it within its target."""
+        most_bits = most_mse = math.inf
+        if self.target.cap is not None:
+            tensors = found.model.layers[0].tensors | found.model.videos[0].tensors
+            taken = sum(information(tensor.symbols, best_table(tensor.symbols)) for tensor in tensors.values())
+            most_bits = taken + 8 * (self.target.cap - len(found.data)) - CODER_BITS
+        elif self.target.psnr is not None:
+            # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
+            spare = (found.psnr or 0.0) - self.target.psnr - JUST_ABOVE
+            most_mse = Refiner(self.fitter, found.model).mse_of_model() * 10 ** (spare / 10)
+        model = refined(self.fitter, found.model, most_bits, most_mse)
+        again = self.measured(model, self.fitter.symbol_bits(model) + self.fitter.problem.overhead_bits)
+        return again if again.hit else found
 
     def wasteful(self, found: Landed) -> bool:
         """Whether a file within its target is still so good that bits could be saved."""
@@ -90,8 +114,7 @@ class Landing:
 
     def attempt(self, last: Landed, aim: float) -> tuple[Landed, float]:
         """More steps after `last`, aimed at `aim` (bytes or decibels) corrected by what it missed; and that aim."""
-        fitter, target = self.fitter, self.target
-        count = max(FEWEST_STEPS, int(MORE_STEPS * fitter.problem.config.steps))
+        fitter, target, count = self.fitter, self.target, self.more_steps
         if target.cap is not None:
             missed = AIM * target.cap / len(last.data)
             aim *= min(max(missed, 0.7), 1.4)
@@ -144,14 +167,17 @@ def landed(fitter: Fitter, fitted: Fitted, video: Video, target: Target, origin:
     landing = Landing(fitter, video, target, origin)
     last = best = landing.measured(fitted.model, fitted.estimated_bits)
     aim = float(target.cap or 0) * AIM if target.cap is not None else (target.psnr or 0.0) + ABOVE
+    expected = 2 * landing.more_steps * fitted.step_seconds
     for _ in range(ATTEMPTS):
+        if (best.hit and not landing.wasteful(best)) or time.monotonic() + expected > deadline:
+            break
         began = time.monotonic()
-        if best.hit and not landing.wasteful(best):
-            return best
         last, aim = landing.attempt(last, aim)
         best = landing.better(best, last)
-        if time.monotonic() + (1 + FINISH_LEFT) * (time.monotonic() - began) > deadline:
-            break
+        expected = (1 + FINISH_LEFT) * (time.monotonic() - began)
+    refining = cost_in_steps(fitter.problem) * fitted.step_seconds
+    if best.hit and worthwhile(fitter.problem) and time.monotonic() + refining <= deadline:
+        return landing.refined(best)
     if best.hit or target.cap is None:
         return best
     if (found := landing.by_single_tensors(target.cap)) is not None:

@@ -1,0 +1,65 @@
+"""train/refining.py: symbols moved by one after the fit."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codec.encoder import encode
+from inr.video import Video
+from train.encoding import EncodeOptions, prepare
+from train.fitting import Fitter, fit
+from train.refining import Refiner, refined
+from train.wish import Wish
+
+
+@pytest.fixture(scope="module")
+def fitter(clip: Video, tmp_path_factory: pytest.TempPathFactory) -> Fitter:
+    run = prepare(clip, Path(tmp_path_factory.mktemp("plan")) / "a.inr", EncodeOptions(wish=Wish(target_bpp=2.0)))
+    fitter = Fitter(replace(run.problem, config=replace(run.problem.config, steps=400)), clip)
+    fit(fitter)
+    return fitter
+
+
+def symbols_of(model) -> dict[str, np.ndarray]:
+    return {name: tensor.symbols for name, tensor in (model.layers[0].tensors | model.videos[0].tensors).items()}
+
+
+def test_the_loss_of_real_files_gets_better(fitter: Fitter):
+    model = fitter.model()
+    better = refined(fitter, model)
+    refiner = Refiner(fitter, model)
+    before, after = refiner.measured(symbols_of(model)), refiner.measured(symbols_of(better))
+    assert after.loss < 0.995 * before.loss
+    assert abs(after.bits - 8 * len(encode(better))) < 0.05 * after.bits + 8 * 300
+    moved = [np.abs(symbols_of(better)[name] - symbols).max() for name, symbols in symbols_of(model).items()]
+    assert max(moved) == 1
+
+
+def test_bounds_are_kept(fitter: Fitter):
+    model = fitter.model()
+    start = Refiner(fitter, model).measured(symbols_of(model))
+    small = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, most_bits=start.bits - 1)))
+    assert small.bits <= start.bits - 1 or small == start
+    good = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, most_mse=start.mse)))
+    assert good.mse <= start.mse
+    assert good.bits <= start.bits
+
+
+def test_slopes_and_curvatures_foresee_small_moves(fitter: Fitter):
+    model = fitter.model()
+    refiner, symbols = Refiner(fitter, model), symbols_of(model)
+    base = refiner.mse(symbols)
+    slopes = refiner.slopes(symbols)
+    name = "head.bias"
+    curvature = refiner.curvatures({name: symbols[name]} | symbols, slopes, base)[name]
+    errors = []
+    for index in range(6):
+        moved = symbols[name].copy()
+        moved[index] += 1
+        expected = float(slopes[name][index]) + curvature / 2
+        errors.append(abs(refiner.mse(symbols | {name: moved}) - base - expected) / (abs(expected) + curvature))
+    assert np.median(errors) < 0.5
+    assert math.isfinite(max(errors))

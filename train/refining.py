@@ -1,0 +1,140 @@
+"""After the fit: single symbols moved by one where that saves more bits than it costs picture.
+
+Rate-distortion optimised quantisation: slope and curvature of the distortion foresee what a move costs, the coder's
+table what it saves; a tensor's most promising moves are made together, and kept if the whole, measured, got better.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from codec.model import QuantizedModel, QuantizedTensor, single_video
+from codec.prob import best_table, information, probabilities
+from codec.quantizer import step_size
+from train.fitting import Fitter
+from train.loss import mean_squared_error
+from train.step import Problem
+
+SHARES = (0.25, 0.06)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
+BATCH = 4
+WORTH = 0.12  # of a fit's steps: what refining may cost
+PUSH = 1.5  # how much heavier bits weigh where only the quality is given
+
+Symbols = dict[str, np.ndarray]  # int32, by tensor
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Distortion (MSE on [0, 1]) and bits of a set of symbols, and both as the fit's loss weighs them."""
+
+    mse: float
+    bits: float
+    loss: float
+
+
+class Refiner:
+    """The distortion and rate of symbols on a fitted network's steps."""
+
+    def __init__(self, fitter: Fitter, model: QuantizedModel, push: float = 1.0):
+        self.fitter, self.tensors = fitter, model.layers[0].tensors | model.videos[0].tensors
+        self.steps = {name: step_size(tensor.exponent) for name, tensor in self.tensors.items()}
+        frames, batch = fitter.problem.video.frames, min(BATCH, fitter.problem.video.frames)
+        # All frames, some of them twice where a batch is left open: what belongs to a frame not looked at would be lost.
+        self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
+        self.weight = push * float(jnp.exp(fitter.state.log_rate_weight)) / fitter.problem.video.pixels
+        network = fitter.problem.network
+
+        def distortion(values, video, indices):
+            return mean_squared_error(network(values)(indices), video[indices])
+
+        self.distortion, self.slope = jax.jit(distortion), jax.jit(jax.grad(distortion))
+
+    def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
+        return {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
+
+    def mse(self, symbols: Symbols) -> float:
+        values = self.values(symbols)
+        return float(np.mean([self.distortion(values, self.fitter.frames, jnp.asarray(batch)) for batch in self.batches]))
+
+    def mse_of_model(self) -> float:
+        """Distortion of the model as it came."""
+        return self.mse({name: tensor.symbols for name, tensor in self.tensors.items()})
+
+    def measured(self, symbols: Symbols) -> Measured:
+        mse, bits = self.mse(symbols), sum(information(s, best_table(s)) for s in symbols.values())
+        return Measured(mse, bits, mse + self.weight * bits)
+
+    def slopes(self, symbols: Symbols) -> Symbols:
+        """Change of the distortion per unit of every symbol."""
+        values = self.values(symbols)
+        total = None
+        for batch in self.batches:
+            slope = self.slope(values, self.fitter.frames, jnp.asarray(batch))
+            total = slope if total is None else jax.tree.map(jnp.add, total, slope)
+        return {name: np.asarray(slope) * self.steps[name] / len(self.batches) for name, slope in (total or {}).items()}
+
+    def curvatures(self, symbols: Symbols, slopes: Symbols, base: float) -> dict[str, float]:
+        """Mean second derivative of the distortion per unit of a tensor's symbols, by one random probe each."""
+        generator, found = np.random.default_rng(0), {}
+        for name, values in symbols.items():
+            signs = generator.choice(np.array([-1, 1], np.int32), values.shape)
+            moved = self.mse(symbols | {name: values + signs}) - base - float(np.sum(slopes[name] * signs))
+            found[name] = max(2 * moved / values.size, 0.0)
+        return found
+
+    def promises(self, symbols: Symbols, mse: float) -> tuple[Symbols, Symbols]:
+        """For every symbol the better move of -1 and 1, and by how much it should lower the loss."""
+        slopes = self.slopes(symbols)
+        curvatures = self.curvatures(symbols, slopes, mse)
+        moves, gains = {}, {}
+        for name, values in symbols.items():
+            table = best_table(values)
+            limit = table.limit
+            costs = -np.log2(probabilities(table)) if limit else np.zeros(1)
+            both = []
+            for move in (-1, 1):
+                target = np.clip(values + move, -limit, limit)
+                saved = self.weight * (costs[values + limit] - costs[target + limit])
+                gain = saved - slopes[name] * move - curvatures[name] / 2
+                both.append(np.where(target == values, -np.inf, gain))
+            moves[name] = np.where(both[1] > both[0], 1, -1).astype(np.int32)
+            gains[name] = np.maximum(*both)
+        return moves, gains
+
+
+def cost_in_steps(problem: Problem) -> int:
+    """What refining takes, in steps of the fit: a step is a forward and a reverse pass."""
+    looks = len(problem.layout.names) * (1 + len(SHARES))
+    return math.ceil(looks * problem.video.frames / (3 * min(problem.config.batch, problem.video.frames)))
+
+
+def worthwhile(problem: Problem) -> bool:
+    """Whether a fit is long enough for refining to pay."""
+    return cost_in_steps(problem) <= WORTH * problem.config.steps
+
+
+def refined(fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, most_mse: float = math.inf) -> QuantizedModel:
+    """`model` with symbols moved, tensor by tensor, where the fit's loss, measured with real tables, gets better.
+
+    Never takes more than `most_bits` of tensors, nor lets the distortion exceed `most_mse`, MSE on [0, 1].
+    """
+    refiner = Refiner(fitter, model, PUSH if math.isfinite(most_mse) else 1.0)
+    symbols = {name: tensor.symbols for name, tensor in refiner.tensors.items()}
+    best = refiner.measured(symbols)
+    moves, gains = refiner.promises(symbols, best.mse)
+    for name in sorted(symbols, key=lambda name: -float(np.maximum(gains[name], 0).sum())):
+        promising = np.sort(gains[name][gains[name] > 0])[::-1]
+        for share in SHARES:
+            count = math.ceil(share * len(promising))
+            if count == 0:
+                break
+            trial = symbols | {name: symbols[name] + moves[name] * (gains[name] >= promising[count - 1])}
+            measured = refiner.measured(trial)
+            if measured.loss < best.loss and measured.bits <= most_bits and measured.mse <= most_mse:
+                symbols, best = trial, measured
+                break
+    tensors = {name: QuantizedTensor(values.astype(np.int32), refiner.tensors[name].exponent) for name, values in symbols.items()}
+    return single_video(fitter.problem.spec, fitter.problem.video, {name: tensors[name] for name in fitter.problem.layout.names})
