@@ -53,6 +53,10 @@ def macs_per_pixel(spec: HNeRVSpec) -> float:
         features = block.width
     macs += cells * features * 3 * spec.head_stride**2 * spec.head_kernel**2
     pixels = cells * spec.head_stride**2
-    if spec.canvas:  # the mask's convolution; flow and mask resized, three samples of four corners read
+    if spec.canvas:
+        # Painting, as for a frame rendered alone; the mask's convolution; flow and mask resized, three samples of
+        # four corners read.
+        canvas, grids = spec.canvas, sum(spec.canvas.grids)
+        macs += pixels / canvas.stride**2 * canvas.width * (grids * canvas.kernel**2 + 27 * canvas.stride**2)
         macs += cells * features * 9 + 24 * pixels
     return macs / pixels

@@ -17,13 +17,14 @@ from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.quantizer import quantize
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
-from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
 from inr.video import Colour
 
 FOLDER = Path(__file__).parent / "vectors"
 CAM = HNeRVSpec(4, 8, (BlockSpec(8, 3, 1), BlockSpec(8, 2, 3)), 3, 4, norm=True, temporal_grid=3)
 VECTORS = {
     "cam": (CAM, VideoSpec(37, 26, 4, Fraction(30000, 1001), Colour(1, 1, 1), "cam")),
+    "canvas": (replace(CAM, canvas=CanvasSpec((1, 2, 1), (2, 3), 2, 5, 3)), VideoSpec(37, 26, 3, name="canvas")),
     "spatial": (replace(CAM, spatial_grid=(2, 3), temporal_grid=0), VideoSpec(24, 24, 2, name="spatial")),
     "hnerv": (HNeRVSpec(4, 6, (BlockSpec(5, 2, 1), BlockSpec(5, 2, 5)), 3, 1, bounded=True), VideoSpec(16, 12, 3, name="hnerv")),
     "image": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 1, name="image")),

@@ -33,6 +33,35 @@ def test_encode_reports_what_the_file_is(encoded: tuple[Path, object], clip: Vid
     assert all(json.loads(line)["type"] in ("progress", "result") for line in outcome.out.splitlines())
 
 
+def test_a_quality_asked_for_is_reached(clip_file: Path, inr, tmp_path: Path):
+    out = tmp_path / "good.inr"
+    outcome = inr("encode", clip_file, out, "--target-psnr", 27, "--preset", "fast", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.last["target_hit"]
+    assert 27 <= inr("eval", out, "--ref", clip_file, "--json").last["psnr_rgb"] <= 27.3
+
+
+def test_an_estimate_writes_nothing(clip_file: Path, inr, tmp_path: Path):
+    before = set(clip_file.parent.iterdir()) | set(tmp_path.iterdir())
+    outcome = inr("encode", clip_file, tmp_path / "a.inr", "--target-size", "2kB", "--estimate", "--json", "--time-budget", "40s")
+    assert outcome.code == 0, outcome.err
+    facts = outcome.last
+    assert facts["estimated_bytes"] == [2000, 2000]
+    assert facts["estimated_psnr_rgb"][0] < facts["estimated_psnr_rgb"][1]
+    assert 0 < facts["steps"] * facts["step_seconds"] <= facts["estimated_seconds"] == 40
+    assert set(clip_file.parent.iterdir()) | set(tmp_path.iterdir()) == before
+
+
+def test_impossible_or_contradictory_targets_are_refused(clip_file: Path, inr, tmp_path: Path):
+    small = inr("encode", clip_file, tmp_path / "a.inr", "--target-size", 40, "--json")
+    assert small.code == small.last["exit_code"] == 6
+    assert "40 bytes is below what any file" in small.last["message"]
+    both = inr("encode", clip_file, tmp_path / "a.inr", "--target-size", "9kB", "--target-psnr", 30, "--json")
+    assert both.code == 2
+    assert "contradict" in both.last["message"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_eval_measures_the_same(encoded, clip_file: Path, inr, tmp_path: Path):
     target, outcome = encoded
     measured = inr("eval", target, "--ref", clip_file, "--per-frame", tmp_path / "frames.csv", "--json")

@@ -36,6 +36,7 @@ from train.wish import Wish
 
 CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what landing may need
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.15  # of a time budget, kept for landing, verifying and the machine's moods
+LANDING_SHARE = 0.05  # of a fit's steps, kept for reaching a quality that it narrowly missed
 LEAST_STEPS = 50
 
 
@@ -115,7 +116,7 @@ def encode_video(
             fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline))
             interrupted = interrupts.interrupted
             origin = b"" if interrupted else origin_of(run.key)
-            found = landed(fitter, fitted, video, Target(run.cap, options.wish.target_psnr), origin, deadline)
+            found = landed(fitter, fitted, video, Target(run.cap, options.wish.target_psnr), origin, deadline, say)
             frames = write_verified(found.data, found.model, target)
     seconds = time.monotonic() - started
     if fitted.stopped and not interrupted:
@@ -172,6 +173,8 @@ class Run:
             steps = steps_within(budget, time.monotonic() - started, step_seconds)
             refining = cost_in_steps(self.problem)
             steps -= refining if refining <= WORTH * steps else 0
+            if self.problem.config.target_psnr is not None:
+                steps = int(steps / (1 + LANDING_SHARE))
         self.workdir.remember(steps=steps)
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 

@@ -208,7 +208,6 @@ def finish_early(fitter: Fitter, elapsed: float) -> float:
 
 def land(fitter: Fitter, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
     """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate at the last, in bits."""
-    gain = LANDING_GAIN / (1 - LANDING_PROGRESS)
-    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, gain, bits, mse)
+    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / (1 - LANDING_PROGRESS), bits, mse)
     fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, False)
     return float(metrics.bits) + fitter.problem.overhead_bits

@@ -20,10 +20,10 @@ from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, land
 from train.refining import Refiner, cost_in_steps, refined, worthwhile
 
-ATTEMPTS = 6
+ATTEMPTS = 5
 MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
 LEAST_USED, AIM = 0.97, 0.988  # of a cap
-ABOVE, NEAR, MOST_ABOVE = 0.06, 0.12, 0.3  # decibels over a quality: where to aim, where to stop, what to accept
+ABOVE, MOST_ABOVE = 0.1, 0.3  # decibels over a quality: where to aim, what to accept
 RICH = 50.0  # decibels from which a cap need not be used up
 SLOPE = 2.0  # decibels per octave of rate, on ordinary content
 MAX_WIDER = 64  # eighths of an octave
@@ -95,10 +95,6 @@ class Landing:
         again = self.measured(model, self.fitter.symbol_bits(model) + self.fitter.problem.overhead_bits)
         return again if again.hit else found
 
-    def wasteful(self, found: Landed) -> bool:
-        """Whether a file within its target is still so good that bits could be saved."""
-        return self.target.psnr is not None and found.psnr is not None and found.psnr > self.target.psnr + NEAR
-
     def better(self, a: Landed, b: Landed) -> Landed:
         """The one nearer to the target: within it, then the larger file under a cap, or the smaller of good quality."""
         if a.hit != b.hit:
@@ -158,7 +154,15 @@ class Landing:
         return replace(best, estimated_bits=bits) if len(best.data) <= cap else None
 
 
-def landed(fitter: Fitter, fitted: Fitted, video: Video, target: Target, origin: bytes, deadline: float = math.inf) -> Landed:
+def landed(
+    fitter: Fitter,
+    fitted: Fitted,
+    video: Video,
+    target: Target,
+    origin: bytes,
+    deadline: float = math.inf,
+    say: Callable[[str], None] = lambda line: None,
+) -> Landed:
     """The file that comes nearest to `target`, and carries `origin`.
 
     A file over its cap is never given out: TargetMissed if none fits. A quality out of reach gives the best file with
@@ -169,15 +173,18 @@ def landed(fitter: Fitter, fitted: Fitted, video: Video, target: Target, origin:
     aim = float(target.cap or 0) * AIM if target.cap is not None else (target.psnr or 0.0) + ABOVE
     expected = 2 * landing.more_steps * fitted.step_seconds
     for _ in range(ATTEMPTS):
-        if (best.hit and not landing.wasteful(best)) or time.monotonic() + expected > deadline:
+        if best.hit or time.monotonic() + expected > deadline:
             break
         began = time.monotonic()
         last, aim = landing.attempt(last, aim)
+        say(f"landing: {len(last.data)} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
         best = landing.better(best, last)
         expected = (1 + FINISH_LEFT) * (time.monotonic() - began)
     refining = cost_in_steps(fitter.problem) * fitted.step_seconds
     if best.hit and worthwhile(fitter.problem) and time.monotonic() + refining <= deadline:
-        return landing.refined(best)
+        best = landing.refined(best)
+        say(f"refined: {len(best.data)} bytes" + ("" if best.psnr is None else f", {best.psnr:.2f} dB"))
+        return best
     if best.hit or target.cap is None:
         return best
     if (found := landing.by_single_tensors(target.cap)) is not None:

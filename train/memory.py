@@ -11,6 +11,7 @@ from train.presets import weights
 
 COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
 COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
+FIELDS_OF_FLOW = 60  # per pixel: positions, four corners of three samples twice, mask, and their slopes
 BASE = 600 << 20  # the runtime itself
 
 
@@ -26,6 +27,11 @@ def fit_bytes(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> int:
     floats += cells * features * spec.head_kernel**2
     floats += COPIES_OF_FEATURES * cells * 3 * spec.head_stride**2
     batch = min(config.batch, video.frames)
+    pixels = cells * spec.head_stride**2
+    if spec.canvas:
+        floats += FIELDS_OF_FLOW * pixels
+        grids = sum(spec.canvas.grids) * spec.canvas.kernel**2 + (9 + COPIES_OF_FEATURES) * spec.canvas.width
+        floats += pixels // spec.canvas.stride**2 * grids  # painted once a step, counted once a frame
     raw = 2 * video.pixels * 3  # on the host and on the device
     return BASE + raw + 4 * (batch * floats + COPIES_OF_WEIGHTS * weights(spec, video))
 

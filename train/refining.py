@@ -20,8 +20,8 @@ from train.step import Problem
 
 SHARES = (0.25, 0.06)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
 BATCH = 4
-WORTH = 0.12  # of a fit's steps: what refining may cost
-PUSH = 1.5  # how much heavier bits weigh where only the quality is given
+WORTH = 0.2  # of a fit's steps: what refining may cost
+PUSHES = (1.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where only the quality is given
 
 Symbols = dict[str, np.ndarray]  # int32, by tensor
 
@@ -38,13 +38,13 @@ class Measured:
 class Refiner:
     """The distortion and rate of symbols on a fitted network's steps."""
 
-    def __init__(self, fitter: Fitter, model: QuantizedModel, push: float = 1.0):
+    def __init__(self, fitter: Fitter, model: QuantizedModel):
         self.fitter, self.tensors = fitter, model.layers[0].tensors | model.videos[0].tensors
         self.steps = {name: step_size(tensor.exponent) for name, tensor in self.tensors.items()}
         frames, batch = fitter.problem.video.frames, min(BATCH, fitter.problem.video.frames)
         # All frames, some of them twice where a batch is left open: what belongs to a frame not looked at would be lost.
         self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
-        self.weight = push * float(jnp.exp(fitter.state.log_rate_weight)) / fitter.problem.video.pixels
+        self.weight = weight_of_bits(fitter)
         network = fitter.problem.network
 
         def distortion(values, video, indices):
@@ -104,10 +104,33 @@ class Refiner:
             gains[name] = np.maximum(*both)
         return moves, gains
 
+    def round(self, symbols: Symbols, most_bits: float, most_mse: float) -> Symbols:
+        """`symbols` with the better ones of each tensor's promising moves made, where that lowers the loss within the bounds."""
+        best = self.measured(symbols)
+        moves, gains = self.promises(symbols, best.mse)
+        for name in sorted(symbols, key=lambda name: -float(np.maximum(gains[name], 0).sum())):
+            promising = np.sort(gains[name][gains[name] > 0])[::-1]
+            for share in SHARES:
+                count = math.ceil(share * len(promising))
+                if count == 0:
+                    break
+                trial = symbols | {name: symbols[name] + moves[name] * (gains[name] >= promising[count - 1])}
+                measured = self.measured(trial)
+                if measured.loss < best.loss and measured.bits <= most_bits and measured.mse <= most_mse:
+                    symbols, best = trial, measured
+                    break
+        return symbols
+
+
+def weight_of_bits(fitter: Fitter) -> float:
+    """What a bit weighs against MSE in the fit's loss."""
+    return float(jnp.exp(fitter.state.log_rate_weight)) / fitter.problem.video.pixels
+
 
 def cost_in_steps(problem: Problem) -> int:
     """What refining takes, in steps of the fit: a step is a forward and a reverse pass."""
-    looks = len(problem.layout.names) * (1 + len(SHARES))
+    rounds = 1 if problem.config.target_psnr is None else len(PUSHES)
+    looks = rounds * len(problem.layout.names) * (1 + len(SHARES))
     return math.ceil(looks * problem.video.frames / (3 * min(problem.config.batch, problem.video.frames)))
 
 
@@ -121,20 +144,10 @@ def refined(fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, 
 
     Never takes more than `most_bits` of tensors, nor lets the distortion exceed `most_mse`, MSE on [0, 1].
     """
-    refiner = Refiner(fitter, model, PUSH if math.isfinite(most_mse) else 1.0)
+    refiner = Refiner(fitter, model)
     symbols = {name: tensor.symbols for name, tensor in refiner.tensors.items()}
-    best = refiner.measured(symbols)
-    moves, gains = refiner.promises(symbols, best.mse)
-    for name in sorted(symbols, key=lambda name: -float(np.maximum(gains[name], 0).sum())):
-        promising = np.sort(gains[name][gains[name] > 0])[::-1]
-        for share in SHARES:
-            count = math.ceil(share * len(promising))
-            if count == 0:
-                break
-            trial = symbols | {name: symbols[name] + moves[name] * (gains[name] >= promising[count - 1])}
-            measured = refiner.measured(trial)
-            if measured.loss < best.loss and measured.bits <= most_bits and measured.mse <= most_mse:
-                symbols, best = trial, measured
-                break
+    for push in PUSHES if math.isfinite(most_mse) else (1.0,):
+        refiner.weight = push * weight_of_bits(fitter)
+        symbols = refiner.round(symbols, most_bits, most_mse)
     tensors = {name: QuantizedTensor(values.astype(np.int32), refiner.tensors[name].exponent) for name, values in symbols.items()}
     return single_video(fitter.problem.spec, fitter.problem.video, {name: tensors[name] for name in fitter.problem.layout.names})

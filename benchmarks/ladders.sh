@@ -1,0 +1,24 @@
+#!/bin/sh
+# Rate-distortion ladders against x264, x265 and SVT-AV1, one `inr bench` a clip; finished points are kept.
+#
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT quick   # 32 frames at half size, a minute a fit: some ten minutes on 2 cores
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT cpu     # bunny-mid, four points of a quarter of an hour
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT gpu     # bunny-mid and bunny-full, two minutes a fit, on an accelerator
+#
+# DIR holds bunny-small.mkv, bunny-mid.mkv, bunny-full.mkv, and for `quick` BasketballPass*.mkv and tennis*.mkv.
+set -eu
+out=$1
+codecs=inr,x264,x265,svtav1
+[ -n "${INR_CLIPS:-}" ] || { echo "skipped: INR_CLIPS is unset"; exit 0; }
+case $2 in
+quick)
+    inr bench "$INR_CLIPS"/bunny-small.mkv --codecs $codecs --points 3 --bpp 0.02:0.12 --time-budget 60s -o "$out/bunny-small"
+    for clip in "$INR_CLIPS"/BasketballPass*.mkv "$INR_CLIPS"/tennis*.mkv; do
+        inr bench "$clip" --codecs $codecs --points 2 --bpp 0.05:0.2 --frames 0:32 --scale 1/2 --time-budget 60s -o "$out/$(basename "$clip" .mkv)"
+    done ;;
+cpu) inr bench "$INR_CLIPS"/bunny-mid.mkv --codecs $codecs --points 4 --bpp 0.01:0.1 --time-budget 14m -o "$out/bunny-mid" ;;
+gpu)
+    inr bench "$INR_CLIPS"/bunny-mid.mkv --codecs $codecs --points 4 --bpp 0.01:0.1 --time-budget 2m -o "$out/bunny-mid"
+    inr bench "$INR_CLIPS"/bunny-full.mkv --codecs $codecs --points 4 --bpp 0.005:0.05 --time-budget 4m -o "$out/bunny-full" ;;
+*) echo "quick, cpu or gpu?" >&2; exit 2 ;;
+esac
