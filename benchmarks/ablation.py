@@ -19,7 +19,7 @@ from codec.encoder import encode
 from codec.evaluation import compare
 from inr.reading import read_video
 from inr.runtime import prepare_jax
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import CanvasSpec, HNeRVSpec, VideoSpec
 from train.config import FitConfig
 from train.encoding import CAP_AIM, silent_model
 from train.fitting import Fitter, fit
@@ -41,7 +41,12 @@ def changes(video: VideoSpec, bpp: float) -> dict[str, Change]:
     def sized(bits_per_weight: float) -> Change:
         return lambda spec, config: (modulated_spec(video, bpp, bits_per_weight), config)
 
+    canvas = CanvasSpec((1, 2, 2, 2), (3, 6))
     return {
+        "no canvas": on_spec(canvas=None),
+        "canvas of one grid a size": on_spec(canvas=replace(canvas, grids=(1, 1, 1, 1))),
+        "canvas mixed by 1x1": on_spec(canvas=replace(canvas, kernel=1)),
+        "flow of 2x3": on_spec(canvas=replace(canvas, flow_grid=(2, 3))),
         "default": lambda spec, config: (spec, config),
         "norm, no CAM": on_spec(temporal_grid=0),
         "no norm, no CAM": on_spec(norm=False, temporal_grid=0),
@@ -55,10 +60,10 @@ def changes(video: VideoSpec, bpp: float) -> dict[str, Change]:
         "hard tail 10 %": on_config(anneal_from=0.75, hard_from=0.9),
         "hard tail 30 %": on_config(anneal_from=0.5, hard_from=0.7),
         "hard tail 40 %": on_config(anneal_from=0.4, hard_from=0.6),
-        "learning rate x 0.5": on_config(learning_rate=4e-3),
-        "learning rate x 2": on_config(learning_rate=16e-3),
+        "learning rate x 0.5": on_config(learning_rate=7e-3),
+        "learning rate x 2": on_config(learning_rate=28e-3),
         "fixed steps": on_config(exponent_learning_rate=0.0),
-        "batch 2": on_config(batch=2),
+        "batch 1": on_config(batch=1),
         "2.5 bits a weight": sized(2.5),
         "4 bits a weight": sized(4.0),
         "5 bits a weight": sized(5.0),
@@ -75,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clip", default="bunny-small.mkv")
     parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--target-bpp", type=float, default=0.15)
+    parser.add_argument("--target-bpp", type=float, default=0.06)
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
     prepare_jax()
