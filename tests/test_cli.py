@@ -211,7 +211,7 @@ MISTAKES = [
     ("encode {clip} {out} -q 0", 2, "quality-range", "1..100"),
     ("encode {clip} {out} -q 101", 2, "quality-range", "1..100"),
     ("encode {clip} {out} --target-bpp -1", 2, "bpp-range", "0..24"),
-    ("encode {clip} {out} --target-bpp 0.01", 6, "target-too-small", "--target-bpp"),
+    ("encode {clip} {out} --target-bpp 0.01", 6, "target-too-small", "--target-size"),
     ("encode {clip} {out} --preset quick", 2, "unknown-choice", "fast, medium, slow"),
     ("encode {clip} {out} --model siren", 2, "unknown-choice", "cam, hnerv"),
     ("encode {clip} {out} --time-budget soon", 2, "bad-duration", "--time-budget 10m"),

@@ -36,7 +36,7 @@ from train.wish import Wish
 
 CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what landing may need
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.15  # of a time budget, kept for landing, verifying and the machine's moods
-LANDING_SHARE = 0.05  # of a fit's steps, kept for reaching a quality that it narrowly missed
+LANDING_SHARE = 0.12  # of a fit's steps, kept for reaching a quality that it narrowly missed
 LEAST_STEPS = 50
 
 

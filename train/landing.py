@@ -13,14 +13,13 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel
-from codec.prob import best_table, information
 from inr.errors import TargetMissed, VerifyError
 from inr.video import Video
 from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, land
 from train.refining import Refiner, cost_in_steps, refined, worthwhile
 
-ATTEMPTS = 5
+ATTEMPTS = 8
 MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
 LEAST_USED, AIM = 0.97, 0.988  # of a cap
 ABOVE, MOST_ABOVE = 0.1, 0.3  # decibels over a quality: where to aim, what to accept
@@ -84,16 +83,14 @@ class Landing:
         """`found` with single symbols moved, if that makes it better and keeps it within its target."""
         most_bits = most_mse = math.inf
         if self.target.cap is not None:
-            tensors = found.model.layers[0].tensors | found.model.videos[0].tensors
-            taken = sum(information(tensor.symbols, best_table(tensor.symbols)) for tensor in tensors.values())
-            most_bits = taken + 8 * (self.target.cap - len(found.data)) - CODER_BITS
+            most_bits = Refiner(self.fitter, found.model).start().bits + 8 * (self.target.cap - len(found.data)) - CODER_BITS
         elif self.target.psnr is not None:
             # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
             spare = (found.psnr or 0.0) - self.target.psnr - JUST_ABOVE
-            most_mse = Refiner(self.fitter, found.model).mse_of_model() * 10 ** (spare / 10)
+            most_mse = Refiner(self.fitter, found.model).start().mse * 10 ** (spare / 10)
         model = refined(self.fitter, found.model, most_bits, most_mse)
         again = self.measured(model, self.fitter.symbol_bits(model) + self.fitter.problem.overhead_bits)
-        return again if again.hit else found
+        return again if again.hit or not found.hit else found
 
     def better(self, a: Landed, b: Landed) -> Landed:
         """The one nearer to the target: within it, then the larger file under a cap, or the smaller of good quality."""
@@ -117,7 +114,7 @@ class Landing:
             bits = land(fitter, self.finer(missed, count), bits=fitter.problem.tensor_bits(8 * aim))
         else:
             missing = (target.psnr or 0.0) + ABOVE - (last.psnr or 0.0)
-            aim += min(max(missing, -2.0), 2.0)
+            aim += min(max(missing, -0.3), 0.3)
             bits = land(fitter, self.finer(2 ** (missing / SLOPE), count), mse=10 ** (-aim / 10))
         return self.measured(fitter.model(), bits), aim
 
@@ -181,7 +178,8 @@ def landed(
         best = landing.better(best, last)
         expected = (1 + FINISH_LEFT) * (time.monotonic() - began)
     refining = cost_in_steps(fitter.problem) * fitted.step_seconds
-    if best.hit and worthwhile(fitter.problem) and time.monotonic() + refining <= deadline:
+    enough = best.hit or (target.psnr is not None and (best.psnr or 0.0) >= target.psnr)
+    if enough and worthwhile(fitter.problem) and time.monotonic() + refining <= deadline:
         best = landing.refined(best)
         say(f"refined: {len(best.data)} bytes" + ("" if best.psnr is None else f", {best.psnr:.2f} dB"))
         return best

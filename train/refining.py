@@ -18,10 +18,10 @@ from train.fitting import Fitter
 from train.loss import mean_squared_error
 from train.step import Problem
 
-SHARES = (0.25, 0.06)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
+SHARES = (0.25, 0.06, 0.015)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
 BATCH = 4
 WORTH = 0.2  # of a fit's steps: what refining may cost
-PUSHES = (1.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where only the quality is given
+PUSHES = (2.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where the quality is given
 
 Symbols = dict[str, np.ndarray]  # int32, by tensor
 
@@ -59,9 +59,9 @@ class Refiner:
         values = self.values(symbols)
         return float(np.mean([self.distortion(values, self.fitter.frames, jnp.asarray(batch)) for batch in self.batches]))
 
-    def mse_of_model(self) -> float:
-        """Distortion of the model as it came."""
-        return self.mse({name: tensor.symbols for name, tensor in self.tensors.items()})
+    def start(self) -> Measured:
+        """The model as it came."""
+        return self.measured({name: tensor.symbols for name, tensor in self.tensors.items()})
 
     def measured(self, symbols: Symbols) -> Measured:
         mse, bits = self.mse(symbols), sum(information(s, best_table(s)) for s in symbols.values())
@@ -146,6 +146,8 @@ def refined(fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, 
     """
     refiner = Refiner(fitter, model)
     symbols = {name: tensor.symbols for name, tensor in refiner.tensors.items()}
+    if math.isfinite(most_mse):
+        most_bits = min(most_bits, refiner.start().bits)
     for push in PUSHES if math.isfinite(most_mse) else (1.0,):
         refiner.weight = push * weight_of_bits(fitter)
         symbols = refiner.round(symbols, most_bits, most_mse)
