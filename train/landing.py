@@ -16,7 +16,7 @@ from codec.model import QuantizedModel
 from inr.errors import TargetMissed, VerifyError
 from inr.video import Video
 from inr.writing import temporary_name, write_atomically
-from train.fitting import Fitted, Fitter, land
+from train.fitting import Fitted, Fitter, copied, land
 from train.refining import Refiner, cost_in_steps, refined, worthwhile
 
 ATTEMPTS = 8
@@ -108,6 +108,7 @@ class Landing:
     def attempt(self, last: Landed, aim: float) -> tuple[Landed, float]:
         """More steps after `last`, aimed at `aim` (bytes or decibels) corrected by what it missed; and that aim."""
         fitter, target, count = self.fitter, self.target, self.more_steps
+        before = copied(fitter.state)
         if target.cap is not None:
             missed = AIM * target.cap / len(last.data)
             aim *= min(max(missed, 0.7), 1.4)
@@ -116,6 +117,9 @@ class Landing:
             missing = (target.psnr or 0.0) + ABOVE - (last.psnr or 0.0)
             aim += min(max(missing, -0.3), 0.3)
             bits = land(fitter, self.finer(2 ** (missing / SLOPE), count), mse=10 ** (-aim / 10))
+        if not np.isfinite(np.asarray(fitter.state.parameters.weights)).all():
+            fitter.state = before  # driven too hard: what the last attempt left stands
+            return last, aim
         return self.measured(fitter.model(), bits), aim
 
     def finer(self, ratio: float, count: int) -> int:

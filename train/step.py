@@ -25,6 +25,7 @@ from train.rows import RowLayout
 from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layout_of
 
 EMBEDDING = "embedding"
+LOG_WEIGHTS = -25.0, 3.0  # beyond these a weight says nothing more, and its way back is long
 STEEPEST = 0.1  # change of the logarithm of the rate's weight a step, however short the fit
 Frames = UInt8[Array, "t h w 3"]
 Scalar = Float[Array, ""]
@@ -160,7 +161,7 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
     )
     error = steering_error(config, pace, metrics, rate)
     gain = jnp.where(progress >= config.controller_from, jnp.minimum(pace.gain * pace.per_step, STEEPEST), 0)
-    log_weight = state.log_rate_weight + gain * error
+    log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
     return TrainState(moved, moments, state.step + 1, log_weight, state.patience), metrics
 
 
