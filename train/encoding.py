@@ -115,6 +115,8 @@ def encode_video(
             deadline = started + last_call(options.time_budget)
             fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline))
             interrupted = interrupts.interrupted
+            if interrupted:  # who asks to stop does not wait for many attempts, nor for refining
+                deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
             origin = b"" if interrupted else origin_of(run.key)
             found = landed(fitter, fitted, video, Target(run.cap, options.wish.target_psnr), origin, deadline, say)
             frames = write_verified(found.data, found.model, target)
