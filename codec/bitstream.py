@@ -11,7 +11,7 @@ from enum import IntEnum
 from inr.errors import InrError
 
 MAGIC = b"\x8fINR"
-VERSION = 0
+VERSION, DRAFT = 0, 1  # while the version is 0, drafts of it do not read each other's files
 CRC_BYTES = 4
 ORIGIN_BYTES = 4  # at most, in the end mark
 MAX_VARINT = 1 << 32
@@ -60,7 +60,7 @@ def varint(value: int) -> bytes:
 
 def frame(records: list[tuple[Kind, bytes]], origin: bytes = b"") -> bytes:
     """A whole file of `records` (kind, payload) and the end mark, which carries `origin`."""
-    data = bytearray(MAGIC + bytes([VERSION]))
+    data = bytearray(MAGIC + bytes([VERSION | DRAFT << 4]))
     checksum = zlib.crc32(data)
     for kind, payload in [*records, (Kind.END, origin)]:
         record = bytes([kind]) + varint(len(payload)) + payload
@@ -160,10 +160,11 @@ def _check_start(data: bytes) -> None:
         raise BitstreamError(
             "foreign", f"not an .inr file: it starts with {data[:8]!r}, not {MAGIC!r}", "inr encode FILE   compresses a video or image"
         )
-    if (version := data[len(MAGIC)]) != VERSION:
-        newer = version > VERSION
+    version, draft = data[len(MAGIC)] & 15, data[len(MAGIC)] >> 4
+    if (version, draft) != (VERSION, DRAFT):
+        newer = (version, draft) > (VERSION, DRAFT)
         raise BitstreamError(
             "version",
-            f"format version {version}; this program reads version {VERSION}",
+            f"format version {version}, draft {draft}; this program reads version {VERSION}, draft {DRAFT}",
             "pip install -U inr-codec" if newer else "encode the source again",
         )

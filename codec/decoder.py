@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from math import prod
 
+import numpy as np
+
 from codec.bitstream import ORIGIN_BYTES, BitstreamError, Fields, Kind, Record, records
 from codec.entropy import RangeReader
 from codec.fields import checked_shapes, read_spec, read_video_spec
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
+from codec.prediction import predictable, sums
 from codec.prob import MAGNITUDE_FIELD, MAX_MAGNITUDE_BITS, TAIL_BITS, ZERO_BITS, Table
-from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
+from codec.quantizer import EXPONENT_BITS, MAX_SYMBOL, MIN_EXPONENT
 from inr.layout import is_private
 from inr.spec import HNeRVSpec, VideoSpec
 
@@ -73,8 +76,15 @@ def decode_tensors(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
 
 def read_tensor(reader: RangeReader, shape: tuple[int, ...]) -> QuantizedTensor:
     table = read_table(reader)
-    exponent = reader.integer(EXPONENT_BITS) + MIN_EXPONENT if table.magnitude else 0
-    return QuantizedTensor(reader.symbols(prod(shape), table).reshape(shape), exponent)
+    if table.magnitude == 0:
+        return QuantizedTensor(np.zeros(shape, np.int32), 0)
+    exponent = reader.integer(EXPONENT_BITS) + MIN_EXPONENT
+    differenced = predictable(shape) and bool(reader.integer(1))
+    values = reader.symbols(prod(shape), table).reshape(shape)
+    symbols = sums(values) if differenced else values
+    if np.abs(symbols).max(initial=0) > MAX_SYMBOL:
+        raise BitstreamError("out-of-range", f"differences add up to a symbol beyond {MAX_SYMBOL}")
+    return QuantizedTensor(symbols.astype(np.int32), exponent)
 
 
 def read_table(reader: RangeReader) -> Table:

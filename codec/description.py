@@ -6,7 +6,7 @@ from codec.bitstream import MAGIC, VERSION, Fields, Kind, records
 from codec.decoder import decode
 from codec.fields import read_video_spec
 from codec.model import QuantizedModel, QuantizedTensor
-from codec.prob import best_table, information
+from codec.prediction import best_coding
 from inr.layout import macs_per_pixel
 
 
@@ -72,7 +72,7 @@ def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
     return {
         "shape": list(symbols.shape),
         "exponent": tensor.exponent,
-        "bits": round(information(symbols, best_table(symbols)), 1),
+        "bits": round(best_coding(symbols).bits, 1),
         "zeros": float((symbols == 0).mean()) if prod(symbols.shape) else 1.0,
     }
 

@@ -4,7 +4,8 @@ from codec.bitstream import Kind, frame
 from codec.entropy import RangeWriter
 from codec.fields import write_spec, write_video_spec
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
-from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table, best_table
+from codec.prediction import best_coding, predictable
+from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table
 from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
 
 
@@ -35,11 +36,13 @@ def encode_tensors(tensors: dict[str, QuantizedTensor]) -> bytes:
 
 
 def write_tensor(writer: RangeWriter, tensor: QuantizedTensor) -> None:
-    table = best_table(tensor.symbols)
-    write_table(writer, table)
-    if table.magnitude:
+    coded = best_coding(tensor.symbols)
+    write_table(writer, coded.table)
+    if coded.table.magnitude:
         writer.integer(tensor.exponent - MIN_EXPONENT, EXPONENT_BITS)
-        writer.symbols(tensor.symbols.ravel(), table)
+        if predictable(tensor.symbols.shape):
+            writer.integer(coded.differenced, 1)
+        writer.symbols(coded.values.ravel(), coded.table)
 
 
 def write_table(writer: RangeWriter, table: Table) -> None:

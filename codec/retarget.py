@@ -15,7 +15,7 @@ from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.metrics import mse
 from codec.model import Layer, QuantizedModel, QuantizedTensor
-from codec.prob import best_table, information
+from codec.prediction import best_coding
 from inr.errors import TargetMissed
 
 PROBE = 8  # eighths of an octave that a probe widens a step by
@@ -118,4 +118,4 @@ def distortion(model: QuantizedModel, pictures: list[np.ndarray]) -> float:
 
 def bits(tensor: QuantizedTensor) -> float:
     """What a tensor's symbols take."""
-    return information(tensor.symbols, best_table(tensor.symbols))
+    return best_coding(tensor.symbols).bits

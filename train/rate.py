@@ -8,20 +8,34 @@ beyond 1; the best zero bin and tail for those two sums have a closed form, so t
 distribution needs to be learned.
 """
 
+from math import prod
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS
 from codec.quantizer import EXPONENT_BITS
-from train.rows import RowLayout
+from train.rows import ROW, RowLayout
 
-TABLE_BITS = EXPONENT_BITS + ZERO_BITS + TAIL_BITS + MAGNITUDE_FIELD  # side information a tensor
+TABLE_BITS = EXPONENT_BITS + 1 + ZERO_BITS + TAIL_BITS + MAGNITUDE_FIELD  # side information a tensor
+DIFFERENCED = ("canvas.flow",)  # what the coder will take as differences along time
 TINY = 1e-3  # symbols; keeps logarithms finite where a tensor is all zero, or has no zero
+
+
+def differenced(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array, "rows 64"]:
+    """`y` with each frame's flow as its difference from the one before it: how such a tensor will be coded."""
+    for index, (name, shape) in enumerate(layout.shapes):
+        if name in DIFFERENCED and shape[0] > 1:
+            start, end = layout.starts[index], layout.starts[index + 1]
+            flat, frame = y[start:end].ravel(), prod(shape[1:])
+            behind = jnp.where(jnp.arange(flat.size) < prod(shape), jnp.pad(flat[:-frame], (frame, 0)), 0)
+            y = y.at[start:end].set((flat - behind).reshape(-1, ROW))
+    return y
 
 
 def estimated_bits(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array, " tensors"]:
     """Expected bits of each tensor whose weights, in units of its step, are `y`; side information included."""
-    magnitude = jnp.abs(y)
+    magnitude = jnp.abs(differenced(layout, y))
     size = jnp.asarray(layout.sizes, jnp.float32)
     zeros = layout.per_tensor(jnp.maximum(1 - magnitude, 0)) - layout.padding
     # Each clipped by itself: the size of a large tensor less TINY is that size again in float32.

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from codec.model import QuantizedModel, QuantizedTensor, single_video
-from codec.prob import best_table, information, probabilities
-from codec.quantizer import step_size
+from codec.prediction import Coding, best_coding
+from codec.prob import probabilities
+from codec.quantizer import MAX_SYMBOL, step_size
 from train.fitting import Fitter
 from train.loss import mean_squared_error
 from train.step import Problem
@@ -64,7 +65,7 @@ class Refiner:
         return self.measured({name: tensor.symbols for name, tensor in self.tensors.items()})
 
     def measured(self, symbols: Symbols) -> Measured:
-        mse, bits = self.mse(symbols), sum(information(s, best_table(s)) for s in symbols.values())
+        mse, bits = self.mse(symbols), sum(best_coding(s).bits for s in symbols.values())
         return Measured(mse, bits, mse + self.weight * bits)
 
     def slopes(self, symbols: Symbols) -> Symbols:
@@ -91,15 +92,11 @@ class Refiner:
         curvatures = self.curvatures(symbols, slopes, mse)
         moves, gains = {}, {}
         for name, values in symbols.items():
-            table = best_table(values)
-            limit = table.limit
-            costs = -np.log2(probabilities(table)) if limit else np.zeros(1)
+            coded = best_coding(values)
             both = []
             for move in (-1, 1):
-                target = np.clip(values + move, -limit, limit)
-                saved = self.weight * (costs[values + limit] - costs[target + limit])
-                gain = saved - slopes[name] * move - curvatures[name] / 2
-                both.append(np.where(target == values, -np.inf, gain))
+                gain = self.weight * bits_saved(coded, move) - slopes[name] * move - curvatures[name] / 2
+                both.append(np.where(np.abs(values + move) > MAX_SYMBOL, -np.inf, gain))
             moves[name] = np.where(both[1] > both[0], 1, -1).astype(np.int32)
             gains[name] = np.maximum(*both)
         return moves, gains
@@ -120,6 +117,23 @@ class Refiner:
                     symbols, best = trial, measured
                     break
         return symbols
+
+
+def bits_saved(coded: Coding, move: int) -> np.ndarray:
+    """Bits that moving a single symbol by `move` saves, for every symbol by itself; -inf where its table has no such value.
+
+    Coded as differences, a symbol is in two of them: its own and, taken away, the next.
+    """
+
+    def saved(values: np.ndarray, move: int) -> np.ndarray:
+        limit = coded.table.limit
+        costs = np.pad(-np.log2(probabilities(coded.table)) if limit else np.zeros(1), 1, constant_values=np.inf)
+        return costs[values + limit + 1] - costs[values + limit + 1 + move]
+
+    total = saved(coded.values, move)
+    if coded.differenced:
+        total[:-1] += saved(coded.values[1:], -move)
+    return total
 
 
 def weight_of_bits(fitter: Fitter) -> float:
