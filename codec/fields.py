@@ -16,7 +16,7 @@ MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
 
-NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS = 1, 2, 4, 8, 16
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT = 1, 2, 4, 8, 16, 32
 TAGGED, FULL_RANGE = 1, 2
 
 
@@ -24,7 +24,7 @@ def write_spec(spec: HNeRVSpec) -> bytes:
     """The payload of a spec record."""
     spatial = spec.spatial_grid[0] > 0
     flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
-    flags |= CANVAS * (spec.canvas is not None)
+    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent
     numbers = [spec.embedding, spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
@@ -55,7 +55,7 @@ def read_spec(payload: bytes) -> HNeRVSpec:
     if (network := fields.byte()) != HNERV:
         raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
     flags = fields.byte()
-    if flags >= 32:
+    if flags >= 64:
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
     embedding, stem = _positive(fields, MAX_WIDTH), _positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
@@ -66,8 +66,8 @@ def read_spec(payload: bytes) -> HNeRVSpec:
     )
     canvas = _read_canvas(fields) if flags & CANVAS else None
     _must_end(fields)
-    norm, bounded = bool(flags & NORM), bool(flags & BOUNDED)
-    return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, canvas)
+    norm, bounded, opponent = bool(flags & NORM), bool(flags & BOUNDED), bool(flags & OPPONENT)
+    return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, opponent, canvas)
 
 
 def write_video_spec(video: VideoSpec, layers: tuple[int, ...]) -> bytes:

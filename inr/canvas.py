@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from inr.colours import convolved_to_rgb
 from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.spec import CanvasSpec
 from inr.warp import warp
@@ -23,21 +24,21 @@ OPEN = 1.0  # the mask's logit where nothing has been learned
 class Canvas(nnx.Module):
     """The pyramid and what paints a picture from it; a flow grid a frame, and the convolution that draws its mask."""
 
-    def __init__(self, spec: CanvasSpec, size: tuple[int, int], features: int, frames: int, rngs: nnx.Rngs, convolve: Convolution):
+    def __init__(self, spec: CanvasSpec, size: tuple[int, int], features: int, frames: int, opponent: bool, rngs: nnx.Rngs, convolve: Convolution):
         shapes = spec.grid_shapes(*size)
         self.grids = nnx.List([nnx.Param(jnp.zeros(shape)) for shape in shapes])
         self.mix = convolution(len(shapes), spec.width, spec.kernel, rngs, convolve)
         self.paint = convolution(spec.width, 3 * spec.stride**2, 3, rngs, convolve)
         self.flow = nnx.Param(jnp.zeros((frames, *spec.flow_grid, 2)))
         self.mask = convolution(features, 1, 3, rngs, convolve)
-        self.stride, self.size = spec.stride, size
+        self.stride, self.size, self.opponent = spec.stride, size, opponent
 
     def picture(self) -> Float[Array, "h w 3"]:
         """The still picture."""
         size = self.grids[0].shape
         resized = [jax.image.resize(grid[...], size, "linear") for grid in self.grids]
         mixed = jax.nn.gelu(self.mix(jnp.stack(resized, axis=-1)[None]))
-        return depth_to_space(self.paint(mixed), self.stride)[0, : self.size[0], : self.size[1]]
+        return depth_to_space(convolved_to_rgb(self.paint, mixed, self.opponent), self.stride)[0, : self.size[0], : self.size[1]]
 
     def seen(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
         """The picture as frames at `indices` with features `x` see it: displaced and masked."""

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 
 from inr.blocks import Block, to_unit_range
 from inr.canvas import Canvas
+from inr.colours import convolved_to_rgb
 from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.spec import HNeRVSpec, VideoSpec
 
@@ -27,7 +28,7 @@ class HNeRV(nnx.Module):
         self.blocks = nnx.List(blocks)
         if spec.canvas:
             size = rows * spec.head_stride, columns * spec.head_stride
-            self.canvas = Canvas(spec.canvas, size, features, video.frames, rngs, convolve)
+            self.canvas = Canvas(spec.canvas, size, features, video.frames, spec.opponent, rngs, convolve)
         colours = 3 * spec.head_stride**2
         self.head = convolution(features, colours, spec.head_kernel, rngs, convolve)
 
@@ -46,5 +47,5 @@ class HNeRV(nnx.Module):
 
     def painted(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
         """The head's pictures of features `x`, and what each frame sees of the canvas."""
-        own = depth_to_space(self.head(x), self.spec.head_stride)
+        own = depth_to_space(convolved_to_rgb(self.head, x, self.spec.opponent), self.spec.head_stride)
         return own + self.canvas.seen(x, indices) if self.spec.canvas else own

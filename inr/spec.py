@@ -50,7 +50,8 @@ class HNeRVSpec:
     The head convolves to RGB and upsamples by `head_stride`; `bounded` passes its output through tanh, as the
     paper does. `norm` normalises each channel over the frame after every block's upsampling; `temporal_grid` is
     the length of CAM's grids over time and `spatial_grid` the (rows, columns) of its grids over the frame
-    (Lee et al., ICLR 2024; 0 leaves a grid out).
+    (Lee et al., ICLR 2024; 0 leaves a grid out). With `opponent` the last kernels, the head's and the canvas's, give
+    opponent colours: see `inr.colours`.
     """
 
     embedding: int
@@ -62,6 +63,7 @@ class HNeRVSpec:
     temporal_grid: int = 0
     spatial_grid: tuple[int, int] = (0, 0)
     bounded: bool = False
+    opponent: bool = False
     canvas: CanvasSpec | None = None
 
     @property

@@ -61,7 +61,7 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
             for index, (width, stride) in enumerate(zip(widths, strides, strict=True))
         )
         temporal = min(8, max(2, video.frames // 4)) if video.frames > 1 else 0
-        return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal, canvas=canvas)
+        return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal, opponent=True, canvas=canvas)
 
     def network_bits(unit: float) -> float:
         return canvas_bits + bits_per_weight * weights(replace(family(unit), canvas=None), video)
