@@ -50,6 +50,7 @@ specs = st.builds(
     temporal_grid=st.integers(0, 4),
     spatial_grid=st.sampled_from([(0, 0), (1, 2)]),
     bounded=st.booleans(),
+    opponent=st.booleans(),
 )
 videos = st.builds(
     VideoSpec,
@@ -82,7 +83,7 @@ def test_info_facts_sum_to_the_file():
     facts = describe(data, "x.inr")
     assert sum(facts["sections"].values()) == facts["bytes"] == len(data)
     coded = facts["sections"]["layer 0 tensors"] + facts["sections"]["video 0 tensors"]
-    side = 27 * len(facts["tensors"])
+    side = 28 * len(facts["tensors"])
     assert abs(sum(tensor["bits"] for tensor in facts["tensors"].values()) + side - 8 * coded) <= 160
 
 
@@ -143,6 +144,7 @@ def test_extra_records_are_skipped_and_unknown_ones_refused():
         (MAGIC, "truncated"),
         (b"\x00\x00\x00\x1cftypisom", "foreign"),
         (MAGIC + b"\x07" + b"0" * 40, "version"),
+        (MAGIC + b"\x00" + b"0" * 40, "version"),  # version 0's draft before this one
     ],
 )
 def test_what_is_not_a_file_is_named(data: bytes, identifier: str):
