@@ -79,7 +79,7 @@ def test_what_a_single_move_saves(symbols: np.ndarray):
             moved[at] += move
             values = coding(moved, coded.differenced).values
             if np.abs(values).max() > coded.table.limit:
-                assert saved[at] == -np.inf
+                assert saved[at] < 0
             else:
                 assert saved[at] == pytest.approx(coded.bits - information(values, coded.table), abs=1e-3)
 

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from codec.model import QuantizedModel, QuantizedTensor, single_video
+from codec.prediction import best_coding
 from codec.quantizer import MAX_EXPONENT, MIN_EXPONENT, quantize
 from inr.errors import InrError
 from inr.video import Video
 from train.interrupts import Preempted, Wanted
-from train.rate import estimated_bits
+from train.rate import TABLE_BITS
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
 
@@ -107,10 +108,9 @@ class Fitter:
         return jax.block_until_ready(metrics)
 
     def symbol_bits(self, model: QuantizedModel) -> float:
-        """The loss's rate of a model's symbols, in bits of tensors."""
+        """What a model's symbols and their tables take, in bits."""
         tensors = model.layers[0].tensors | model.videos[0].tensors
-        packed = self.problem.layout.pack_on_host({name: tensor.symbols for name, tensor in tensors.items()})
-        return float(jnp.sum(estimated_bits(self.problem.layout, jnp.asarray(packed))))
+        return sum(best_coding(tensor.symbols).bits + TABLE_BITS for tensor in tensors.values())
 
     def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
         """The state as integers; the steps of the tensors in `wider` by that many eighths of an octave wider."""

@@ -27,7 +27,7 @@ RICH = 50.0  # decibels from which a cap need not be used up
 SLOPE = 2.0  # decibels per octave of rate, on ordinary content
 MAX_WIDER = 64  # eighths of an octave
 FINISH_LEFT = 0.5  # of the time an attempt took, spare
-CODER_BITS = 128  # what streams may take beside their symbols' information
+CODER_BITS = (128, 64, 32, 0)  # what streams may take beside their symbols' information: spared in turn, until enough of a cap is used
 JUST_ABOVE = 0.02  # decibels over a quality that refining leaves
 
 
@@ -81,16 +81,34 @@ class Landing:
 
     def refined(self, found: Landed) -> Landed:
         """`found` with single symbols moved, if that makes it better and keeps it within its target."""
-        most_bits = most_mse = math.inf
         if self.target.cap is not None:
-            most_bits = Refiner(self.fitter, found.model).start().bits + 8 * (self.target.cap - len(found.data)) - CODER_BITS
-        elif self.target.psnr is not None:
+            return self.refined_under_cap(found, self.target.cap)
+        most_mse = math.inf
+        if self.target.psnr is not None:
             # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
             spare = (found.psnr or 0.0) - self.target.psnr - JUST_ABOVE
             most_mse = Refiner(self.fitter, found.model).start().mse * 10 ** (spare / 10)
-        model = refined(self.fitter, found.model, most_bits, most_mse)
-        again = self.measured(model, self.fitter.symbol_bits(model) + self.fitter.problem.overhead_bits)
+        again = self.measured_symbols(refined(self.fitter, found.model, most_mse=most_mse))
         return again if again.hit or not found.hit else found
+
+    def refined_under_cap(self, found: Landed, cap: int) -> Landed:
+        """`found` with single symbols moved, the more of them the more of `cap` is left; never over it."""
+        now = Refiner(self.fitter, found.model).start().bits
+        best = found
+        for spared in CODER_BITS:
+            most = now + 8 * (cap - len(found.data)) - spared
+            if most <= 0:
+                continue
+            least = now + 8 * (LEAST_USED * cap - len(found.data))
+            again = self.measured_symbols(refined(self.fitter, found.model, most_bits=most, least_bits=least))
+            if again.hit:
+                return again
+            best = self.better(best, again)
+        return best
+
+    def measured_symbols(self, model: QuantizedModel) -> Landed:
+        """The file of a model whose symbols were moved after the fit."""
+        return self.measured(model, self.fitter.symbol_bits(model) + self.fitter.problem.overhead_bits)
 
     def better(self, a: Landed, b: Landed) -> Landed:
         """The one nearer to the target: within it, then the larger file under a cap, or the smaller of good quality."""
@@ -151,8 +169,7 @@ class Landing:
                 found = self.measured(self.fitter.model(trial), 0.0)
                 if len(best.data) < len(found.data) <= cap:
                     best, wider = found, trial
-        bits = self.fitter.symbol_bits(best.model) + self.fitter.problem.overhead_bits
-        return replace(best, estimated_bits=bits) if len(best.data) <= cap else None
+        return self.measured_symbols(best.model) if len(best.data) <= cap else None
 
 
 def landed(
@@ -181,17 +198,14 @@ def landed(
         say(f"landing: {len(last.data)} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
         best = landing.better(best, last)
         expected = (1 + FINISH_LEFT) * (time.monotonic() - began)
+    if target.cap is not None and not best.hit and (found := landing.by_single_tensors(target.cap)) is not None:
+        best = landing.better(best, found)
     refining = cost_in_steps(fitter.problem) * fitted.step_seconds
-    enough = best.hit or (target.psnr is not None and (best.psnr or 0.0) >= target.psnr)
-    if enough and worthwhile(fitter.problem) and time.monotonic() + refining <= deadline:
+    enough = target.psnr is None or (best.psnr or 0.0) >= target.psnr
+    if enough and (worthwhile(fitter.problem) or not best.hit) and time.monotonic() + refining <= deadline:
         best = landing.refined(best)
         say(f"refined: {len(best.data)} bytes" + ("" if best.psnr is None else f", {best.psnr:.2f} dB"))
-        return best
-    if best.hit or target.cap is None:
-        return best
-    if (found := landing.by_single_tensors(target.cap)) is not None:
-        best = landing.better(best, found)
-    if len(best.data) > target.cap:
+    if target.cap is not None and len(best.data) > target.cap:
         raise TargetMissed(
             "size-unreachable",
             f"the smallest file this network gives is {len(best.data)} bytes, the cap is {target.cap}",

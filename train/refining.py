@@ -19,10 +19,12 @@ from train.fitting import Fitter
 from train.loss import mean_squared_error
 from train.step import Problem
 
-SHARES = (0.25, 0.06, 0.015)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
+SHARES = (0.25, 0.06, 0.015, 0.004)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
 BATCH = 4
 WORTH = 0.2  # of a fit's steps: what refining may cost
 PUSHES = (2.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where the quality is given
+FILLS = tuple(2.0**-k for k in range(1, 11))  # and how much lighter, where bits are left over
+NEWCOMER, OUTLIER = 30.0, 8.0  # bits foreseen for the first symbol of a blank tensor, and for one beyond its table
 
 Symbols = dict[str, np.ndarray]  # int32, by tensor
 
@@ -120,14 +122,15 @@ class Refiner:
 
 
 def bits_saved(coded: Coding, move: int) -> np.ndarray:
-    """Bits that moving a single symbol by `move` saves, for every symbol by itself; -inf where its table has no such value.
+    """Bits that moving a single symbol by `move` should save, for every symbol by itself, under its table as it stands.
 
     Coded as differences, a symbol is in two of them: its own and, taken away, the next.
     """
 
     def saved(values: np.ndarray, move: int) -> np.ndarray:
         limit = coded.table.limit
-        costs = np.pad(-np.log2(probabilities(coded.table)) if limit else np.zeros(1), 1, constant_values=np.inf)
+        within = -np.log2(probabilities(coded.table)) if limit else np.zeros(1)
+        costs = np.pad(within, 1, constant_values=within[0] + (OUTLIER if limit else NEWCOMER))
         return costs[values + limit + 1] - costs[values + limit + 1 + move]
 
     total = saved(coded.values, move)
@@ -153,10 +156,13 @@ def worthwhile(problem: Problem) -> bool:
     return cost_in_steps(problem) <= WORTH * problem.config.steps
 
 
-def refined(fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, most_mse: float = math.inf) -> QuantizedModel:
+def refined(
+    fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, most_mse: float = math.inf, least_bits: float = 0.0
+) -> QuantizedModel:
     """`model` with symbols moved, tensor by tensor, where the fit's loss, measured with real tables, gets better.
 
-    Never takes more than `most_bits` of tensors, nor lets the distortion exceed `most_mse`, MSE on [0, 1].
+    Never takes more than `most_bits` of tensors, nor lets the distortion exceed `most_mse`, MSE on [0, 1]. Below `least_bits`
+    bits weigh less and less, until they are used.
     """
     refiner = Refiner(fitter, model)
     symbols = {name: tensor.symbols for name, tensor in refiner.tensors.items()}
@@ -164,6 +170,11 @@ def refined(fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, 
         most_bits = min(most_bits, refiner.start().bits)
     for push in PUSHES if math.isfinite(most_mse) else (1.0,):
         refiner.weight = push * weight_of_bits(fitter)
+        symbols = refiner.round(symbols, most_bits, most_mse)
+    for lighter in FILLS:
+        if refiner.measured(symbols).bits >= least_bits:
+            break
+        refiner.weight = lighter * weight_of_bits(fitter)
         symbols = refiner.round(symbols, most_bits, most_mse)
     tensors = {name: QuantizedTensor(values.astype(np.int32), refiner.tensors[name].exponent) for name, values in symbols.items()}
     return single_video(fitter.problem.spec, fitter.problem.video, {name: tensors[name] for name in fitter.problem.layout.names})
