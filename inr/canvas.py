@@ -40,9 +40,8 @@ class Canvas(nnx.Module):
         mixed = jax.nn.gelu(self.mix(jnp.stack(resized, axis=-1)[None]))
         return depth_to_space(convolved_to_rgb(self.paint, mixed, self.opponent), self.stride)[0, : self.size[0], : self.size[1]]
 
-    def seen(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
-        """The picture as frames at `indices` with features `x` see it: displaced and masked."""
-        picture = self.picture()
+    def seen(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"], picture: Float[Array, "h w 3"]) -> Float[Array, "t h w 3"]:
+        """The `picture` as frames at `indices` with features `x` see it: displaced and masked."""
         h, w, _ = picture.shape
         grid = self.flow[...][indices].transpose(0, 3, 1, 2)
         # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.

@@ -12,6 +12,9 @@ from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.spec import HNeRVSpec, VideoSpec
 
 
+Still = Float[Array, "h w 3"] | None
+
+
 class HNeRV(nnx.Module):
     """The transmitted half of HNeRV (Chen et al., CVPR 2023): embeddings, stem, blocks, head."""
 
@@ -32,20 +35,25 @@ class HNeRV(nnx.Module):
         colours = 3 * spec.head_stride**2
         self.head = convolution(features, colours, spec.head_kernel, rngs, convolve)
 
-    def __call__(self, indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
-        """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped."""
-        return self.decode(self.embedding[...][indices], indices)
+    def __call__(self, indices: Int[Array, " t"], still: Still = None) -> Float[Array, "t h w 3"]:
+        """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped; `still` is `self.still()`, if that is known."""
+        still = self.still() if still is None else still
+        return self.decode(self.embedding[...][indices], indices, still)
 
-    def decode(self, embedding: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
+    def still(self) -> Still:
+        """What is the same for all frames: the canvas's picture, None without a canvas."""
+        return self.canvas.picture() if self.spec.canvas else None
+
+    def decode(self, embedding: Float[Array, "t r c d"], indices: Int[Array, " t"], still: Still) -> Float[Array, "t h w 3"]:
         """Frames from given embeddings; `indices` place them on CAM's time axis."""
         t = indices.astype(jnp.float32) / max(self.frames - 1, 1)
         x = jax.nn.gelu(self.stem(embedding))
         for block in self.blocks:
             x = block(x, t)
         height, width = self.size
-        return to_unit_range(self.painted(x, indices)[:, :height, :width], self.spec.bounded)
+        return to_unit_range(self.painted(x, indices, still)[:, :height, :width], self.spec.bounded)
 
-    def painted(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
+    def painted(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"], still: Still) -> Float[Array, "t h w 3"]:
         """The head's pictures of features `x`, and what each frame sees of the canvas."""
         own = depth_to_space(convolved_to_rgb(self.head, x, self.spec.opponent), self.spec.head_stride)
-        return own + self.canvas.seen(x, indices) if self.spec.canvas else own
+        return own if still is None else own + self.canvas.seen(x, indices, still)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from inr.network import Tensors, apply_network
+from inr.network import Tensors, bind
 from inr.spec import HNeRVSpec, VideoSpec
 
 BATCH_PIXELS = 1 << 20  # rendering goes by batches of about this many pixels, to bound memory
@@ -22,23 +22,31 @@ def to_uint8(x: Float[Array, "t h w 3"]) -> UInt8[Array, "t h w 3"]:
 @lru_cache(maxsize=16)
 def _renderer(spec: HNeRVSpec, video: VideoSpec):
     # Full float32 products everywhere: a TPU's default would be bfloat16 and cost whole pixel levels.
-    @jax.jit
-    def rendered(tensors, indices):
-        with jax.default_matmul_precision("highest"):
-            return to_uint8(apply_network(spec, video, tensors, indices))
+    network = bind(spec, video)
 
-    return rendered
+    @jax.jit
+    def still(tensors):
+        with jax.default_matmul_precision("highest"):
+            return network(tensors).still()
+
+    @jax.jit
+    def rendered(tensors, indices, picture):
+        with jax.default_matmul_precision("highest"):
+            return to_uint8(network(tensors)(indices, picture))
+
+    return still, rendered
 
 
 def render(spec: HNeRVSpec, video: VideoSpec, tensors: Tensors, indices: Iterable[int] | None = None) -> UInt8[np.ndarray, "t h w 3"]:
     """Frames at `indices` (default: all), uint8 R'G'B'; the same pixels whatever else is rendered with them."""
     wanted = np.arange(video.frames) if indices is None else np.asarray(list(indices), np.int32)
     batch = max(1, min(len(wanted), BATCH_PIXELS // (video.height * video.width)))
-    rendered = _renderer(spec, video)
+    still, rendered = _renderer(spec, video)
     on_device = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
+    picture = still(on_device)  # painted once, not once a batch
     out = np.empty((len(wanted), video.height, video.width, 3), np.uint8)
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
         padded = np.resize(part, batch) if len(part) else part  # one batch size: one compilation
-        out[start : start + len(part)] = np.asarray(rendered(on_device, jnp.asarray(padded)))[: len(part)]
+        out[start : start + len(part)] = np.asarray(rendered(on_device, jnp.asarray(padded), picture))[: len(part)]
     return out
