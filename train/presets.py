@@ -24,7 +24,7 @@ BITS_PER_WEIGHT = 3.2  # what a weight costs on average where rate and distortio
 EMBEDDING_SHARE = 0.2  # of the bits, at most
 BITS_PER_EMBEDDING = 3.2
 CANVAS_SHARE = 0.55  # of the bits
-PYRAMID = (1, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
+PYRAMID = (2, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
 
 
@@ -54,13 +54,11 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
     canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
     def family(unit: float) -> HNeRVSpec:
-        # Widths fall from 1.67 to 1 unit over the blocks; the first convolves 1x1, as HNeRV's does.
+        # Widths fall from 1.67 to 1 unit over the blocks. The first convolves 3x3, unlike HNeRV's: embeddings are few, and
+        # neighbours that share them are worth a tenth of the bits.
         widths = np.geomspace(5 / 3, 1, len(strides)) * unit if len(strides) > 1 else [unit]
-        blocks = tuple(
-            BlockSpec(_rounded(width), stride, 1 if index == 0 and len(strides) > 1 else 3)
-            for index, (width, stride) in enumerate(zip(widths, strides, strict=True))
-        )
-        temporal = min(8, max(2, video.frames // 4)) if video.frames > 1 else 0
+        blocks = tuple(BlockSpec(_rounded(width), stride, 3) for width, stride in zip(widths, strides, strict=True))
+        temporal = min(round(1.4 * video.frames**0.5), max(2, video.frames // 4)) if video.frames > 1 else 0
         return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal, opponent=True, canvas=canvas)
 
     def network_bits(unit: float) -> float:
