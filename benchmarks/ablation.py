@@ -41,12 +41,12 @@ def changes(video: VideoSpec, bpp: float) -> dict[str, Change]:
     def sized(bits_per_weight: float) -> Change:
         return lambda spec, config: (modulated_spec(video, bpp, bits_per_weight), config)
 
-    canvas = CanvasSpec((1, 2, 2, 2), (3, 6))
+    canvas = CanvasSpec((2, 2, 2, 2), ((3, 6),))
     return {
         "no canvas": on_spec(canvas=None),
         "canvas of one grid a size": on_spec(canvas=replace(canvas, grids=(1, 1, 1, 1))),
         "canvas mixed by 1x1": on_spec(canvas=replace(canvas, kernel=1)),
-        "flow of 2x3": on_spec(canvas=replace(canvas, flow_grid=(2, 3))),
+        "flow of 2x3": on_spec(canvas=replace(canvas, flow_grids=((2, 3),))),
         "default": lambda spec, config: (spec, config),
         "norm, no CAM": on_spec(temporal_grid=0),
         "no norm, no CAM": on_spec(norm=False, temporal_grid=0),

@@ -288,7 +288,7 @@ def prior(fit_: Fit) -> Iterator[None]:
 TRIALS: dict[str, Trial] = {
     "default": configured(),
     "flow coded as it is, not as differences": lambda f: patch.object(train.rate, "DIFFERENCED", ()),
-    "flow and embedding as differences": lambda f: patch.object(train.rate, "DIFFERENCED", ("canvas.flow", "embedding")),
+    "flow and embedding as differences": lambda f: patch.object(train.rate, "DIFFERENCED", ("canvas.flows.", "embedding")),
     "R'G'B' instead of opponent colours": specified(opponent=False),
     "no canvas": specified(canvas=None),
     "norm, no CAM": specified(temporal_grid=0),

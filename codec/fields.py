@@ -4,6 +4,7 @@ Every reader checks each field against its limit before anything is allocated fr
 """
 
 from fractions import Fraction
+from itertools import chain
 
 from codec.bitstream import BitstreamError, Fields, varint
 from inr.layout import tensor_shapes
@@ -37,16 +38,24 @@ def write_spec(spec: HNeRVSpec) -> bytes:
 
 def _canvas_numbers(canvas: CanvasSpec) -> list[int]:
     """A canvas's fields."""
-    return [canvas.stride, canvas.width, canvas.kernel, *canvas.flow_grid, len(canvas.grids), *canvas.grids]
+    return [
+        canvas.stride,
+        canvas.width,
+        canvas.kernel,
+        len(canvas.flow_grids),
+        *chain(*canvas.flow_grids),
+        len(canvas.grids),
+        *canvas.grids,
+    ]
 
 
 def _read_canvas(fields: Fields) -> CanvasSpec:
     stride, width, kernel = _positive(fields, MAX_STRIDE), _positive(fields, MAX_WIDTH), _kernel(fields)
-    flow_grid = _positive(fields, MAX_GRID), _positive(fields, MAX_GRID)
+    flow_grids = tuple((_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) for _ in range(fields.varint(MAX_LEVELS)))
     grids = tuple(fields.varint(MAX_WIDTH) for _ in range(fields.varint(MAX_LEVELS)))
-    if not grids or not grids[0]:
-        raise BitstreamError("out-of-range", "a canvas without grids of its finest size")
-    return CanvasSpec(grids, flow_grid, stride, width, kernel)
+    if not grids or not grids[0] or not flow_grids:
+        raise BitstreamError("out-of-range", "a canvas without grids of its finest size, or without a flow")
+    return CanvasSpec(grids, flow_grids, stride, width, kernel)
 
 
 def read_spec(payload: bytes) -> HNeRVSpec:

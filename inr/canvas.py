@@ -24,12 +24,14 @@ OPEN = 1.0  # the mask's logit where nothing has been learned
 class Canvas(nnx.Module):
     """The pyramid and what paints a picture from it; a flow grid a frame, and the convolution that draws its mask."""
 
-    def __init__(self, spec: CanvasSpec, size: tuple[int, int], features: int, frames: int, opponent: bool, rngs: nnx.Rngs, convolve: Convolution):
+    def __init__(
+        self, spec: CanvasSpec, size: tuple[int, int], features: int, frames: int, opponent: bool, rngs: nnx.Rngs, convolve: Convolution
+    ):
         shapes = spec.grid_shapes(*size)
         self.grids = nnx.List([nnx.Param(jnp.zeros(shape)) for shape in shapes])
         self.mix = convolution(len(shapes), spec.width, spec.kernel, rngs, convolve)
         self.paint = convolution(spec.width, 3 * spec.stride**2, 3, rngs, convolve)
-        self.flow = nnx.Param(jnp.zeros((frames, *spec.flow_grid, 2)))
+        self.flows = nnx.List([nnx.Param(jnp.zeros((frames, *grid, 2))) for grid in spec.flow_grids])
         self.mask = convolution(features, 1, 3, rngs, convolve)
         self.stride, self.size, self.opponent = spec.stride, size, opponent
 
@@ -43,8 +45,8 @@ class Canvas(nnx.Module):
     def seen(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"], picture: Float[Array, "h w 3"]) -> Float[Array, "t h w 3"]:
         """The `picture` as frames at `indices` with features `x` see it: displaced and masked."""
         h, w, _ = picture.shape
-        grid = self.flow[...][indices].transpose(0, 3, 1, 2)
         # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.
-        flow = FLOW_UNIT * jax.image.resize(grid, (len(x), 2, h, w), "linear")
+        grids = [flow[...][indices].transpose(0, 3, 1, 2) for flow in self.flows]
+        flow = FLOW_UNIT * sum(jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids)
         mask = jax.image.resize(self.mask(x)[..., 0], (len(x), h, w), "linear")
         return jax.nn.sigmoid(mask + OPEN)[..., None] * warp(picture, flow[:, 0], flow[:, 1])

@@ -11,9 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 # Rows: what one unit of each opponent channel adds to R', G', B'. Part of the format, hence as float32 constants.
-BASIS = np.array(
-    [[0.57735026, 0.57735026, 0.57735026], [0.70710677, 0.0, -0.70710677], [-0.40824828, 0.81649658, -0.40824828]], np.float32
-)
+BASIS = np.array([[0.57735026, 0.57735026, 0.57735026], [0.70710677, 0.0, -0.70710677], [-0.40824828, 0.81649658, -0.40824828]], np.float32)
 
 
 def to_rgb(x: Float[Array, "*rest d"]) -> Float[Array, "*rest d"]:

@@ -11,7 +11,6 @@ from inr.colours import convolved_to_rgb
 from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.spec import HNeRVSpec, VideoSpec
 
-
 Still = Float[Array, "h w 3"] | None
 
 

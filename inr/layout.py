@@ -33,7 +33,7 @@ def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
         shapes |= {f"canvas.grids.{index}": shape for index, shape in enumerate(grids)}
         conv("canvas.mix", len(grids), spec.canvas.width, spec.canvas.kernel)
         conv("canvas.paint", spec.canvas.width, 3 * spec.canvas.stride**2, 3)
-        shapes["canvas.flow"] = (video.frames, *spec.canvas.flow_grid, 2)
+        shapes |= {f"canvas.flows.{index}": (video.frames, *grid, 2) for index, grid in enumerate(spec.canvas.flow_grids)}
         conv("canvas.mask", features, 1, 3)
     conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
     return shapes

@@ -27,11 +27,12 @@ class CanvasSpec:
     """A still picture that all frames read, each through a flow of its own: see `inr.canvas`.
 
     `grids` counts the pyramid's grids at each size, from `stride` pixels a cell on, each size half the one before;
-    a convolution of `kernel` mixes them into `width` features. `flow_grid` is the (rows, columns) of a frame's flow vectors.
+    a convolution of `kernel` mixes them into `width` features. A frame's flow is the sum
+    of `flow_grids`, each of so many (rows, columns) of vectors: what moves as a whole is said once, and what moves otherwise finely.
     """
 
     grids: tuple[int, ...]
-    flow_grid: tuple[int, int]
+    flow_grids: tuple[tuple[int, int], ...]
     stride: int = 2
     width: int = 12
     kernel: int = 3

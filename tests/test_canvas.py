@@ -14,7 +14,7 @@ from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
 from inr.warp import warp
 
 SPEC = HNeRVSpec(
-    3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, canvas=CanvasSpec((1, 1), (2, 3), width=4)
+    3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, canvas=CanvasSpec((1, 1), ((2, 3),), width=4)
 )
 VIDEO = VideoSpec(24, 16, 3)
 
@@ -88,14 +88,14 @@ def test_flow_moves_the_canvas():
     for index, name in enumerate(("canvas.grids.0", "canvas.grids.1", "canvas.mix.kernel", "canvas.paint.kernel")):
         tensors[name] = np.asarray(drawn(*tensors[name].shape, seed=index))
     still = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
-    tensors["canvas.flow"][1, :, :, 0] = 4 / FLOW_UNIT
+    tensors["canvas.flows.0"][1, :, :, 0] = 4 / FLOW_UNIT
     moved = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
     np.testing.assert_allclose(moved[:, :-4], still[:, 4:], atol=1e-5)
     assert float(jnp.abs(moved - still).max()) > 0.1
 
 
 def test_a_pyramid_halves_its_grids():
-    canvas = CanvasSpec((1, 0, 2, 1), (2, 3))
+    canvas = CanvasSpec((1, 0, 2, 1), ((2, 3),))
     assert canvas.grid_shapes(19, 40) == [(10, 20), (3, 5), (3, 5), (2, 3)]
 
 
@@ -104,6 +104,6 @@ def test_canvas_tensors_belong_to_the_video():
     assert {name: shape for name, shape in shapes.items() if name.startswith("canvas.")} == {
         "canvas.grids.0": (8, 12), "canvas.grids.1": (4, 6), "canvas.mix.kernel": (3, 3, 2, 4), "canvas.mix.bias": (4,),
         "canvas.paint.kernel": (3, 3, 4, 12), "canvas.paint.bias": (12,),
-        "canvas.flow": (3, 2, 3, 2), "canvas.mask.kernel": (3, 3, 4, 1), "canvas.mask.bias": (1,),
+        "canvas.flows.0": (3, 2, 3, 2), "canvas.mask.kernel": (3, 3, 4, 1), "canvas.mask.bias": (1,),
     }  # fmt: skip
     assert all(is_private(name) for name in shapes if name.startswith("canvas."))

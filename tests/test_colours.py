@@ -31,6 +31,8 @@ def test_folding_it_into_the_kernel_is_the_same_as_changing_pixels():
 def test_head_and_canvas_both_paint_in_it():
     opponent = replace(SPEC, opponent=True)
     tensors = initial_tensors(SPEC, VIDEO, seed=0)
-    converted = {name: np.asarray(to_rgb(jnp.asarray(v))) if name.startswith(("head.", "canvas.paint.")) else v for name, v in tensors.items()}
+    converted = {
+        name: np.asarray(to_rgb(jnp.asarray(v))) if name.startswith(("head.", "canvas.paint.")) else v for name, v in tensors.items()
+    }
     plain, folded = apply_network(SPEC, VIDEO, converted, jnp.arange(3)), apply_network(opponent, VIDEO, tensors, jnp.arange(3))
     np.testing.assert_allclose(folded, plain, atol=1e-5)

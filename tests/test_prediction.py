@@ -89,6 +89,6 @@ def test_vectors_hold_differences():
     from make_vectors import FOLDER
 
     model = decode((FOLDER / "drift.inr").read_bytes())
-    flow = model.videos[0].tensors["canvas.flow"].symbols
+    flow = model.videos[0].tensors["canvas.flows.0"].symbols
     assert best_coding(flow).differenced
     assert encode(model) == (FOLDER / "drift.inr").read_bytes()

@@ -35,7 +35,7 @@ from train.step import Problem
 from train.wish import Wish
 
 CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what landing may need
-SPARED_SECONDS, SPARED_SHARE = 6.0, 0.15  # of a time budget, kept for landing, verifying and the machine's moods
+SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # of a time budget, kept for landing, verifying and the machine's moods
 LANDING_SHARE = 0.12  # of a fit's steps, kept for reaching a quality that it narrowly missed
 LEAST_STEPS = 50
 

@@ -25,6 +25,8 @@ EMBEDDING_SHARE = 0.2  # of the bits, at most
 BITS_PER_EMBEDDING = 3.2
 CANVAS_SHARE = 0.55  # of the bits
 PYRAMID = (2, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
+FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
+FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
 
 
@@ -50,7 +52,7 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
     cells = math.prod(VideoSpec.cells(video, HNeRVSpec(1, 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
     embedding = int(np.clip(channels // 4 * 4, 4, 16))
-    canvas = CanvasSpec(PYRAMID, flow_grid(video)) if len(strides) > 1 else None
+    canvas = CanvasSpec(PYRAMID, flow_grids(video, bpp)) if len(strides) > 1 else None
     canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
     def family(unit: float) -> HNeRVSpec:
@@ -70,11 +72,13 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
     return family(unit)
 
 
-def flow_grid(video: VideoSpec) -> tuple[int, int]:
-    """Rows and columns of a frame's flow: three along the short side."""
-    ratio = video.width / video.height
-    rows, columns = 3 * max(1.0, 1 / ratio), 3 * max(1.0, ratio)
-    return min(round(rows), 12), min(round(columns), 12)
+def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of a frame's flow, coarse and fine: the more bits, the finer. An image has nothing to follow."""
+    if video.frames == 1:
+        return ((1, 1),)
+    cell = float(np.clip(FLOW_CELL / max(bpp, 1e-6), FINEST_FLOW, COARSEST_FLOW))
+    fine, coarse = ((max(1, round(video.height / size)), max(1, round(video.width / size))) for size in (cell, FLOW_RATIO * cell))
+    return (coarse, fine)
 
 
 def weights(spec: HNeRVSpec, video: VideoSpec) -> int:

@@ -18,14 +18,14 @@ from codec.quantizer import EXPONENT_BITS
 from train.rows import ROW, RowLayout
 
 TABLE_BITS = EXPONENT_BITS + 1 + ZERO_BITS + TAIL_BITS + MAGNITUDE_FIELD  # side information a tensor
-DIFFERENCED = ("canvas.flow",)  # what the coder will take as differences along time
+DIFFERENCED = ("canvas.flows.",)  # what the coder will take as differences along time
 TINY = 1e-3  # symbols; keeps logarithms finite where a tensor is all zero, or has no zero
 
 
 def differenced(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array, "rows 64"]:
     """`y` with each frame's flow as its difference from the one before it: how such a tensor will be coded."""
     for index, (name, shape) in enumerate(layout.shapes):
-        if name in DIFFERENCED and shape[0] > 1:
+        if name.startswith(DIFFERENCED) and shape[0] > 1:
             start, end = layout.starts[index], layout.starts[index + 1]
             flat, frame = y[start:end].ravel(), prod(shape[1:])
             behind = jnp.where(jnp.arange(flat.size) < prod(shape), jnp.pad(flat[:-frame], (frame, 0)), 0)
