@@ -7,6 +7,8 @@ with the canvas as features, the mask as scale and the frame's own part as shift
 flow is FFNeRV's idea (Lee et al., 2023, section 3.2), one that belongs to no frame that of sprites and layered atlases.
 """
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -47,6 +49,6 @@ class Canvas(nnx.Module):
         h, w, _ = picture.shape
         # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.
         grids = [flow[...][indices].transpose(0, 3, 1, 2) for flow in self.flows]
-        flow = FLOW_UNIT * sum(jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids)
+        flow = FLOW_UNIT * reduce(jnp.add, [jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids])
         mask = jax.image.resize(self.mask(x)[..., 0], (len(x), h, w), "linear")
         return jax.nn.sigmoid(mask + OPEN)[..., None] * warp(picture, flow[:, 0], flow[:, 1])

@@ -5,6 +5,8 @@ kernels that paint pixels have most of their weight in a third of their outputs,
 folded into the kernel, so that no pixel pays for it.
 """
 
+from typing import cast
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -23,6 +25,6 @@ def convolved_to_rgb(conv: nnx.Conv, x: Float[Array, "t h w c"], opponent: bool)
     """`conv` of `x`; with `opponent` its outputs are opponent channels and come back as R'G'B'."""
     if not opponent:
         return conv(x)
-    kernel, bias = to_rgb(conv.kernel[...]), to_rgb(conv.bias[...])
+    kernel, bias = to_rgb(conv.kernel[...]), to_rgb(cast(nnx.Param, conv.bias)[...])
     around = [(size // 2, size // 2) for size in kernel.shape[:2]]
     return conv.conv_general_dilated(x, kernel, (1, 1), around, dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias
