@@ -9,7 +9,7 @@ import pytest
 
 from inr.canvas import FLOW_UNIT
 from inr.layout import is_private, tensor_shapes
-from inr.network import apply_network, initial_tensors
+from inr.network import apply_network, bind, initial_tensors
 from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
 from inr.warp import warp
 
@@ -92,6 +92,27 @@ def test_flow_moves_the_canvas():
     moved = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
     np.testing.assert_allclose(moved[:, :-4], still[:, 4:], atol=1e-5)
     assert float(jnp.abs(moved - still).max()) > 0.1
+
+
+def test_flows_add_up():
+    """A coarse and a fine flow of half a displacement each move as one of the whole does."""
+    both = replace(SPEC, canvas=replace(SPEC.canvas, flow_grids=((2, 3), (4, 5))))
+    drawn_tensors = {
+        name: np.asarray(drawn(*value.shape, seed=i)) for i, (name, value) in enumerate(initial_tensors(SPEC, VIDEO, 0).items())
+    }
+    once = some | {"canvas.flows.0": np.full((3, 2, 3, 2), 0.3, np.float32)}
+    twice = once | {"canvas.flows.0": np.full((3, 2, 3, 2), 0.2, np.float32), "canvas.flows.1": np.full((3, 4, 5, 2), 0.1, np.float32)}
+    at = jnp.arange(3)
+    np.testing.assert_allclose(apply_network(SPEC, VIDEO, once, at), apply_network(both, VIDEO, twice, at), atol=1e-4)
+
+
+def test_painting_beforehand_changes_nothing():
+    tensors = initial_tensors(SPEC, VIDEO, seed=0)
+    network = bind(SPEC, VIDEO)(tensors)
+    still = network.still()
+    assert still is not None
+    np.testing.assert_array_equal(network(jnp.arange(3), still), network(jnp.arange(3)))
+    assert bind(replace(SPEC, canvas=None), VIDEO)(rest(tensors)).still() is None
 
 
 def test_a_pyramid_halves_its_grids():

@@ -5,7 +5,7 @@ import pytest
 
 from inr.errors import UsageError
 from inr.spec import VideoSpec
-from train.presets import hnerv_spec, modulated_spec, plan, rate_weight, upsampling, weights
+from train.presets import flow_grids, hnerv_spec, modulated_spec, plan, rate_weight, upsampling, weights
 
 BUNNY = VideoSpec(1280, 640, 132)
 
@@ -47,3 +47,14 @@ def test_unknown_names_are_refused():
         plan(BUNNY, 0.1, "quick", "cam", 0)
     with pytest.raises(UsageError, match="no model 'siren'"):
         plan(BUNNY, 0.1, "fast", "siren", 0)
+
+
+def test_flows_are_finer_where_bits_pay_for_it():
+    video = VideoSpec(640, 320, 132)
+    (_, poor), (coarse, rich) = (flow_grids(video, bpp) for bpp in (0.02, 0.1))
+    assert poor == (10, 20)
+    assert rich == (50, 100)
+    assert coarse == (16, 31)
+    assert flow_grids(video, 0.0)[1] == (10, 20)  # never coarser than 32 pixels
+    assert flow_grids(video, 9.0)[1] == (53, 107)  # nor finer than 6
+    assert flow_grids(VideoSpec(640, 320, 1), 0.1) == ((1, 1),)
