@@ -95,11 +95,9 @@ def test_flow_moves_the_canvas():
 
 
 def test_flows_add_up():
-    """A coarse and a fine flow of half a displacement each move as one of the whole does."""
+    """A coarse and a fine flow of parts of a displacement move as one of the whole does."""
     both = replace(SPEC, canvas=replace(SPEC.canvas, flow_grids=((2, 3), (4, 5))))
-    drawn_tensors = {
-        name: np.asarray(drawn(*value.shape, seed=i)) for i, (name, value) in enumerate(initial_tensors(SPEC, VIDEO, 0).items())
-    }
+    some = {name: np.asarray(drawn(*shape, seed=index)) for index, (name, shape) in enumerate(tensor_shapes(SPEC, VIDEO).items())}
     once = some | {"canvas.flows.0": np.full((3, 2, 3, 2), 0.3, np.float32)}
     twice = once | {"canvas.flows.0": np.full((3, 2, 3, 2), 0.2, np.float32), "canvas.flows.1": np.full((3, 4, 5, 2), 0.1, np.float32)}
     at = jnp.arange(3)
