@@ -175,7 +175,7 @@ def test_an_embedder_teaches_and_then_leaves(clip: Video, tmp_path: Path):
     check_same(decode(encode(fitted.model)), fitted.model)
 
 
-@pytest.mark.parametrize("share", [1.3, 0.99, 0.9, 0.75])
+@pytest.mark.parametrize("share", [1.6, 1.3, 0.99, 0.9, 0.75])
 def test_a_cap_is_never_exceeded_and_nearly_used_up(problem: Problem, clip: Video, share: float):
     fitter = Fitter(problem, clip)
     fitted = fit(fitter)
@@ -186,6 +186,17 @@ def test_a_cap_is_never_exceeded_and_nearly_used_up(problem: Problem, clip: Vide
     assert decode(found.data).origin == b"1234"
     check_same(decode(found.data), found.model)
     assert abs(found.estimated_bits - 8 * len(found.data)) <= 0.01 * 8 * len(found.data) + 8 * 64
+
+
+@pytest.mark.parametrize("cap", [110, 300])
+def test_a_cap_of_a_hundred_bytes_is_used_up(clip: Video, tmp_path: Path, cap: int):
+    """Where a stream's 32-bit words and a single symbol count: found by moving symbols, not by padding."""
+    run = prepare(clip, tmp_path / "a.inr", replace(OPTIONS, wish=Wish(target_bytes=cap)))
+    fitter = Fitter(replace(run.problem, config=replace(run.problem.config, steps=STEPS)), clip)
+    found = landed(fitter, fit(fitter), clip, Target(cap=cap), b"1234")
+    assert found.hit
+    assert LEAST_USED * cap <= len(found.data) <= cap
+    check_same(decode(found.data), found.model)
 
 
 @pytest.mark.parametrize("change", [-1.0, 0.5])

@@ -53,8 +53,9 @@ def test_flows_are_finer_where_bits_pay_for_it():
     video = VideoSpec(640, 320, 132)
     (_, poor), (coarse, rich) = (flow_grids(video, bpp) for bpp in (0.02, 0.1))
     assert poor == (10, 20)
-    assert rich == (50, 100)
-    assert coarse == (16, 31)
+    assert rich == (32, 63)  # of at most 2 ** 19 weights altogether
+    assert coarse == (10, 20)
+    assert flow_grids(VideoSpec(640, 320, 16), 0.1)[1] == (50, 100)
     assert flow_grids(video, 0.0)[1] == (10, 20)  # never coarser than 32 pixels
-    assert flow_grids(video, 9.0)[1] == (53, 107)  # nor finer than 6
+    assert flow_grids(VideoSpec(640, 320, 16), 9.0)[1] == (53, 107)  # nor finer than 6
     assert flow_grids(VideoSpec(640, 320, 1), 0.1) == ((1, 1),)

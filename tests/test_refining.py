@@ -11,7 +11,7 @@ from codec.encoder import encode
 from inr.video import Video
 from train.encoding import EncodeOptions, prepare
 from train.fitting import Fitter, fit
-from train.refining import Refiner, refined
+from train.refining import Bounds, Refiner, refined
 from train.wish import Wish
 
 
@@ -41,11 +41,19 @@ def test_the_loss_of_real_files_gets_better(fitter: Fitter):
 def test_bounds_are_kept(fitter: Fitter):
     model = fitter.model()
     start = Refiner(fitter, model).measured(symbols_of(model))
-    small = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, most_bits=start.bits - 1)))
+    small = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, Bounds(most_bits=start.bits - 1))))
     assert small.bits <= start.bits - 1 or small == start
-    good = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, most_mse=start.mse)))
+    good = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, Bounds(most_mse=start.mse))))
     assert good.mse <= start.mse
     assert good.bits <= start.bits
+
+
+def test_bits_left_over_are_used_for_a_better_picture(fitter: Fitter):
+    model = fitter.model()
+    start = Refiner(fitter, model).measured(symbols_of(model))
+    full = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, Bounds(1.06 * start.bits, least_bits=1.03 * start.bits))))
+    assert 1.03 * start.bits <= full.bits <= 1.06 * start.bits
+    assert full.mse < start.mse
 
 
 def test_slopes_and_curvatures_foresee_small_moves(fitter: Fitter):

@@ -17,7 +17,7 @@ from inr.errors import TargetMissed, VerifyError
 from inr.video import Video
 from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, copied, land
-from train.refining import Refiner, cost_in_steps, refined, worthwhile
+from train.refining import Bounds, Refiner, cost_in_steps, refined, worthwhile
 
 ATTEMPTS = 8
 MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
@@ -88,7 +88,7 @@ class Landing:
             # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
             spare = (found.psnr or 0.0) - self.target.psnr - JUST_ABOVE
             most_mse = Refiner(self.fitter, found.model).start().mse * 10 ** (spare / 10)
-        again = self.measured_symbols(refined(self.fitter, found.model, most_mse=most_mse))
+        again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_mse=most_mse)))
         return again if again.hit or not found.hit else found
 
     def refined_under_cap(self, found: Landed, cap: int) -> Landed:
@@ -100,7 +100,7 @@ class Landing:
             if most <= 0:
                 continue
             least = now + 8 * (LEAST_USED * cap - len(found.data))
-            again = self.measured_symbols(refined(self.fitter, found.model, most_bits=most, least_bits=least))
+            again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_bits=most, least_bits=least)))
             if again.hit:
                 return again
             best = self.better(best, again)

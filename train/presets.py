@@ -27,6 +27,7 @@ CANVAS_SHARE = 0.55  # of the bits
 PYRAMID = (2, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
 FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
 FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
+MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
 
 
@@ -77,6 +78,7 @@ def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
     if video.frames == 1:
         return ((1, 1),)
     cell = float(np.clip(FLOW_CELL / max(bpp, 1e-6), FINEST_FLOW, COARSEST_FLOW))
+    cell = max(cell, (2 * video.pixels / MOST_FLOW) ** 0.5)
     fine, coarse = ((max(1, round(video.height / size)), max(1, round(video.width / size))) for size in (cell, FLOW_RATIO * cell))
     return (coarse, fine)
 

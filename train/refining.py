@@ -5,7 +5,7 @@ table what it saves; a tensor's most promising moves are made together, and kept
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ SHARES = (0.25, 0.06, 0.015, 0.004)  # of a tensor's promising moves, tried in t
 BATCH = 4
 WORTH = 0.2  # of a fit's steps: what refining may cost
 PUSHES = (2.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where the quality is given
-FILLS = tuple(2.0**-k for k in range(1, 11))  # and how much lighter, where bits are left over
+FILLS = tuple(4.0**-k for k in range(1, 11))  # and how much lighter, where bits are left over
 NEWCOMER, OUTLIER = 30.0, 8.0  # bits foreseen for the first symbol of a blank tensor, and for one beyond its table
 
 Symbols = dict[str, np.ndarray]  # int32, by tensor
@@ -36,6 +36,19 @@ class Measured:
     mse: float
     bits: float
     loss: float
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What moves may lead to: bits of tensors not above `most_bits` nor, once there, under `least_bits`; MSE not above `most_mse`."""
+
+    most_bits: float = math.inf
+    most_mse: float = math.inf
+    least_bits: float = 0.0
+
+    def allow(self, after: Measured, before: Measured) -> bool:
+        """Whether moves from `before` to `after` may be made; what lies under `least_bits` may only grow."""
+        return min(self.least_bits, before.bits) <= after.bits <= self.most_bits and after.mse <= self.most_mse
 
 
 class Refiner:
@@ -103,7 +116,7 @@ class Refiner:
             gains[name] = np.maximum(*both)
         return moves, gains
 
-    def round(self, symbols: Symbols, most_bits: float, most_mse: float) -> Symbols:
+    def round(self, symbols: Symbols, bounds: Bounds) -> Symbols:
         """`symbols` with the better ones of each tensor's promising moves made, where that lowers the loss within the bounds."""
         best = self.measured(symbols)
         moves, gains = self.promises(symbols, best.mse)
@@ -115,10 +128,13 @@ class Refiner:
                     break
                 trial = symbols | {name: symbols[name] + moves[name] * (gains[name] >= promising[count - 1])}
                 measured = self.measured(trial)
-                if measured.loss < best.loss and measured.bits <= most_bits and measured.mse <= most_mse:
+                if measured.loss < best.loss and bounds.allow(measured, best):
                     symbols, best = trial, measured
                     break
         return symbols
+
+
+UNBOUNDED = Bounds()
 
 
 def bits_saved(coded: Coding, move: int) -> np.ndarray:
@@ -156,25 +172,23 @@ def worthwhile(problem: Problem) -> bool:
     return cost_in_steps(problem) <= WORTH * problem.config.steps
 
 
-def refined(
-    fitter: Fitter, model: QuantizedModel, most_bits: float = math.inf, most_mse: float = math.inf, least_bits: float = 0.0
-) -> QuantizedModel:
+def refined(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNBOUNDED) -> QuantizedModel:
     """`model` with symbols moved, tensor by tensor, where the fit's loss, measured with real tables, gets better.
 
-    Never takes more than `most_bits` of tensors, nor lets the distortion exceed `most_mse`, MSE on [0, 1]. Below `least_bits`
-    bits weigh less and less, until they are used.
+    Where the quality is bounded, bits weigh more and never become more. As long as fewer are taken than `least_bits`, they
+    weigh less and less.
     """
     refiner = Refiner(fitter, model)
     symbols = {name: tensor.symbols for name, tensor in refiner.tensors.items()}
-    if math.isfinite(most_mse):
-        most_bits = min(most_bits, refiner.start().bits)
-    for push in PUSHES if math.isfinite(most_mse) else (1.0,):
+    if math.isfinite(bounds.most_mse):
+        bounds = replace(bounds, most_bits=min(bounds.most_bits, refiner.start().bits))
+    for push in PUSHES if math.isfinite(bounds.most_mse) else (1.0,):
         refiner.weight = push * weight_of_bits(fitter)
-        symbols = refiner.round(symbols, most_bits, most_mse)
+        symbols = refiner.round(symbols, bounds)
     for lighter in FILLS:
-        if refiner.measured(symbols).bits >= least_bits:
+        if refiner.measured(symbols).bits >= bounds.least_bits:
             break
         refiner.weight = lighter * weight_of_bits(fitter)
-        symbols = refiner.round(symbols, most_bits, most_mse)
+        symbols = refiner.round(symbols, bounds)
     tensors = {name: QuantizedTensor(values.astype(np.int32), refiner.tensors[name].exponent) for name, values in symbols.items()}
     return single_video(fitter.problem.spec, fitter.problem.video, {name: tensors[name] for name in fitter.problem.layout.names})
