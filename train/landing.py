@@ -59,8 +59,8 @@ class Landed:
 class Landing:
     """The last stretch of a fit: more steps, steered by what the whole file measures."""
 
-    def __init__(self, fitter: Fitter, video: Video, target: Target, origin: bytes):
-        self.fitter, self.video, self.target, self.origin = fitter, video, target, origin
+    def __init__(self, fitter: Fitter, video: Video, target: Target, origin: bytes, deadline: float = math.inf):
+        self.fitter, self.video, self.target, self.origin, self.deadline = fitter, video, target, origin, deadline
 
     @property
     def more_steps(self) -> int:
@@ -88,7 +88,7 @@ class Landing:
             # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
             spare = (found.psnr or 0.0) - self.target.psnr - JUST_ABOVE
             most_mse = Refiner(self.fitter, found.model).start().mse * 10 ** (spare / 10)
-        again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_mse=most_mse)))
+        again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_mse=most_mse, until=self.deadline)))
         return again if again.hit or not found.hit else found
 
     def refined_under_cap(self, found: Landed, cap: int) -> Landed:
@@ -100,10 +100,10 @@ class Landing:
             if most <= 0:
                 continue
             least = now + 8 * (LEAST_USED * cap - len(found.data))
-            again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_bits=most, least_bits=least)))
-            if again.hit:
-                return again
+            again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_bits=most, least_bits=least, until=self.deadline)))
             best = self.better(best, again)
+            if again.hit or time.monotonic() > self.deadline:
+                return again if again.hit else best
         return best
 
     def measured_symbols(self, model: QuantizedModel) -> Landed:
@@ -186,7 +186,7 @@ def landed(
     A file over its cap is never given out: TargetMissed if none fits. A quality out of reach gives the best file with
     `hit` False. Attempts end where another would run past `deadline` (of time.monotonic()).
     """
-    landing = Landing(fitter, video, target, origin)
+    landing = Landing(fitter, video, target, origin, deadline)
     last = best = landing.measured(fitted.model, fitted.estimated_bits)
     aim = float(target.cap or 0) * AIM if target.cap is not None else (target.psnr or 0.0) + ABOVE
     expected = 2 * landing.more_steps * fitted.step_seconds

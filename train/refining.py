@@ -5,6 +5,7 @@ table what it saves; a tensor's most promising moves are made together, and kept
 """
 
 import math
+import time
 from dataclasses import dataclass, replace
 
 import jax
@@ -40,11 +41,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What moves may lead to: bits of tensors not above `most_bits` nor, once there, under `least_bits`; MSE not above `most_mse`."""
+    """What moves may lead to: bits of tensors not above `most_bits` nor, once there, under `least_bits`; MSE not above `most_mse`.
+
+    No more are tried after `until`, on the monotonic clock.
+    """
 
     most_bits: float = math.inf
     most_mse: float = math.inf
     least_bits: float = 0.0
+    until: float = math.inf
+
+    @property
+    def over(self) -> bool:
+        """Whether time is up."""
+        return time.monotonic() > self.until
 
     def allow(self, after: Measured, before: Measured) -> bool:
         """Whether moves from `before` to `after` may be made; what lies under `least_bits` may only grow."""
@@ -121,6 +131,8 @@ class Refiner:
         best = self.measured(symbols)
         moves, gains = self.promises(symbols, best.mse)
         for name in sorted(symbols, key=lambda name: -float(np.maximum(gains[name], 0).sum())):
+            if bounds.over:
+                break
             promising = np.sort(gains[name][gains[name] > 0])[::-1]
             for share in SHARES:
                 count = math.ceil(share * len(promising))
@@ -183,10 +195,12 @@ def refined(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNBOUNDED) -
     if math.isfinite(bounds.most_mse):
         bounds = replace(bounds, most_bits=min(bounds.most_bits, refiner.start().bits))
     for push in PUSHES if math.isfinite(bounds.most_mse) else (1.0,):
+        if bounds.over:
+            break
         refiner.weight = push * weight_of_bits(fitter)
         symbols = refiner.round(symbols, bounds)
     for lighter in FILLS:
-        if refiner.measured(symbols).bits >= bounds.least_bits:
+        if bounds.over or refiner.measured(symbols).bits >= bounds.least_bits:
             break
         refiner.weight = lighter * weight_of_bits(fitter)
         symbols = refiner.round(symbols, bounds)
