@@ -133,9 +133,19 @@ def rounding_with(noise: Callable) -> Callable:
     return quantized
 
 
+def rounded_by(noise: Callable) -> Trial:
+    """The default with `noise` between soft roundings, both hardening from the first step to the hard tail."""
+
+    def trial(fit: Fit) -> AbstractContextManager:
+        fit.config(anneal_from=0.0)
+        return patch.object(train.step, "quantized", rounding_with(noise))
+
+    return trial
+
+
 def kumaraswamy(key, shape, softness):
     """Kumaraswamy noise on +-1/2, its mode in the middle (C3, section 3.2): from a = 1.75 to uniform's 1."""
-    a = 1 + 0.75 * (1 - softness)
+    a = 1 + 0.75 * softness
     b = (2**a * (a - 1) + 1) / a
     u = jax.random.uniform(key, shape, minval=1e-4, maxval=1 - 1e-4)
     return (1 - (1 - u) ** (1 / b)) ** (1 / a) - 0.5
@@ -295,8 +305,8 @@ TRIALS: dict[str, Trial] = {
     "neither norm nor CAM": specified(temporal_grid=0, norm=False),
     "rate only from half-way on": configured(rate_weight=1e-8, controller_from=0.5),
     "no annealing: noise, then hard": configured(anneal_from=0.8),
-    "Kumaraswamy noise between soft roundings": lambda f: patch.object(train.step, "quantized", rounding_with(kumaraswamy)),
-    "Gaussian noise between soft roundings": lambda f: patch.object(train.step, "quantized", rounding_with(gaussian)),
+    "Kumaraswamy noise between soft roundings": rounded_by(kumaraswamy),
+    "Gaussian noise between soft roundings": rounded_by(gaussian),
     "steps fixed at the start": configured(exponent_learning_rate=0.0),
     "average of weights over the tail": fitted_by(Averaged),
     "Muon on kernels": lambda f: optimiser(muon_on_kernels(f.layout)),
