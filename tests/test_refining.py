@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import moving_square
 
 from codec.encoder import encode
 from inr.video import Video
@@ -62,7 +63,7 @@ def test_slopes_and_curvatures_foresee_small_moves(fitter: Fitter):
     base = refiner.mse(symbols)
     slopes = refiner.slopes(symbols)
     name = "head.bias"
-    curvature = refiner.curvatures({name: symbols[name]} | symbols, slopes, base)[name]
+    curvature = refiner.curvatures({name: symbols[name]} | symbols)[name]
     errors = []
     for index in range(6):
         moved = symbols[name].copy()
@@ -71,3 +72,17 @@ def test_slopes_and_curvatures_foresee_small_moves(fitter: Fitter):
         errors.append(abs(refiner.mse(symbols | {name: moved}) - base - expected) / (abs(expected) + curvature))
     assert np.median(errors) < 0.5
     assert math.isfinite(max(errors))
+
+
+def test_a_long_clip_is_judged_by_a_sample_of_its_frames(tmp_path: Path):
+    """Moves of what all frames share are judged by some frames, and still pay over all of them."""
+    clip = moving_square(frames=48, height=16, width=24)
+    run = prepare(clip, tmp_path / "a.inr", EncodeOptions(wish=Wish(target_bpp=1.0)))
+    fitter = Fitter(replace(run.problem, config=replace(run.problem.config, steps=300)), clip)
+    fit(fitter)
+    model = fitter.model()
+    refiner = Refiner(fitter, model)
+    assert refiner.sample.size < refiner.batches.size == 48
+    assert np.array_equal(refiner.judges("canvas.flows.0"), refiner.batches)
+    before, after = refiner.start(), Refiner(fitter, refined(fitter, model)).start()
+    assert after.loss < before.loss

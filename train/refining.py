@@ -22,10 +22,13 @@ from train.step import Problem
 
 SHARES = (0.25, 0.06, 0.015, 0.004)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
 BATCH = 4
-WORTH = 0.2  # of a fit's steps: what refining may cost
+SAMPLE = 8  # batches, spread over the clip, by which moves of what all frames share are judged
+WORTH = 0.25  # of a fit's steps: what refining may cost
 PUSHES = (2.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where the quality is given
 FILLS = tuple(4.0**-k for k in range(1, 11))  # and how much lighter, where bits are left over
 NEWCOMER, OUTLIER = 30.0, 8.0  # bits foreseen for the first symbol of a blank tensor, and for one beyond its table
+
+PER_FRAME = ("embedding", "canvas.flows.")  # tensors of which each frame has a part
 
 Symbols = dict[str, np.ndarray]  # int32, by tensor
 
@@ -70,6 +73,7 @@ class Refiner:
         frames, batch = fitter.problem.video.frames, min(BATCH, fitter.problem.video.frames)
         # All frames, some of them twice where a batch is left open: what belongs to a frame not looked at would be lost.
         self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
+        self.sample = self.batches[np.unique(np.linspace(0, len(self.batches) - 1, SAMPLE).round().astype(int))]
         self.weight = weight_of_bits(fitter)
         network = fitter.problem.network
 
@@ -81,16 +85,23 @@ class Refiner:
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
         return {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
 
-    def mse(self, symbols: Symbols) -> float:
+    def mse(self, symbols: Symbols, batches: np.ndarray | None = None) -> float:
+        """Of all frames, or of those in `batches`."""
         values = self.values(symbols)
-        return float(np.mean([self.distortion(values, self.fitter.frames, jnp.asarray(batch)) for batch in self.batches]))
+        batches = self.batches if batches is None else batches
+        return float(np.mean([self.distortion(values, self.fitter.frames, jnp.asarray(batch)) for batch in batches]))
+
+    def judges(self, name: str) -> np.ndarray:
+        """The batches by which moves in a tensor are judged: all, where each frame has a part of its own."""
+        return self.batches if name.startswith(PER_FRAME) else self.sample
 
     def start(self) -> Measured:
         """The model as it came."""
         return self.measured({name: tensor.symbols for name, tensor in self.tensors.items()})
 
-    def measured(self, symbols: Symbols) -> Measured:
-        mse, bits = self.mse(symbols), sum(best_coding(s).bits for s in symbols.values())
+    def measured(self, symbols: Symbols, mse: float | None = None) -> Measured:
+        """Symbols whose `mse` may be known already."""
+        mse, bits = self.mse(symbols) if mse is None else mse, sum(best_coding(s).bits for s in symbols.values())
         return Measured(mse, bits, mse + self.weight * bits)
 
     def slopes(self, symbols: Symbols) -> Symbols:
@@ -102,19 +113,19 @@ class Refiner:
             total = slope if total is None else jax.tree.map(jnp.add, total, slope)
         return {name: np.asarray(slope) * self.steps[name] / len(self.batches) for name, slope in (total or {}).items()}
 
-    def curvatures(self, symbols: Symbols, slopes: Symbols, base: float) -> dict[str, float]:
-        """Mean second derivative of the distortion per unit of a tensor's symbols, by one random probe each."""
-        generator, found = np.random.default_rng(0), {}
+    def curvatures(self, symbols: Symbols) -> dict[str, float]:
+        """Mean second derivative of the distortion per unit of a tensor's symbols, by one random probe there and back each."""
+        generator, base, found = np.random.default_rng(0), self.mse(symbols, self.sample), {}
         for name, values in symbols.items():
             signs = generator.choice(np.array([-1, 1], np.int32), values.shape)
-            moved = self.mse(symbols | {name: values + signs}) - base - float(np.sum(slopes[name] * signs))
-            found[name] = max(2 * moved / values.size, 0.0)
+            there, back = (self.mse(symbols | {name: values + way * signs}, self.sample) for way in (1, -1))
+            found[name] = max((there + back - 2 * base) / values.size, 0.0)
         return found
 
-    def promises(self, symbols: Symbols, mse: float) -> tuple[Symbols, Symbols]:
+    def promises(self, symbols: Symbols) -> tuple[Symbols, Symbols]:
         """For every symbol the better move of -1 and 1, and by how much it should lower the loss."""
         slopes = self.slopes(symbols)
-        curvatures = self.curvatures(symbols, slopes, mse)
+        curvatures = self.curvatures(symbols)
         moves, gains = {}, {}
         for name, values in symbols.items():
             coded = best_coding(values)
@@ -128,8 +139,8 @@ class Refiner:
 
     def round(self, symbols: Symbols, bounds: Bounds) -> Symbols:
         """`symbols` with the better ones of each tensor's promising moves made, where that lowers the loss within the bounds."""
-        best = self.measured(symbols)
-        moves, gains = self.promises(symbols, best.mse)
+        best, sampled = self.measured(symbols), self.mse(symbols, self.sample)
+        moves, gains = self.promises(symbols)
         for name in sorted(symbols, key=lambda name: -float(np.maximum(gains[name], 0).sum())):
             if bounds.over:
                 break
@@ -139,9 +150,10 @@ class Refiner:
                 if count == 0:
                     break
                 trial = symbols | {name: symbols[name] + moves[name] * (gains[name] >= promising[count - 1])}
-                measured = self.measured(trial)
+                judged = self.mse(trial, self.judges(name))
+                measured = self.measured(trial, judged if name.startswith(PER_FRAME) else best.mse + judged - sampled)
                 if measured.loss < best.loss and bounds.allow(measured, best):
-                    symbols, best = trial, measured
+                    symbols, best, sampled = trial, measured, self.mse(trial, self.sample)
                     break
         return symbols
 
@@ -175,8 +187,10 @@ def weight_of_bits(fitter: Fitter) -> float:
 def cost_in_steps(problem: Problem) -> int:
     """What refining takes, in steps of the fit: a step is a forward and a reverse pass."""
     rounds = 1 if problem.config.target_psnr is None else len(PUSHES)
-    looks = rounds * len(problem.layout.names) * (1 + len(SHARES))
-    return math.ceil(looks * problem.video.frames / (3 * min(problem.config.batch, problem.video.frames)))
+    frames, names = problem.video.frames, problem.layout.names
+    sampled, own = min(frames, SAMPLE * BATCH), sum(name.startswith(PER_FRAME) for name in names)
+    looked_at = 3 * frames + len(SHARES) * (own * frames + (len(names) - own) * sampled) + 2 * len(names) * sampled
+    return math.ceil(rounds * looked_at / (3 * min(problem.config.batch, frames)))
 
 
 def worthwhile(problem: Problem) -> bool:
@@ -198,7 +212,9 @@ def refined(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNBOUNDED) -
         if bounds.over:
             break
         refiner.weight = push * weight_of_bits(fitter)
-        symbols = refiner.round(symbols, bounds)
+        moved = refiner.round(symbols, bounds)
+        # Judged by a sample, moves may have gone a little too far over all frames.
+        symbols = moved if refiner.measured(moved).mse <= bounds.most_mse else symbols
     for lighter in FILLS:
         if bounds.over or refiner.measured(symbols).bits >= bounds.least_bits:
             break
