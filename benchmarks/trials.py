@@ -27,7 +27,6 @@ import train.state
 import train.step
 from codec.encoder import encode
 from codec.evaluation import compare
-from codec.quantizer import MAX_EXPONENT, MIN_EXPONENT
 from inr.layout import macs_per_pixel
 from inr.network import initial_tensors
 from inr.reading import read_video
@@ -156,23 +155,7 @@ def gaussian(key, shape, softness):
     return (0.15 + 0.07 * softness) * jax.random.normal(key, shape)
 
 
-# Steps and bit widths
-
-
-def uniform_bits(bits: int) -> type[Fitter]:
-    """A fitter whose tensors all span 2 ** `bits` - 1 steps from minus to plus their largest weight, as HNeRV's 8 bits do."""
-
-    class Uniform(Fitter):
-        def take(self, count, start, per_step):
-            layout, parameters = self.problem.layout, self.state.parameters
-            largest = np.array([float(np.abs(t).max()) for t in layout.unpack(np.asarray(parameters.weights)).values()])
-            widest = np.maximum(largest, train.state.BLANK)
-            exponents = np.ceil(8 * np.log2(2 * widest / (2**bits - 1)))
-            exponents = jnp.asarray(np.clip(exponents, MIN_EXPONENT, MAX_EXPONENT), jnp.float32)
-            self.state = self.state._replace(parameters=parameters._replace(exponents=exponents))
-            return super().take(count, start, per_step)
-
-    return Uniform
+# What to keep
 
 
 class Averaged(Fitter):
@@ -307,7 +290,6 @@ TRIALS: dict[str, Trial] = {
     "no annealing: noise, then hard": configured(anneal_from=0.8),
     "Kumaraswamy noise between soft roundings": rounded_by(kumaraswamy),
     "Gaussian noise between soft roundings": rounded_by(gaussian),
-    "steps fixed at the start": configured(exponent_learning_rate=0.0),
     "average of weights over the tail": fitted_by(Averaged),
     "Muon on kernels": lambda f: optimiser(muon_on_kernels(f.layout)),
     "AdEMAMix": lambda f: optimiser(optax.contrib.scale_by_ademamix(b1=0.9, b2=0.99)),
@@ -315,7 +297,8 @@ TRIALS: dict[str, Trial] = {
     "0.7 L1 + 0.3 (1 - MS-SSIM)": lambda f: patch.object(train.step, "mean_squared_error", l1_with_ms_ssim),
     "warm start from another clip": warm_start,
     "prior: another clip's decoder, differences coded": prior,
-    **{f"uniform {bits} bits a weight": fitted_by(uniform_bits(bits), exponent_learning_rate=0.0) for bits in (3, 4, 5, 6, 8)},
+    # A step of each tensor's own, by what its weights spread at the start, and the same number of bits for all tensors.
+    **{f"uniform {bits} bits a weight": configured(exponent_learning_rate=0.0, initial_bits=float(bits)) for bits in (4, 5, 6, 7, 8)},
 }
 
 
