@@ -138,7 +138,8 @@ def _resized(video: Video, scale: str) -> Video:
 def _read_container(path: Path, span: tuple[int | None, int | None]) -> Video:
     import av
 
-    av.logging.set_level(av.logging.PANIC)  # its own messages would interleave with ours
+    # Any other level needs the interpreter's lock for an error, which who closes a decoder holds while its threads finish.
+    av.logging.set_level(None)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

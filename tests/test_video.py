@@ -1,7 +1,10 @@
 """inr/reading.py and inr/writing.py: in and out, what is said, and what is refused."""
 
+import subprocess
+import sys
 import warnings
 from fractions import Fraction
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import av
@@ -27,6 +30,13 @@ def test_exact_formats_come_back_exactly(clip: Video, tmp_path: Path):
         write_video(clip, str(tmp_path / target))
         assert np.array_equal(read_video(tmp_path / source).frames, clip.frames)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_decoder_closed_early_lets_its_threads_finish():
+    """Those it leaves in the middle of a frame report errors, which must not wait for the interpreter's lock."""
+    with as_file(files("inr") / "sample" / "bunny.mp4") as sample:
+        read = f"from inr.reading import read_video\nfor _ in range(60): read_video({str(sample)!r}, (0, 6))"
+        subprocess.run([sys.executable, "-c", read], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("colour", [Colour(), Colour(1, 1, 1, False), Colour(5, 6, 5, True)])
