@@ -22,6 +22,7 @@ from train.fitting import Fitter, fit
 from train.interrupts import Interrupts, Preempted, Wanted
 from train.landing import LEAST_USED, MOST_ABOVE, Target, check_same, landed
 from train.memory import check_memory
+from train.origin import run_key
 from train.state import TrainState
 from train.step import Problem, make_advance
 from train.wish import Wish
@@ -102,6 +103,20 @@ def test_checkpoints_come_back_from_disk(problem: Problem, clip: Video, tmp_path
         Workdir(tmp_path / "work", "other key")
     again.remove()
     assert not (tmp_path / "work").exists()
+
+
+def test_a_checkpoint_of_another_build_is_refused(problem: Problem, clip: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    state = Fitter(problem, clip).state
+    parameters = state.parameters
+    workdir = Workdir(tmp_path / "work", "key")
+    workdir.save(state._replace(parameters=parameters._replace(weights=parameters.weights[:-1])))
+    with pytest.raises(UsageError, match="another build") as raised:
+        Workdir(tmp_path / "work", "key").restore(state)
+    assert "--resume never" in raised.value.fix
+    assert Workdir(tmp_path / "work", "key", fresh=True).restore(state) is None
+    key = run_key(clip)
+    monkeypatch.setattr("train.origin.DRAFT", 15)
+    assert run_key(clip) != key
 
 
 def test_stopping_early_still_rounds_and_saves(problem: Problem, clip: Video):

@@ -35,7 +35,7 @@ class Workdir:
         if self.facts["key"] != key:
             raise UsageError(
                 "other-run",
-                f"'{folder}' holds an unfinished encode of another input, or with other options; nothing was changed",
+                f"'{folder}' holds an unfinished encode of another input, other options or another format draft; nothing was changed",
                 "--resume never   starts fresh there; --workdir DIR   goes elsewhere",
             )
 
@@ -60,13 +60,19 @@ class Workdir:
         return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
     def restore(self, like: TrainState) -> TrainState | None:
-        """The newest state, or None where there is none yet."""
+        """The newest state, or None where there is none yet; UsageError if its shapes are not those of `like`."""
         if not (self.folder / "checkpoints").is_dir():
             return None
         import orbax.checkpoint as ocp
 
         if (latest := self._manager.latest_step()) is None:
             return None
+        if self.facts.get("shapes") != shapes_of(like):
+            raise UsageError(
+                "other-build",
+                f"'{self.folder}' holds an unfinished encode by another build of inr, whose network differs; nothing was changed",
+                "--resume never   starts over there; --workdir DIR   goes elsewhere",
+            )
         restored = self._manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
         return jax.tree.map(jnp.asarray, restored)
 
@@ -76,6 +82,7 @@ class Workdir:
 
         host = jax.tree.map(np.asarray, state)
         if self._manager.latest_step() != int(host.step):
+            self.remember(shapes=shapes_of(host))
             self._manager.save(int(host.step), args=ocp.args.StandardSave(host), force=True)
 
     def remove(self) -> None:
@@ -86,3 +93,8 @@ class Workdir:
         (self.folder / RUN_FILE).unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def shapes_of(state: TrainState) -> str:
+    """A state's structure and shapes, to be compared: of a checkpoint that differs in them, Orbax restores what it likes."""
+    return repr(jax.tree.map(np.shape, state))
