@@ -20,7 +20,7 @@ from train.checkpoint import Workdir
 from train.encoding import EncodeOptions, encode_video, last_call, prepare
 from train.fitting import Fitter, fit
 from train.interrupts import Interrupts, Preempted, Wanted
-from train.landing import LEAST_USED, MOST_ABOVE, Target, check_same, landed
+from train.landing import LEAST_USED, MOST_ABOVE, Landing, Target, check_same, landed
 from train.memory import check_memory
 from train.origin import run_key
 from train.state import TrainState
@@ -212,6 +212,17 @@ def test_a_cap_of_a_hundred_bytes_is_used_up(clip: Video, tmp_path: Path, cap: i
     assert found.hit
     assert LEAST_USED * cap <= len(found.data) <= cap
     check_same(decode(found.data), found.model)
+
+
+def test_what_foreseen_bits_leave_of_a_cap_is_filled(problem: Problem, clip: Video, monkeypatch: pytest.MonkeyPatch):
+    fitter = Fitter(problem, clip)
+    model = fit(fitter).model
+    cap = int(1.05 * len(encode(model)))
+    landing = Landing(fitter, clip, Target(cap=cap), b"1234")
+    monkeypatch.setattr("train.landing.refined", lambda fitter, model, bounds: model)
+    found = landing.refined_under_cap(landing.measured(model, 0.0), cap)
+    assert found.hit
+    assert LEAST_USED * cap <= len(found.data) <= cap
 
 
 @pytest.mark.parametrize("change", [-1.0, 0.5])

@@ -9,10 +9,11 @@ import pytest
 from conftest import moving_square
 
 from codec.encoder import encode
+from codec.model import QuantizedModel
 from inr.video import Video
-from train.encoding import EncodeOptions, prepare
+from train.encoding import EncodeOptions, prepare, silent_model
 from train.fitting import Fitter, fit
-from train.refining import Bounds, Refiner, refined
+from train.refining import Bounds, Refiner, Room, filled, refined
 from train.wish import Wish
 
 
@@ -55,6 +56,26 @@ def test_bits_left_over_are_used_for_a_better_picture(fitter: Fitter):
     full = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, Bounds(1.06 * start.bits, least_bits=1.03 * start.bits))))
     assert 1.03 * start.bits <= full.bits <= 1.06 * start.bits
     assert full.mse < start.mse
+
+
+def file_size(model: QuantizedModel) -> int:
+    return len(encode(model))
+
+
+def test_a_file_is_filled_up_to_the_word(fitter: Fitter):
+    model = fitter.model()
+    size = file_size(model)
+    full = filled(fitter, model, Room(file_size, size + 37, size + 40))
+    assert size + 37 <= file_size(full) <= size + 40
+    assert Refiner(fitter, full).start().mse < Refiner(fitter, model).start().mse
+
+
+def test_blank_tensors_are_filled_and_what_does_not_fit_is_left(fitter: Fitter):
+    blank = silent_model(fitter.problem.spec, fitter.problem.video)
+    size = file_size(blank)
+    assert file_size(filled(fitter, blank, Room(file_size, size + 1, size + 12))) > size
+    assert file_size(filled(fitter, blank, Room(file_size, size + 1, size))) == size
+    assert file_size(filled(fitter, blank, Room(file_size, size + 1, size + 12, until=0.0))) == size
 
 
 def test_slopes_and_curvatures_foresee_small_moves(fitter: Fitter):

@@ -17,7 +17,7 @@ from inr.errors import TargetMissed, VerifyError
 from inr.video import Video
 from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, copied, land
-from train.refining import Bounds, Refiner, cost_in_steps, refined, worthwhile
+from train.refining import Bounds, Refiner, Room, cost_in_steps, filled, refined, worthwhile
 
 ATTEMPTS = 8
 MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
@@ -79,6 +79,10 @@ class Landing:
         hit = self.target.met_by(len(data), psnr)
         return Landed(data, model, estimated_bits, known[0] if known else None, hit)
 
+    def size(self, model: QuantizedModel) -> int:
+        """Bytes of the file of `model`."""
+        return len(encode(replace(model, origin=self.origin)))
+
     def refined(self, found: Landed) -> Landed:
         """`found` with single symbols moved, if that makes it better and keeps it within its target."""
         if self.target.cap is not None:
@@ -92,7 +96,11 @@ class Landing:
         return again if again.hit or not found.hit else found
 
     def refined_under_cap(self, found: Landed, cap: int) -> Landed:
-        """`found` with single symbols moved, the more of them the more of `cap` is left; never over it."""
+        """`found` with single symbols moved, the more of them the more of `cap` is left; never over it.
+
+        Bits are foreseen without the table that a blank tensor's first symbol brings along, and streams are whole words: where
+        they lead to no hit, the sizes of real files do.
+        """
         now = Refiner(self.fitter, found.model).start().bits
         best = found
         for spared in CODER_BITS:
@@ -104,7 +112,10 @@ class Landing:
             best = self.better(best, again)
             if again.hit or time.monotonic() > self.deadline:
                 return again if again.hit else best
-        return best
+        if best.hit or len(best.data) > cap:
+            return best
+        full = filled(self.fitter, best.model, Room(self.size, LEAST_USED * cap, cap, self.deadline))
+        return self.better(best, self.measured_symbols(full))
 
     def measured_symbols(self, model: QuantizedModel) -> Landed:
         """The file of a model whose symbols were moved after the fit."""

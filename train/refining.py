@@ -6,6 +6,7 @@ table what it saves; a tensor's most promising moves are made together, and kept
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
@@ -26,7 +27,9 @@ SAMPLE = 8  # batches, spread over the clip, by which moves of what all frames s
 WORTH = 0.25  # of a fit's steps: what refining may cost
 PUSHES = (2.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where the quality is given
 FILLS = tuple(4.0**-k for k in range(1, 11))  # and how much lighter, where bits are left over
+BETTERING_PASSES, MOST_TRIALS = 4, 40  # to fill a file, and how many sizes each of them may measure
 NEWCOMER, OUTLIER = 30.0, 8.0  # bits foreseen for the first symbol of a blank tensor, and for one beyond its table
+LEAST_CURVATURE = 1e-12  # of what does not touch the picture
 
 PER_FRAME = ("embedding", "canvas.flows.")  # tensors of which each frame has a part
 
@@ -64,6 +67,16 @@ class Bounds:
         return min(self.least_bits, before.bits) <= after.bits <= self.most_bits and after.mse <= self.most_mse
 
 
+@dataclass(frozen=True)
+class Room:
+    """Bytes to fill: at least `least` and at most `most` of a real file, as `size` measures it, none after `until`."""
+
+    size: Callable[[QuantizedModel], int]
+    least: float
+    most: int
+    until: float = math.inf
+
+
 class Refiner:
     """The distortion and rate of symbols on a fitted network's steps."""
 
@@ -95,9 +108,20 @@ class Refiner:
         """The batches by which moves in a tensor are judged: all, where each frame has a part of its own."""
         return self.batches if name.startswith(PER_FRAME) else self.sample
 
+    @property
+    def symbols(self) -> Symbols:
+        """The model's as it came."""
+        return {name: tensor.symbols for name, tensor in self.tensors.items()}
+
     def start(self) -> Measured:
         """The model as it came."""
-        return self.measured({name: tensor.symbols for name, tensor in self.tensors.items()})
+        return self.measured(self.symbols)
+
+    def model(self, symbols: Symbols) -> QuantizedModel:
+        """The model with `symbols` on its steps."""
+        tensors = {name: QuantizedTensor(symbols[name].astype(np.int32), tensor.exponent) for name, tensor in self.tensors.items()}
+        problem = self.fitter.problem
+        return single_video(problem.spec, problem.video, {name: tensors[name] for name in problem.layout.names})
 
     def measured(self, symbols: Symbols, mse: float | None = None) -> Measured:
         """Symbols whose `mse` may be known already."""
@@ -136,6 +160,48 @@ class Refiner:
             moves[name] = np.where(both[1] > both[0], 1, -1).astype(np.int32)
             gains[name] = np.maximum(*both)
         return moves, gains
+
+    def dearer(self, symbols: Symbols) -> tuple[Symbols, Symbols, int]:
+        """For every symbol its better move, and that move's rank among those that take bits; and how many do.
+
+        First the gains, symbols farthest from their best value before others: the largest gains would all pull the picture one
+        way, and too far. Then what does not touch the picture, then the losses, small ones first.
+        """
+        slopes, curvatures = self.slopes(symbols), self.curvatures(symbols)
+        moves, merits = {}, {}
+        for name, values in symbols.items():
+            moves[name] = np.where(slopes[name] > 0, -1, 1).astype(np.int32)
+            coded = best_coding(values)
+            saved = np.where(moves[name] > 0, bits_saved(coded, 1), bits_saved(coded, -1))
+            gains = np.abs(slopes[name]) - curvatures[name] / 2
+            merit = np.where(gains > 0, gains / (curvatures[name] + LEAST_CURVATURE), gains)
+            merits[name] = np.where((saved < 0) & (np.abs(values + moves[name]) <= MAX_SYMBOL), merit, -np.inf)
+        every = np.concatenate([merit.ravel() for merit in merits.values()])
+        ranks = np.argsort(np.argsort(-every, kind="stable"))
+        parts = np.split(ranks, np.cumsum([values.size for values in symbols.values()])[:-1])
+        by_name = {name: part.reshape(symbols[name].shape) for name, part in zip(symbols, parts, strict=True)}
+        return moves, by_name, int(np.count_nonzero(np.isfinite(every)))
+
+    def fill(self, symbols: Symbols, room: Room, most_mse: float) -> Symbols:
+        """`symbols` made dearer, the more at a time the better it goes, until their file fills `room`.
+
+        What makes the picture worse is left out, unless its MSE stays within `most_mse`.
+        """
+        size, mse = room.size(self.model(symbols)), self.mse(symbols, self.sample)
+        moves, ranks, end = self.dearer(symbols)
+        first, together = 0, 1
+        for _ in range(MOST_TRIALS):
+            if size >= room.least or first >= end or time.monotonic() > room.until:
+                break
+            last = min(first + together, end)
+            trial = {name: values + moves[name] * ((first <= ranks[name]) & (ranks[name] < last)) for name, values in symbols.items()}
+            measured, judged = room.size(self.model(trial)), self.mse(trial, self.sample)
+            if measured <= room.most and judged <= max(mse, most_mse):
+                symbols, size, mse, first, together = trial, measured, judged, last, 2 * together
+            else:
+                first += together == 1
+                together = max(together // 2, 1)
+        return symbols
 
     def round(self, symbols: Symbols, bounds: Bounds) -> Symbols:
         """`symbols` with the better ones of each tensor's promising moves made, where that lowers the loss within the bounds."""
@@ -205,7 +271,7 @@ def refined(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNBOUNDED) -
     weigh less and less.
     """
     refiner = Refiner(fitter, model)
-    symbols = {name: tensor.symbols for name, tensor in refiner.tensors.items()}
+    symbols = refiner.symbols
     if math.isfinite(bounds.most_mse):
         bounds = replace(bounds, most_bits=min(bounds.most_bits, refiner.start().bits))
     for push in PUSHES if math.isfinite(bounds.most_mse) else (1.0,):
@@ -220,5 +286,18 @@ def refined(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNBOUNDED) -
             break
         refiner.weight = lighter * weight_of_bits(fitter)
         symbols = refiner.round(symbols, bounds)
-    tensors = {name: QuantizedTensor(values.astype(np.int32), refiner.tensors[name].exponent) for name, values in symbols.items()}
-    return single_video(fitter.problem.spec, fitter.problem.video, {name: tensors[name] for name in fitter.problem.layout.names})
+    return refiner.model(symbols)
+
+
+def filled(fitter: Fitter, model: QuantizedModel, room: Room) -> QuantizedModel:
+    """`model` with symbols made dearer until its file fills `room`, as far as the picture does not get worse.
+
+    Passes look for what makes it better; what they gain, a last one may spend.
+    """
+    refiner = Refiner(fitter, model)
+    symbols = refiner.symbols
+    for most_mse in (*[0.0] * BETTERING_PASSES, refiner.mse(symbols, refiner.sample)):
+        if room.size(refiner.model(symbols)) >= room.least:
+            break
+        symbols = refiner.fill(symbols, room, most_mse)
+    return refiner.model(symbols)
