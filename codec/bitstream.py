@@ -11,9 +11,9 @@ from enum import IntEnum
 from inr.errors import InrError
 
 MAGIC = b"\x8fINR"
-VERSION, DRAFT = 0, 1  # while the version is 0, drafts of it do not read each other's files
+VERSION, DRAFT = 0, 2  # while the version is 0, drafts of it do not read each other's files
 CRC_BYTES = 4
-ORIGIN_BYTES = 4  # at most, in the end mark
+ORIGIN_BYTES = 4  # a video, at most, in the end mark
 MAX_VARINT = 1 << 32
 
 
@@ -60,8 +60,36 @@ def varint(value: int) -> bytes:
 
 def frame(records: list[tuple[Kind, bytes]], origin: bytes = b"") -> bytes:
     """A whole file of `records` (kind, payload) and the end mark, which carries `origin`."""
-    data = bytearray(MAGIC + bytes([VERSION | DRAFT << 4]))
-    checksum = zlib.crc32(data)
+    start = MAGIC + bytes([VERSION | DRAFT << 4])
+    return _continued(start, zlib.crc32(start), records, origin)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file without its end mark, to be continued: its bytes so far, and the running checksum."""
+
+    start: bytes
+    checksum: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "Opened":
+        """The file `data`, every record verified."""
+        _check_start(data)
+        at = end = len(MAGIC) + 1
+        checksum = running = zlib.crc32(data[:at])
+        while at < len(data):
+            end, checksum = at, running
+            _, at, running = _next_record(data, at, checksum)
+        return cls(data[:end], checksum)
+
+    def with_records(self, new: list[tuple[Kind, bytes]], origin: bytes = b"") -> bytes:
+        """The whole file with `new` records and a new end mark; all bytes before stay as they are."""
+        return _continued(self.start, self.checksum, new, origin)
+
+
+def _continued(start: bytes, checksum: int, records: list[tuple[Kind, bytes]], origin: bytes) -> bytes:
+    """`start`, then `records` and the end mark; `checksum` is that of all of `start` but its checksums."""
+    data = bytearray(start)
     for kind, payload in [*records, (Kind.END, origin)]:
         record = bytes([kind]) + varint(len(payload)) + payload
         # Runs on from record to record, over everything but the checksums themselves: a CRC over data that

@@ -1,4 +1,4 @@
-"""The verbs that need no training code: decode, info, eval."""
+"""The verbs that need no training code: decode, info, eval, retarget; and those of bundles."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from codec.shell import STARTED, emit, run, say, span
+from codec.bundle_cli import bundle_application
+from codec.shell import STARTED, Frames, Json, Overwrite, emit, run, say, span
 
 application = typer.Typer(
     name="inr",
@@ -17,9 +18,8 @@ application = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="NDJSON on standard output, ending in one result or error.")]
-Frames = Annotated[str, typer.Option("--frames", metavar="A:B", help="Frames A up to, not including, B.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="Which video, in a file of several; default: the first.")]
+application.add_typer(bundle_application)
 
 
 @application.command("decode")
@@ -27,7 +27,7 @@ def decode_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help=".mp4 .mkv .y4m .npy, a .png pattern (f_%04d.png), a folder, or - (y4m).")],
     frames: Frames = "",
-    video: Annotated[str, typer.Option("--video", metavar="NAME", help="Which video, in a file of several.")] = "",
+    video: VideoName = "",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -66,12 +66,14 @@ def decode_command(
 
 
 @application.command("info")
-def info_command(source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")], as_json: Json = False) -> None:
+def info_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")], video: VideoName = "", as_json: Json = False
+) -> None:
     """Say what a file holds and where its bytes go."""
     from codec.description import describe, describe_lines
     from codec.loading import read_file
 
-    facts = describe(read_file(source), str(source))
+    facts = describe(read_file(source), str(source), video)
     if as_json:
         emit("result", **facts)
     else:
@@ -83,6 +85,7 @@ def eval_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file, or any video.")],
     reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source to measure against.")],
     frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="Which frames of the reference IN holds.")] = "",
+    video: VideoName = "",
     per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write each frame's PSNR here.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -97,14 +100,14 @@ def eval_command(
     if per_frame is not None:
         check_free(per_frame, overwrite)
     prepare_jax()
-    pixels, size = decoded_frames(source)
-    video = read_video(reference, span(frames))
-    report = compare(pixels, video.frames, size)
+    pixels, size = decoded_frames(source, video)
+    original = read_video(reference, span(frames))
+    report = compare(pixels, original.frames, size)
     if per_frame is not None:
         rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))
         write_atomically(per_frame, f"frame,psnr_rgb\n{rows}".encode())
     facts: dict[str, object] = {"output": str(source)} | report.fields()
-    facts |= {"width": video.width, "height": video.height, "frames": len(video), "fps": float(video.fps)}
+    facts |= {"width": original.width, "height": original.height, "frames": len(original), "fps": float(original.fps)}
     if as_json:
         emit("result", **facts)
     else:

@@ -1,6 +1,8 @@
 """Bytes as a quantised model. `encoder.py` mirrors this file function by function."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy as np
 from codec.bitstream import ORIGIN_BYTES, BitstreamError, Fields, Kind, Record, records
 from codec.entropy import RangeReader
 from codec.fields import checked_shapes, read_spec, read_video_spec
+from codec.masks import read_masks
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
 from codec.prediction import predictable, sums
 from codec.prob import MAGNITUDE_FIELD, MAX_MAGNITUDE_BITS, TAIL_BITS, ZERO_BITS, Table
@@ -19,21 +22,26 @@ from inr.spec import HNeRVSpec, VideoSpec
 def decode(data: bytes) -> QuantizedModel:
     """The model in a complete file; BitstreamError, and nothing else, if the bytes are not one."""
     parsed = [record for record in records(data) if record.kind is not Kind.EXTRA]
+    if [record.kind for record in parsed] == [Kind.END]:
+        raise BitstreamError("empty-bundle", "an empty bundle: no video was added yet", "inr bundle add NAME.inr VIDEO")
     if not parsed or [record.kind for record in parsed].count(Kind.SPEC) != 1 or parsed[0].kind is not Kind.SPEC:
         raise BitstreamError("no-spec", "a file begins with one spec record; this one does not")
     spec = read_spec(parsed[0].payload)
     backbone = backbone_shapes(spec)
     layers = tuple(decode_layer(record, backbone) for record in parsed if record.kind is Kind.LAYER)
-    videos = tuple(decode_video(record, spec, len(layers)) for record in parsed if record.kind is Kind.VIDEO)
-    if not videos:
+    model = QuantizedModel(spec, layers, ())
+    for record in parsed:
+        if record.kind is Kind.VIDEO:
+            model = replace(model, videos=(*model.videos, decode_video(record, model)))
+    if not model.videos:
         raise BitstreamError("no-video", "the file holds no video")
-    return QuantizedModel(spec, layers, videos, read_origin(parsed[-1]))
+    return replace(model, origin=read_origin(parsed[-1], len(model.videos)))
 
 
-def read_origin(end: Record) -> bytes:
-    """What the end mark carries: at most ORIGIN_BYTES bytes."""
-    if len(end.payload) > ORIGIN_BYTES:
-        raise BitstreamError("out-of-range", f"an end mark of {len(end.payload)} bytes; the limit is {ORIGIN_BYTES}")
+def read_origin(end: Record, videos: int) -> bytes:
+    """What the end mark carries: at most ORIGIN_BYTES bytes a video."""
+    if len(end.payload) > ORIGIN_BYTES * videos:
+        raise BitstreamError("out-of-range", f"an end mark of {len(end.payload)} bytes; the limit is {ORIGIN_BYTES} a video")
     return end.payload
 
 
@@ -48,23 +56,32 @@ def decode_layer(record: Record, backbone: Mapping[str, tuple[int, ...]]) -> Lay
     return Layer(decode_tensors(record.payload, backbone))
 
 
-def decode_video(record: Record, spec: HNeRVSpec, layer_count: int) -> VideoEntry:
-    """The video in a video record; the layers it stands on must be in the file."""
-    fields = Fields(record.payload)
-    video, layers = read_video_spec(fields)
-    if any(index >= layer_count for index in layers) or not layers:
+def decode_video(record: Record, model: QuantizedModel) -> VideoEntry:
+    """The video in a video record; the layers it stands on, and the videos before it, must be in `model`."""
+    fields, layer_count = Fields(record.payload), len(model.layers)
+    video, layers, checksum = read_video_spec(fields)
+    if any(index >= layer_count for index in layers) or not layers or len(set(layers)) < len(layers):
         raise BitstreamError("missing-layer", f"video '{video.name}' stands on layers {layers}; the file has {layer_count}")
-    private = {name: shape for name, shape in checked_shapes(spec, video).items() if is_private(name)}
-    return VideoEntry(video, layers, decode_tensors(fields.rest(), private))
+    claims = model.claims(layers[:-1], len(model.videos))
+    private = {name: shape for name, shape in checked_shapes(model.spec, video).items() if is_private(name)}
+    with opened(fields.rest()) as reader:
+        masks = read_masks(reader, claims)
+        return VideoEntry(video, layers, read_tensors(reader, private), masks, checksum)
 
 
 def decode_tensors(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, QuantizedTensor]:
     """Tensors of the given shapes, in order, from one range-coded stream."""
+    with opened(data) as reader:
+        return read_tensors(reader, shapes)
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[RangeReader]:
+    """A range-coded stream to read from; whatever goes wrong meanwhile is the stream's fault."""
     if len(data) % 4:
         raise BitstreamError("bad-stream", f"a range-coded stream of {len(data)} bytes is not made of 32-bit words")
-    reader = RangeReader(data)
     try:
-        return {name: read_tensor(reader, shape) for name, shape in shapes.items()}
+        yield RangeReader(data)
     except BitstreamError:
         raise
     except BaseException as error:
@@ -72,6 +89,10 @@ def decode_tensors(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise BitstreamError("bad-stream", f"a range-coded stream cannot be decoded: {error}") from error
+
+
+def read_tensors(reader: RangeReader, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, QuantizedTensor]:
+    return {name: read_tensor(reader, shape) for name, shape in shapes.items()}
 
 
 def read_tensor(reader: RangeReader, shape: tuple[int, ...]) -> QuantizedTensor:

@@ -5,6 +5,7 @@ from math import prod
 from codec.bitstream import MAGIC, VERSION, Fields, Kind, records
 from codec.decoder import decode
 from codec.fields import read_video_spec
+from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding
 from inr.layout import macs_per_pixel
@@ -31,13 +32,11 @@ def sections(data: bytes) -> dict[str, int]:
     return parts
 
 
-def describe(data: bytes, name: str) -> dict[str, object]:
-    """Facts of a file, ready for JSON."""
+def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
+    """Facts of a file, ready for JSON; those of tensors are of `video` (the first if empty) and its own layer."""
     model = decode(data)
-    first = model.videos[0].spec
-    tensors = {**model.videos[0].tensors}
-    for index in model.videos[0].layers:
-        tensors |= model.layers[index].tensors
+    entry = model.videos[video_index(model, video)]
+    first, tensors = entry.spec, entry.tensors | model.layers[entry.layers[-1]].tensors
     weights = sum(tensor.symbols.size for tensor in tensors.values())
     pixels = sum(video.spec.pixels for video in model.videos)
     return {

@@ -3,7 +3,8 @@
 from codec.bitstream import Kind, frame
 from codec.entropy import RangeWriter
 from codec.fields import write_spec, write_video_spec
-from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
+from codec.masks import write_masks
+from codec.model import Layer, QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding, predictable
 from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table
 from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
@@ -13,7 +14,7 @@ def encode(model: QuantizedModel) -> bytes:
     """The complete file: spec record, layer records, video records, end mark."""
     records = [(Kind.SPEC, write_spec(model.spec))]
     records += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers]
-    records += [(Kind.VIDEO, encode_video(video)) for video in model.videos]
+    records += [(Kind.VIDEO, encode_video(model, video)) for video in range(len(model.videos))]
     return frame(records, model.origin)
 
 
@@ -22,14 +23,16 @@ def encode_layer(layer: Layer) -> bytes:
     return encode_tensors(layer.tensors)
 
 
-def encode_video(video: VideoEntry) -> bytes:
-    """The payload of a video record: fields, then one range-coded stream."""
-    return write_video_spec(video.spec, video.layers) + encode_tensors(video.tensors)
+def encode_video(model: QuantizedModel, index: int) -> bytes:
+    """The payload of a video record: fields, then one range-coded stream of its masks and its tensors."""
+    video, writer = model.videos[index], RangeWriter()
+    write_masks(writer, video.masks, model.claims(video.layers[:-1], index))
+    return write_video_spec(video.spec, video.layers, video.checksum) + encode_tensors(video.tensors, writer)
 
 
-def encode_tensors(tensors: dict[str, QuantizedTensor]) -> bytes:
-    """Each tensor's step, frequency table and symbols, in order, in one stream."""
-    writer = RangeWriter()
+def encode_tensors(tensors: dict[str, QuantizedTensor], writer: RangeWriter | None = None) -> bytes:
+    """Each tensor's step, frequency table and symbols, in order, in one stream; after what is in `writer` already."""
+    writer = writer or RangeWriter()
     for tensor in tensors.values():
         write_tensor(writer, tensor)
     return writer.getvalue()

@@ -2,11 +2,19 @@
 
 import constriction
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
 
 from codec.prob import PRECISION, Table, counts
 
 model, queue = constriction.stream.model, constriction.stream.queue  # pyrefly: ignore[missing-attribute]
+
+
+SHARE_BITS = 7
+
+
+def _binary(share: int):
+    mass = 2 * share + 1
+    return model.Categorical(np.array([256 - mass, mass]) / 256, perfect=False)
 
 
 def _categorical(table: Table):
@@ -29,6 +37,10 @@ class RangeWriter:
         if table.limit:
             self._encoder.encode(symbols + table.limit, _categorical(table))
 
+    def bits(self, bits: Bool[np.ndarray, " n"], share: int) -> None:
+        """Write `bits`, of which (2 `share` + 1) / 256 are expected to be set."""
+        self._encoder.encode(bits.astype(np.int32), _binary(share))
+
     def getvalue(self) -> bytes:
         """The stream: 32-bit words, little-endian."""
         return self._encoder.get_compressed().astype("<u4").tobytes()
@@ -50,3 +62,7 @@ class RangeReader:
         if not table.limit:
             return np.zeros(count, np.int32)
         return self._decoder.decode(_categorical(table), count).astype(np.int32) - table.limit
+
+    def bits(self, count: int, share: int) -> Bool[np.ndarray, " n"]:
+        """Read `count` bits."""
+        return self._decoder.decode(_binary(share), count).astype(bool)

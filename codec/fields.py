@@ -15,23 +15,27 @@ HNERV = 1  # the only network of format version 0
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
 MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
+CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
 
-NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT = 1, 2, 4, 8, 16, 32
-TAGGED, FULL_RANGE = 1, 2
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER = 1, 2, 4, 8, 16, 32, 64
+TAGGED, FULL_RANGE, CHECKED = 1, 2, 4
+MAX_MODES = 64
 
 
 def write_spec(spec: HNeRVSpec) -> bytes:
     """The payload of a spec record."""
     spatial = spec.spatial_grid[0] > 0
     flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
-    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent
+    operates = any(any(block.modes) for block in spec.blocks)
+    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * operates
     numbers = [spec.embedding, spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
     numbers += [len(spec.blocks)]
     for block in spec.blocks:
         numbers += [block.width, block.stride, block.kernel]
+        numbers += block.modes if operates else ()
     numbers += _canvas_numbers(spec.canvas) if spec.canvas else []
     return bytes([HNERV, flags]) + b"".join(map(varint, numbers))
 
@@ -64,48 +68,56 @@ def read_spec(payload: bytes) -> HNeRVSpec:
     if (network := fields.byte()) != HNERV:
         raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
     flags = fields.byte()
-    if flags >= 64:
+    if flags >= 128:
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
     embedding, stem = _positive(fields, MAX_WIDTH), _positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
     temporal = _positive(fields, MAX_GRID) if flags & TEMPORAL else 0
     spatial = (_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) if flags & SPATIAL else (0, 0)
-    blocks = tuple(
-        BlockSpec(_positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)) for _ in range(fields.varint(MAX_BLOCKS))
-    )
+    blocks = tuple(_read_block(fields, bool(flags & FOURIER)) for _ in range(fields.varint(MAX_BLOCKS)))
     canvas = _read_canvas(fields) if flags & CANVAS else None
     _must_end(fields)
     norm, bounded, opponent = bool(flags & NORM), bool(flags & BOUNDED), bool(flags & OPPONENT)
     return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, opponent, canvas)
 
 
-def write_video_spec(video: VideoSpec, layers: tuple[int, ...]) -> bytes:
+def _read_block(fields: Fields, operates: bool) -> BlockSpec:
+    width, stride, kernel = _positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)
+    modes = (fields.varint(MAX_MODES), fields.varint(MAX_MODES)) if operates else (0, 0)
+    if (modes[0] == 0) != (modes[1] == 0):
+        raise BitstreamError("out-of-range", "a Fourier operator with modes along one axis only")
+    return BlockSpec(width, stride, kernel, modes)
+
+
+def write_video_spec(video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None) -> bytes:
     """The fields of a video record that stand before its range-coded tensors."""
     name = _shortened(video.name)
     colour = video.colour
     tagged = colour != Colour()
-    out = varint(len(name)) + name + bytes([TAGGED * tagged | FULL_RANGE * colour.full_range])
+    out = varint(len(name)) + name + bytes([TAGGED * tagged | FULL_RANGE * colour.full_range | CHECKED * (checksum is not None)])
     if tagged:
         out += bytes([colour.primaries, colour.transfer, colour.matrix])
     numbers = [video.width, video.height, video.frames, video.fps.numerator, video.fps.denominator, len(layers), *layers]
-    return out + b"".join(map(varint, numbers))
+    out += b"".join(map(varint, numbers))
+    return out if checksum is None else out + checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
-def read_video_spec(fields: Fields) -> tuple[VideoSpec, tuple[int, ...]]:
-    """The video and the layers it stands on; leaves `fields` at the range-coded tensors."""
+def read_video_spec(fields: Fields) -> tuple[VideoSpec, tuple[int, ...], int | None]:
+    """The video, the layers it stands on, and its tensors' checksum if it has one; leaves `fields` at the range-coded part."""
     try:
         name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 4:
+    if flags >= 8:
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
     colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
     width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
     fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
-    return VideoSpec(width, height, frames, fps, colour, name), layers
+    checksum = int.from_bytes(fields.take(CHECKSUM_BYTES), "little") if flags & CHECKED else None
+    return VideoSpec(width, height, frames, fps, colour, name), layers, checksum
 
 
 def checked_shapes(spec: HNeRVSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:

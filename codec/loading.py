@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.bitstream import MAGIC
+from codec.bundle import shares
 from codec.decoder import decode
 from codec.model import QuantizedModel
 from inr.errors import InputError, UsageError
@@ -37,11 +38,16 @@ def _begins_with_magic(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def decoded_frames(path: Path) -> tuple[np.ndarray, int]:
-    """Frames (uint8 t h w 3) of an .inr file or of any video, and the file's size in bytes (a folder's: of its files)."""
+def decoded_frames(path: Path, video: str = "") -> tuple[np.ndarray, int]:
+    """Frames (uint8 t h w 3) of an .inr file's `video` or of any video, and its size in bytes.
+
+    A folder's is that of its files, a video's in a bundle that of its records.
+    """
     if path.suffix == ".inr" or (path.is_file() and _begins_with_magic(path)):
-        model, size = open_model(path)
-        return model.render(), size
+        data = read_file(path)
+        model = decode(data)
+        index = video_index(model, video)
+        return model.render(video=index), shares(data, model)[index].bytes if len(model.videos) > 1 else len(data)
     frames = read_video(path).frames
     files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
     return frames, sum(file.stat().st_size for file in files)

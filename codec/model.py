@@ -1,10 +1,13 @@
 """A quantised model: what a file holds, as plain integers. Parsed first, acted on later."""
 
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32
 
+from codec.masks import Claims, Masks
 from codec.quantizer import MAX_EXPONENT, dequantize, quantize
 from inr.layout import is_private, tensor_shapes
 from inr.spec import HNeRVSpec, VideoSpec
@@ -36,18 +39,24 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class VideoEntry:
-    """One video: what it is, the layers it stands on, and the tensors that are its alone."""
+    """One video: what it is, the layers it stands on (its own last), and the tensors that are its alone.
+
+    `masks` say which weights of the layers before its own it keeps; a tensor that is not named there is kept whole.
+    `checksum` is the CRC-32 of its dequantised tensors, where the file has one: see `tensors_checksum`.
+    """
 
     spec: VideoSpec
     layers: tuple[int, ...]
     tensors: dict[str, QuantizedTensor]
+    masks: Masks = field(default_factory=dict)
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedModel:
     """All that a file says: a network's spec, its layers, and the videos that stand on them.
 
-    `origin` is up to 4 bytes by which an encoder knows its own finished work again; decoding ignores it.
+    `origin` is up to 4 bytes a video by which an encoder knows its own finished work again; decoding ignores it.
     """
 
     spec: HNeRVSpec
@@ -59,16 +68,55 @@ class QuantizedModel:
         """The network of a video: the sum of its layers and its own tensors, dequantised, in bitstream order."""
         entry = self.videos[video]
         values = {name: tensor.values() for name, tensor in entry.tensors.items()}
-        for index in entry.layers:
-            for name, tensor in self.layers[index].tensors.items():
-                values[name] = values[name] + tensor.values() if name in values else tensor.values()
+        values |= {name: tensor.values() for name, tensor in self.layers[entry.layers[-1]].tensors.items()}
+        for name, base in kept(self.ground(entry.layers[:-1]), entry.masks).items():
+            values[name] = base + values[name]
         return {name: values[name] for name in tensor_shapes(self.spec, entry.spec)}
+
+    def ground(self, layers: Sequence[int]) -> dict[str, Float32[np.ndarray, "..."]]:
+        """The sums of the layers' tensors, dequantised, in the order given; nothing for no layer."""
+        sums: dict[str, np.ndarray] = {}
+        for index in layers:
+            for name, tensor in self.layers[index].tensors.items():
+                sums[name] = sums[name] + tensor.values() if name in sums else tensor.values()
+        return sums
+
+    def used(self, video: int) -> dict[str, Bool[np.ndarray, "..."]]:
+        """The weights of layers that a video uses: those it kept, and those of its own layer."""
+        entry, used = self.videos[video], {}
+        for name, tensor in self.layers[entry.layers[-1]].tensors.items():
+            below = [self.layers[index].tensors[name].symbols != 0 for index in entry.layers[:-1]]
+            ground = np.any(below, axis=0) if below else np.zeros(tensor.symbols.shape, bool)
+            used[name] = ground & entry.masks.get(name, np.True_) | (tensor.symbols != 0)
+        return used
+
+    def claims(self, layers: Sequence[int], video: int) -> dict[str, Claims]:
+        """What is known, before its masks, of the tensors that the `video`-th video stands on, its own layer excepted."""
+        if not layers:
+            return {}
+        below = [self.layers[index].tensors for index in layers]
+        before = self.used(video - 1) if video else {}
+        nothing = {name: np.zeros(tensor.symbols.shape, bool) for name, tensor in below[0].items()}
+        return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, nothing[name])) for name in below[0]}
 
     def render(self, indices=None, video: int = 0) -> np.ndarray:
         """Frames of a video, uint8 R'G'B' (t h w 3); `indices` default to all, in order."""
         from inr.rendering import render
 
         return render(self.spec, self.videos[video].spec, self.tensors(video), indices)
+
+
+def kept(ground: Mapping[str, Float32[np.ndarray, "..."]], masks: Masks) -> dict[str, Float32[np.ndarray, "..."]]:
+    """The weights of `ground` that masks keep; zeros elsewhere."""
+    return {name: np.where(masks[name], values, np.float32(0)) if name in masks else values for name, values in ground.items()}
+
+
+def tensors_checksum(tensors: Mapping[str, Float32[np.ndarray, "..."]]) -> int:
+    """CRC-32 over dequantised tensors, in bitstream order, as little-endian float32; a negative zero counts as zero."""
+    checksum = 0
+    for values in tensors.values():
+        checksum = zlib.crc32(np.ascontiguousarray(values + np.float32(0), "<f4").tobytes(), checksum)
+    return checksum
 
 
 def split_tensors(tensors: dict[str, QuantizedTensor]) -> tuple[dict[str, QuantizedTensor], dict[str, QuantizedTensor]]:

@@ -16,7 +16,7 @@ from codec.evaluation import mean_psnr
 from codec.metrics import mse
 from codec.model import Layer, QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding
-from inr.errors import TargetMissed
+from inr.errors import TargetMissed, UsageError
 
 PROBES = (3, 8, 16, 28, 48)  # eighths of an octave that probes widen a step by
 STRIDE = 2
@@ -38,11 +38,15 @@ class Retargeted:
 def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
     """The best file of at most `cap` bytes; TargetMissed below what is sensible.
 
-    A cap at or above the file's size gives the file itself.
+    A cap at or above the file's size gives the file itself. UsageError for a file of several videos, which share what would change.
     """
+    if len(model.videos) > 1:
+        raise UsageError(
+            "several-videos", f"the file holds {len(model.videos)} videos on one decoder", "inr bundle extract FILE VIDEO   first"
+        )
     if len(data) <= cap:
         return Retargeted(data, 100.0)
-    model = replace(model, origin=b"")
+    model = replace(model, origin=b"", videos=tuple(replace(video, checksum=None) for video in model.videos))
     pictures = [model.render(index_range(video.spec.frames), at) for at, video in enumerate(model.videos)]
     names = list(tensors_of(model))
     levels = range(0, PROBES[-1] + 1, STRIDE)

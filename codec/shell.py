@@ -7,10 +7,15 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
 from inr.errors import InrError, MediaWarning, OutputError, UsageError
+
+Frames = Annotated[str, typer.Option("--frames", metavar="A:B", help="Frames A up to, not including, B.")]
+Json = Annotated[bool, typer.Option("--json", help="NDJSON on standard output, ending in one result or error.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 STARTED = time.monotonic()  # as early as a verb can know
 

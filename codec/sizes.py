@@ -5,6 +5,7 @@ import re
 from inr.errors import UsageError
 
 SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+COUNTS = {"": 1, "k": 1000, "m": 1000**2}
 RATES = {"": 1, "k": 1000, "m": 1000**2, "kbit": 1000, "mbit": 1000**2, "kbps": 1000, "mbps": 1000**2, "bit": 1, "bps": 1}
 
 
@@ -16,6 +17,11 @@ def parse_size(text: str) -> int:
 def parse_bitrate(text: str) -> float:
     """Bits per second in '300k', '1.5M', '64kbit' or a plain number."""
     return _parsed(text, RATES, "--target-bitrate", "a bit rate", "300k")
+
+
+def parse_count(text: str) -> int:
+    """Weights in '200k', '1M' or a plain number."""
+    return int(_parsed(text, COUNTS, "--size", "a number of weights", "200k"))
 
 
 def _parsed(text: str, units: dict[str, int], flag: str, what: str, example: str) -> float:

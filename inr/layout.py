@@ -4,8 +4,9 @@ from inr.spec import HNeRVSpec, VideoSpec
 
 Shapes = dict[str, tuple[int, ...]]
 
-PRIVATE = ("embedding", "head.", "canvas.")
+PRIVATE = ("embedding", "canvas.grids.", "canvas.flows.")
 GRIDS = ("scale", "shift", "spatial_scale", "spatial_shift")
+TRANSFORM_MACS = 12  # of a cell and channel, there or back: two per octave of a frame of 64 cells
 
 
 def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
@@ -20,6 +21,8 @@ def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
     features, (rows, columns) = spec.stem, video.cells(spec)
     for index, block in enumerate(spec.blocks):
         conv(f"blocks.{index}.conv", features, block.width * block.stride**2, block.kernel)
+        if any(block.modes):
+            shapes[f"blocks.{index}.fourier.weight"] = (2, 2 * block.modes[0] - 1, block.modes[1], features, block.width)
         modulation = f"blocks.{index}.modulation"
         if spec.temporal_grid:
             shapes[f"{modulation}.scale"] = (spec.temporal_grid, block.width)
@@ -40,7 +43,7 @@ def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
 
 
 def is_private(name: str) -> bool:
-    """Whether a tensor belongs to one video alone (embedding, head, grids) rather than to a shared layer."""
+    """Whether a tensor belongs to one video alone (embedding, grids, flows) rather than to a shared layer."""
     return name.startswith(PRIVATE) or name.rsplit(".", 1)[-1] in GRIDS
 
 
@@ -49,6 +52,8 @@ def macs_per_pixel(spec: HNeRVSpec) -> float:
     macs, cells, features = spec.embedding * spec.stem, 1, spec.stem
     for block in spec.blocks:
         macs += cells * features * block.width * block.stride**2 * block.kernel**2
+        if any(block.modes):  # the transforms; mixing a few modes is little beside them
+            macs += TRANSFORM_MACS * cells * (features + block.width * block.stride**2)
         cells *= block.stride**2
         features = block.width
     macs += cells * features * 3 * spec.head_stride**2 * spec.head_kernel**2

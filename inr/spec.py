@@ -14,12 +14,14 @@ from inr.video import Colour, Video
 class BlockSpec:
     """One upsampling block: a `kernel` x `kernel` convolution, then depth-to-space by `stride`.
 
-    `width` is the number of channels after upsampling.
+    `width` is the number of channels after upsampling. A Fourier operator of so many `modes` (rows, columns) works beside
+    the convolution: see `inr.fourier`; (0, 0) leaves it out.
     """
 
     width: int
     stride: int
     kernel: int
+    modes: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from codec.encoder import encode
-from codec.model import QuantizedModel, QuantizedTensor, single_video
+from codec.masks import normalised
+from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, single_video, tensors_checksum
 from codec.quantizer import quantize
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
@@ -30,6 +31,8 @@ VECTORS = {
     "hnerv": (HNeRVSpec(4, 6, (BlockSpec(5, 2, 1), BlockSpec(5, 2, 5)), 3, 1, bounded=True), VideoSpec(16, 12, 3, name="hnerv")),
     "image": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 1, name="image")),
     "pixel": (HNeRVSpec(1, 1, (), 1, 1), VideoSpec(1, 1, 1)),
+    "fourier": (replace(CAM, blocks=(BlockSpec(6, 2, 3, (2, 3)), BlockSpec(4, 2, 3))), VideoSpec(37, 50, 2, name="fourier")),
+    "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three, on the layers of the others
 }
 
 
@@ -39,8 +42,8 @@ def hashes(tensors: dict[str, np.ndarray]) -> dict[str, str]:
 
 
 def symbols_of(model: QuantizedModel) -> dict[str, np.ndarray]:
-    """The symbols of a lone video's tensors, int32."""
-    tensors = model.layers[0].tensors | model.videos[0].tensors
+    """The symbols of the last video's own tensors, int32."""
+    tensors = model.layers[-1].tensors | model.videos[-1].tensors
     return {name: tensor.symbols for name, tensor in tensors.items()}
 
 
@@ -58,14 +61,34 @@ def model_of(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
     return single_video(spec, video, tensors)
 
 
+def bundle_of(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
+    """Three videos; the second masks by weights and by channels, the third stands on the second's layer alone."""
+    alone = [model_of(spec, described) for described in (VideoSpec(37, 26, 4, name="first"), VideoSpec(24, 24, 1, name="second"), video)]
+    layers = tuple(Layer({name: t.coarser(8 * at) for name, t in model.layers[0].tensors.items()}) for at, model in enumerate(alone))
+    own = [model.videos[0].tensors for model in alone]
+    first = VideoEntry(alone[0].videos[0].spec, (0,), own[0])
+    generator = np.random.default_rng(3)
+    shapes = {name: tensor.symbols.shape for name, tensor in layers[0].tensors.items()}
+    masks = {name: generator.random(shape) < 0.7 for name, shape in shapes.items() if name.startswith("blocks.0")}
+    masks["blocks.1.conv.kernel"] = np.broadcast_to(
+        generator.random(shapes["blocks.1.conv.kernel"][-1]) < 0.5, shapes["blocks.1.conv.kernel"]
+    )
+    masks["head.kernel"] = np.zeros(shapes["head.kernel"], bool)
+    model = QuantizedModel(spec, layers, (first,))
+    second = VideoEntry(alone[1].videos[0].spec, (0, 1), own[1], normalised(masks, model.claims((0,), 1)))
+    third = VideoEntry(video, (1, 2), own[2], checksum=0)
+    model = QuantizedModel(spec, layers, (first, second, third))
+    return replace(model, videos=(first, second, replace(third, checksum=tensors_checksum(model.tensors(2)))))
+
+
 def main() -> None:
     """Write every vector and its json."""
     FOLDER.mkdir(exist_ok=True)
     for name, (spec, video) in VECTORS.items():
-        model = model_of(spec, video)
+        model = bundle_of(spec, video) if name == "bundle" else model_of(spec, video)
         (FOLDER / f"{name}.inr").write_bytes(encode(model))
-        np.save(FOLDER / f"{name}.npy", model.render())
-        facts = {"symbols": hashes(symbols_of(model)), "tensors": hashes(model.tensors())}
+        np.save(FOLDER / f"{name}.npy", model.render(video=-1))
+        facts = {"symbols": hashes(symbols_of(model)), "tensors": hashes(model.tensors(-1))}
         (FOLDER / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 

@@ -37,6 +37,7 @@ def test_names_and_order_are_pinned():
     ]  # fmt: skip
     assert [name for name in names if not is_private(name)] == [
         "stem.kernel", "stem.bias", "blocks.0.conv.kernel", "blocks.0.conv.bias", "blocks.1.conv.kernel", "blocks.1.conv.bias",
+        "head.kernel", "head.bias",
     ]  # fmt: skip
 
 

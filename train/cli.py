@@ -6,30 +6,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codec.cli import Frames, Json, Overwrite, application
-from codec.shell import STARTED, emit, run, say, span
+from codec.bundle_cli import bundle_application
+from codec.cli import application
+from codec.shell import STARTED, Frames, Json, Overwrite, emit, run, say, span
 from inr.errors import TargetMissed
 from train.bench.command import bench_command
-from train.options import PREEMPTED, one_of, scaling, seconds
+from train.bundle_cli import add_command
+from train.options import (
+    PREEMPTED,
+    Model,
+    Preset,
+    Quality,
+    Resume,
+    Scale,
+    Seed,
+    TargetBitrate,
+    TargetBpp,
+    TargetPsnr,
+    TargetSize,
+    TimeBudget,
+    Workdir,
+    one_of,
+    scaling,
+    seconds,
+)
 
 if TYPE_CHECKING:
-    from train.encoding import Encoded, EncodeOptions
+    from train.encoding import EncodeOptions
 
 application.command("bench")(bench_command)
-
-Preset = Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow.")]
-Quality = Annotated[int | None, typer.Option("--quality", "-q", metavar="1..100", help="Quality dial; 50 if nothing is asked for.")]
-TargetSize = Annotated[str, typer.Option("--target-size", metavar="120kB", help="Whole file at or under this: kB, MB, KiB, or bytes.")]
-TargetBitrate = Annotated[str, typer.Option("--target-bitrate", metavar="300k", help="Whole file at or under this many bits per second.")]
-TargetPsnr = Annotated[
-    float | None, typer.Option("--target-psnr", metavar="DB", help="RGB PSNR of the decoded file, or up to 0.3 dB more.")
-]
-TargetBpp = Annotated[float | None, typer.Option("--target-bpp", metavar="BPP", help="Whole file at or under this many bits per pixel.")]
-Model = Annotated[str, typer.Option("--model", help="cam (default) or hnerv, as in the paper.")]
-Scale = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
-TimeBudget = Annotated[str, typer.Option("--time-budget", metavar="10m", help="From process start to the finished file: 90s, 10m, 2h.")]
-Workdir = Annotated[Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints and TensorBoard logs go here.")]
-Resume = Annotated[str, typer.Option("--resume", help="auto, or never: start over.")]
+bundle_application.command("add")(add_command)
 
 
 @application.command("encode")
@@ -46,7 +52,7 @@ def encode_command(
     frames: Frames = "",
     scale: Scale = "",
     time_budget: TimeBudget = "",
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same machine, same bytes.")] = 0,
+    seed: Seed = 0,
     workdir: Workdir = None,
     resume: Resume = "auto",
     overwrite: Overwrite = False,
@@ -117,6 +123,7 @@ def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool)
     from train.display import display
     from train.encoding import encode_file
     from train.interrupts import Preempted, die_of_interrupt
+    from train.outcome import missed, result_fields, summary
 
     prepare_jax()
     try:
@@ -143,47 +150,6 @@ def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool)
         say("stopped early: the file is complete; the same command goes on from here")
         die_of_interrupt()
     return 0
-
-
-def result_fields(encoded: "Encoded", target: str) -> dict[str, object]:
-    """The result line's keys."""
-    report, video = encoded.report, encoded.problem.video
-    return {
-        "output": target,
-        **report.fields(),
-        "width": video.width,
-        "height": video.height,
-        "frames": video.frames,
-        "fps": float(video.fps),
-        "seconds": encoded.seconds,
-        "steps": encoded.steps,
-        "estimated_bits": encoded.estimated_bits,
-        "seconds_to_first_step": encoded.seconds_to_first_step,
-        "step_seconds": encoded.step_seconds,
-        "interrupted": encoded.interrupted,
-        "target_hit": encoded.target_hit,
-    }
-
-
-def missed(encoded: "Encoded") -> str:
-    """How far a fit fell short of its target, and what to try."""
-    config, report = encoded.problem.config, encoded.report
-    if config.target_psnr is None:
-        return f"the file uses less than its cap: {report.bytes} bytes; a longer fit may use more: --preset slow"
-    return (
-        f"target missed: {report.psnr_rgb:.2f} dB instead of {config.target_psnr:.2f}; the best file was kept. "
-        "Try --preset slow, a longer --time-budget, or --target-size"
-    )
-
-
-def summary(encoded: "Encoded", target: str) -> str:
-    """The result for a person."""
-    report = encoded.report
-    similarity = "" if report.ms_ssim_rgb is None else f", MS-SSIM {report.ms_ssim_rgb:.4f}"
-    return (
-        f"{target}   {report.bytes} bytes, {report.bpp:.4f} bpp, PSNR {report.psnr_rgb:.2f} dB{similarity} (RGB, "
-        f"decoded file), {encoded.steps} steps in {encoded.seconds:.0f} s"
-    )
 
 
 def main() -> None:

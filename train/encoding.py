@@ -21,9 +21,10 @@ from inr.spec import HNeRVSpec, VideoSpec
 from inr.video import Video
 from inr.writing import check_free
 from train.checkpoint import Workdir
+from train.continual import Ground
 from train.display import Display, Quiet
 from train.fitting import FINISH_SECONDS, FINISH_SHARE, Fitted, Fitter, fit
-from train.interrupts import Interrupts, Wanted
+from train.interrupts import Interrupts, Preempted, Wanted
 from train.landing import Target, landed, write_verified
 from train.logbook import Logbook
 from train.memory import check_memory
@@ -54,6 +55,8 @@ class EncodeOptions:
     workdir: Path | None = None
     resume: bool = True
     overwrite: bool = False
+    density: float = 1.0  # in a bundle: of the weights claimed so far, what a further video keeps
+    corrections: bool = True  # in a bundle: whether a further video's layer may change them
     started: float | None = None  # time.monotonic() of the process's start
 
 
@@ -103,17 +106,32 @@ def encode_video(
     run = prepare(video, target, options)
     if up_to_date(run, target, options.overwrite):
         return None
+    return carried_out(run, video, target, options, display, say, started)
+
+
+def carried_out(
+    run: "Run", video: Video, target: Path, options: EncodeOptions, display: Display | None, say: Callable[[str], None], started: float
+) -> Encoded:
+    """Fit, land, write: a planned encode from its first step to the renamed file.
+
+    Asked to stop early, one that makes a file of its own writes a valid one; one that adds to a bundle leaves that alone,
+    saves what it has, and raises Preempted.
+    """
     with Interrupts() as interrupts:
         run = run.sized(video, options)
         check_memory(run.problem.spec, run.problem.video, run.problem.config)
-        fitter = Fitter(run.problem, video)
+        fitter = Fitter(run.problem, video, run.ground)
         fitter.rehearse(1)
         first_step = time.monotonic() - started
         fitter.problem = run.settled(fitter, options.time_budget, started)
         say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps")
         with display or Quiet() as shown:
             deadline = started + last_call(options.time_budget)
-            fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline))
+            try:
+                fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline, run.ground is not None))
+            except Preempted as left:
+                left.by_hand = interrupts.interrupted
+                raise
             interrupted = interrupts.interrupted
             if interrupted:  # who asks to stop does not wait for many attempts, nor for refining
                 deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
@@ -126,7 +144,7 @@ def encode_video(
     if not interrupted:
         run.workdir.remove()
     return Encoded(
-        report=compare(frames, video.frames, len(found.data)),
+        report=compare(frames, video.frames, found.size),
         problem=fitter.problem,
         estimated_bits=found.estimated_bits,
         steps=fitted.steps,
@@ -141,17 +159,18 @@ def encode_video(
 
 @dataclass(frozen=True)
 class Run:
-    """A planned encode: what is fitted, its key, its folder, and the cap on the file in bytes."""
+    """A planned encode: what is fitted, its key, its folder, the cap on its bytes, and the bundle that it adds to."""
 
     problem: Problem
     key: str
     workdir: Workdir
     cap: int | None
+    ground: Ground | None = None
 
     def sized(self, video: Video, options: EncodeOptions) -> "Run":
         """The run with a network for the rate that its quality is expected to take, found once by a short pilot fit."""
         psnr = options.wish.target_psnr
-        if psnr is None:
+        if psnr is None or self.ground is not None:
             return self
         bpp = self.workdir.facts.get("expected_bpp")
         if bpp is None:
@@ -240,9 +259,12 @@ def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir,
 
 def silent_model(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
     """The model whose tensors are all zero: what its file takes is what any file takes."""
-    shapes = tensor_shapes(spec, video)
-    zeros = {name: QuantizedTensor(np.zeros(shape, np.int32), 0) for name, shape in shapes.items()}
-    return single_video(spec, video, zeros)
+    return single_video(spec, video, silent_tensors(spec, video))
+
+
+def silent_tensors(spec: HNeRVSpec, video: VideoSpec) -> dict[str, QuantizedTensor]:
+    """Tensors of nothing but zeros."""
+    return {name: QuantizedTensor(np.zeros(shape, np.int32), 0) for name, shape in tensor_shapes(spec, video).items()}
 
 
 def check_reachable(video: VideoSpec, cap: int) -> None:

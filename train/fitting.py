@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -11,11 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from codec.encoder import encode
+from codec.masks import Masks
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.prediction import best_coding
 from codec.quantizer import MAX_EXPONENT, MIN_EXPONENT, quantize
 from inr.errors import InrError
 from inr.video import Video
+from train.continual import Ground, subnetwork
 from train.interrupts import Preempted, Wanted
 from train.rate import TABLE_BITS
 from train.state import TrainState, initial_state
@@ -75,17 +78,18 @@ class Fitted:
 class Fitter:
     """A fit under way: the compiled step, the video on the device, and the state."""
 
-    def __init__(self, problem: Problem, video: Video):
-        self.problem = problem
+    def __init__(self, problem: Problem, video: Video, ground: Ground | None = None):
+        self.problem, self.ground = problem, ground
         self.frames = jax.device_put(jnp.asarray(video.frames))
         self.advance = make_advance(problem)
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
-        self.state = initial_state(problem.spec, problem.video, problem.config)
+        self.frozen = ground.frozen(problem.layout) if ground else None
+        self.state = initial_state(problem.spec, problem.video, problem.config, ground)
 
     def rehearse(self, count: int) -> float:
         """Seconds that `count` steps take, on a copy of the state; the first rehearsal compiles."""
         copy, began = copied(self.state), time.monotonic()
-        _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), count, self.amortised(0.0))
+        _, metrics = self.advance(copy, self.frames, self.problem.pace(0.0, 0.0), count, self.frozen, self.amortised(0.0))
         jax.block_until_ready(metrics)
         return time.monotonic() - began
 
@@ -104,12 +108,12 @@ class Fitter:
     def take(self, count: int, start: float, per_step: float) -> Metrics:
         """`count` steps, progress running from `start` by `per_step`."""
         pace = self.problem.pace(start, per_step)
-        self.state, metrics = self.advance(self.state, self.frames, pace, count, self.amortised(start))
+        self.state, metrics = self.advance(self.state, self.frames, pace, count, self.frozen, self.amortised(start))
         return jax.block_until_ready(metrics)
 
     def symbol_bits(self, model: QuantizedModel) -> float:
         """What a model's symbols and their tables take, in bits."""
-        tensors = model.layers[0].tensors | model.videos[0].tensors
+        tensors = model.layers[-1].tensors | model.videos[-1].tensors
         return sum(best_coding(tensor.symbols).bits + TABLE_BITS for tensor in tensors.values())
 
     def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
@@ -123,7 +127,35 @@ class Fitter:
             return QuantizedTensor(quantize(tensors[name], exponent), exponent)
 
         symbols = {name: quantised(name, exponent) for name, exponent in zip(tensors, exponents, strict=True)}
-        return single_video(problem.spec, problem.video, symbols)
+        return self.joined(symbols)
+
+    def joined(self, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
+        """A model of the video's tensors: of it alone, or of the bundle with it as the last."""
+        if self.ground is None:
+            return single_video(self.problem.spec, self.problem.video, tensors)
+        return self.ground.joined(self.problem.video, tensors, self.masks())
+
+    def masks(self) -> Masks:
+        """Which weights of the layers below are kept; empty where all of them are."""
+        scores = self.state.parameters.scores
+        if scores is None or self.frozen is None:
+            return {}
+        best = subnetwork(self.problem.layout, scores, self.frozen.claimed, self.problem.config.density)
+        shared = self.ground.sums if self.ground else {}
+        return {name: mask > 0.5 for name, mask in self.problem.layout.unpack(np.asarray(best)).items() if name in shared}
+
+    def below(self) -> dict[str, np.ndarray]:
+        """What is kept of the layers below, float32; empty for a video alone."""
+        return self.ground.kept(self.masks()) if self.ground else {}
+
+    def encoded(self, model: QuantizedModel, origin: bytes) -> bytes:
+        """The file of a model that `joined` made, with the fit's origin in its end mark."""
+        return self.ground.encoded(model, origin) if self.ground else encode(replace(model, origin=origin))
+
+    @property
+    def already(self) -> int:
+        """Bytes that the file had before this fit."""
+        return len(self.ground.data) if self.ground else 0
 
     def widen(self, by: float) -> None:
         """Make every step wider by `by` eighths of an octave, or finer where that is negative."""
@@ -209,5 +241,5 @@ def finish_early(fitter: Fitter, elapsed: float) -> float:
 def land(fitter: Fitter, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
     """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate at the last, in bits."""
     pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / (1 - LANDING_PROGRESS), bits, mse)
-    fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, False)
+    fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, fitter.frozen, False)
     return float(metrics.bits) + fitter.problem.overhead_bits

@@ -18,7 +18,9 @@ class Wanted(Enum):
 
 
 class Preempted(Exception):
-    """The job was told to leave; its state is saved, and the same command goes on from there."""
+    """The job was told to leave, by Ctrl-C if `by_hand`; its state is saved, and the same command goes on from there."""
+
+    by_hand = False
 
 
 class Interrupts:
@@ -47,9 +49,12 @@ class Interrupts:
     def _preempt(self, number: int, frame: FrameType | None) -> None:
         self.preempted = True
 
-    def wish_by(self, deadline: float) -> Wanted:
-        """What the signals so far ask of the loop; after `deadline`, on the monotonic clock, an end in any case."""
-        if self.preempted:
+    def wish_by(self, deadline: float, whole: bool = False) -> Wanted:
+        """What the signals so far ask of the loop; after `deadline`, on the monotonic clock, an end in any case.
+
+        Where only a `whole` fit is of use, Ctrl-C too asks to save and leave.
+        """
+        if self.preempted or (self.interrupted and whole):
             return Wanted.LEAVE
         return Wanted.FINISH if self.interrupted or time.monotonic() > deadline else Wanted.NOTHING
 

@@ -3,14 +3,13 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from codec.bitstream import BitstreamError
 from codec.decoder import decode
-from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel
 from inr.errors import TargetMissed, VerifyError
@@ -47,9 +46,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Landed:
-    """A file, its model, the estimate of its bits, its PSNR where that was measured, and whether it meets its target."""
+    """A file, its model, the estimate of its bits, its PSNR where that was measured, and whether it meets its target.
+
+    `size` is what the video takes of the file, in bytes: all of it, or what it adds to a bundle.
+    """
 
     data: bytes
+    size: int
     model: QuantizedModel
     estimated_bits: float
     psnr: float | None
@@ -69,19 +72,19 @@ class Landing:
 
     def measured(self, model: QuantizedModel, estimated_bits: float) -> Landed:
         """The file of `model`, measured as far as the target asks."""
-        model = replace(model, origin=self.origin)
-        data, known = encode(model), []
+        data, known = self.fitter.encoded(model, self.origin), []
 
         def psnr() -> float:
-            known.append(mean_psnr(model.render(), self.video.frames))
+            known.append(mean_psnr(model.render(video=-1), self.video.frames))
             return known[0]
 
-        hit = self.target.met_by(len(data), psnr)
-        return Landed(data, model, estimated_bits, known[0] if known else None, hit)
+        size = len(data) - self.fitter.already
+        hit = self.target.met_by(size, psnr)
+        return Landed(data, size, model, estimated_bits, known[0] if known else None, hit)
 
     def size(self, model: QuantizedModel) -> int:
-        """Bytes of the file of `model`."""
-        return len(encode(replace(model, origin=self.origin)))
+        """Bytes that the video takes of the file of `model`."""
+        return len(self.fitter.encoded(model, self.origin)) - self.fitter.already
 
     def refined(self, found: Landed) -> Landed:
         """`found` with single symbols moved, if that makes it better and keeps it within its target."""
@@ -104,15 +107,15 @@ class Landing:
         now = Refiner(self.fitter, found.model).start().bits
         best = found
         for spared in CODER_BITS:
-            most = now + 8 * (cap - len(found.data)) - spared
+            most = now + 8 * (cap - found.size) - spared
             if most <= 0:
                 continue
-            least = now + 8 * (LEAST_USED * cap - len(found.data))
+            least = now + 8 * (LEAST_USED * cap - found.size)
             again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_bits=most, least_bits=least, until=self.deadline)))
             best = self.better(best, again)
             if again.hit or time.monotonic() > self.deadline:
                 return again if again.hit else best
-        if best.hit or len(best.data) > cap:
+        if best.hit or best.size > cap:
             return best
         full = filled(self.fitter, best.model, Room(self.size, LEAST_USED * cap, cap, self.deadline))
         return self.better(best, self.measured_symbols(full))
@@ -127,19 +130,19 @@ class Landing:
             return a if a.hit else b
         if self.target.psnr is not None and a.psnr is not None and b.psnr is not None:
             if min(a.psnr, b.psnr) >= self.target.psnr:
-                return min(a, b, key=lambda landed: len(landed.data))
+                return min(a, b, key=lambda landed: landed.size)
             return max(a, b, key=lambda landed: landed.psnr or 0.0)
         if self.target.cap is None:
             return a
-        fitting = [landed for landed in (a, b) if len(landed.data) <= (self.target.cap or 0)]
-        return max(fitting or (a, b), key=lambda landed: len(landed.data) if fitting else -len(landed.data))
+        fitting = [landed for landed in (a, b) if landed.size <= (self.target.cap or 0)]
+        return max(fitting or (a, b), key=lambda landed: landed.size if fitting else -landed.size)
 
     def attempt(self, last: Landed, aim: float) -> tuple[Landed, float]:
         """More steps after `last`, aimed at `aim` (bytes or decibels) corrected by what it missed; and that aim."""
         fitter, target, count = self.fitter, self.target, self.more_steps
         before = copied(fitter.state)
         if target.cap is not None:
-            missed = AIM * target.cap / len(last.data)
+            missed = AIM * target.cap / last.size
             aim *= min(max(missed, 0.7), 1.4)
             bits = land(fitter, self.finer(missed, count), bits=fitter.problem.tensor_bits(8 * aim))
         else:
@@ -159,7 +162,7 @@ class Landing:
         """
         if ratio <= 1.01:
             return count
-        bits_per_weight = 8 * len(encode(self.fitter.model())) / float(self.fitter.problem.layout.sizes.sum())
+        bits_per_weight = 8 * self.size(self.fitter.model()) / float(self.fitter.problem.layout.sizes.sum())
         self.fitter.widen(-8 * min((ratio - 1) * bits_per_weight, 2.0))
         return 2 * count
 
@@ -167,20 +170,20 @@ class Landing:
         """The largest file under `cap` that wider or finer steps give, one tensor at a time; None if there is none."""
         names = self.fitter.problem.layout.names
         wider = dict.fromkeys(names, 0)
-        size = len(encode(self.fitter.model(wider)))
-        while size + len(self.origin) > cap and wider[names[0]] < MAX_WIDER:
+        size = self.size(self.fitter.model(wider))
+        while size > cap and wider[names[0]] < MAX_WIDER:
             wider = {name: by + 1 for name, by in wider.items()}
-            size = len(encode(self.fitter.model(wider)))
+            size = self.size(self.fitter.model(wider))
         best = self.measured(self.fitter.model(wider), 0.0)
         for _ in range(MAX_WIDER):
-            if best.hit:
+            if best.hit or time.monotonic() > self.deadline:
                 break
             for name in names:
                 trial = wider | {name: wider[name] - 1}
                 found = self.measured(self.fitter.model(trial), 0.0)
-                if len(best.data) < len(found.data) <= cap:
+                if best.size < found.size <= cap:
                     best, wider = found, trial
-        return self.measured_symbols(best.model) if len(best.data) <= cap else None
+        return self.measured_symbols(best.model) if best.size <= cap else None
 
 
 def landed(
@@ -206,7 +209,7 @@ def landed(
             break
         began = time.monotonic()
         last, aim = landing.attempt(last, aim)
-        say(f"landing: {len(last.data)} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
+        say(f"landing: {last.size} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
         best = landing.better(best, last)
         expected = (1 + FINISH_LEFT) * (time.monotonic() - began)
     if target.cap is not None and not best.hit and (found := landing.by_single_tensors(target.cap)) is not None:
@@ -215,18 +218,18 @@ def landed(
     enough = target.psnr is None or (best.psnr or 0.0) >= target.psnr
     if enough and (worthwhile(fitter.problem) or not best.hit) and time.monotonic() + refining <= deadline:
         best = landing.refined(best)
-        say(f"refined: {len(best.data)} bytes" + ("" if best.psnr is None else f", {best.psnr:.2f} dB"))
-    if target.cap is not None and len(best.data) > target.cap:
+        say(f"refined: {best.size} bytes" + ("" if best.psnr is None else f", {best.psnr:.2f} dB"))
+    if target.cap is not None and best.size > target.cap:
         raise TargetMissed(
             "size-unreachable",
-            f"the smallest file this network gives is {len(best.data)} bytes, the cap is {target.cap}",
+            f"the smallest file this network gives is {best.size} bytes, the cap is {target.cap}",
             "a larger target, or --scale 1/2",
         )
     return best
 
 
 def write_verified(data: bytes, model: QuantizedModel, target: Path) -> np.ndarray:
-    """Write `data`, read it back, check every symbol, render every frame, then rename; returns the frames.
+    """Write `data`, read it back, check every symbol, render the last video's frames, then rename; returns the frames.
 
     VerifyError, and no file at `target`, if what was read is not what was meant.
     """
@@ -238,7 +241,7 @@ def write_verified(data: bytes, model: QuantizedModel, target: Path) -> np.ndarr
         except BitstreamError as error:
             raise VerifyError("verify", f"the file just written does not decode: {error}", "try again; report it if it repeats") from error
         check_same(again, model)
-        frames = again.render()
+        frames = again.render(video=-1)
         trial.replace(target)
     finally:
         trial.unlink(missing_ok=True)

@@ -1,8 +1,28 @@
-"""Options as people type them, checked."""
+"""Options of the verbs that fit, as people type them, checked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from inr.errors import UsageError
 
 PREEMPTED = 75  # exit code, EX_TEMPFAIL: run the same command again
+
+Preset = Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow.")]
+Quality = Annotated[int | None, typer.Option("--quality", "-q", metavar="1..100", help="Quality dial; 50 if nothing is asked for.")]
+TargetSize = Annotated[str, typer.Option("--target-size", metavar="120kB", help="Whole file at or under this: kB, MB, KiB, or bytes.")]
+TargetBitrate = Annotated[str, typer.Option("--target-bitrate", metavar="300k", help="Whole file at or under this many bits per second.")]
+TargetPsnr = Annotated[
+    float | None, typer.Option("--target-psnr", metavar="DB", help="RGB PSNR of the decoded file, or up to 0.3 dB more.")
+]
+TargetBpp = Annotated[float | None, typer.Option("--target-bpp", metavar="BPP", help="Whole file at or under this many bits per pixel.")]
+Model = Annotated[str, typer.Option("--model", help="cam (default) or hnerv, as in the paper.")]
+Scale = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
+TimeBudget = Annotated[str, typer.Option("--time-budget", metavar="10m", help="From process start to the finished file: 90s, 10m, 2h.")]
+Workdir = Annotated[Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints and TensorBoard logs go here.")]
+Resume = Annotated[str, typer.Option("--resume", help="auto, or never: start over.")]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same machine, same bytes.")]
 
 
 def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from inr.errors import UsageError
-from inr.layout import tensor_shapes
+from inr.layout import is_private, tensor_shapes
 from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
 from train.config import FitConfig
 
@@ -46,8 +46,11 @@ def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
     return best, UPSAMPLINGS[best]
 
 
-def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_PER_WEIGHT) -> HNeRVSpec:
-    """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`."""
+def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_PER_WEIGHT, backbone: int | None = None) -> HNeRVSpec:
+    """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`.
+
+    With `backbone` it is the largest of at most so many weights in the tensors that videos share.
+    """
     bits = bpp * video.pixels
     strides, head_stride = upsampling(video.height, video.width)
     cells = math.prod(VideoSpec.cells(video, HNeRVSpec(1, 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
@@ -67,8 +70,11 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
     def network_bits(unit: float) -> float:
         return canvas_bits + bits_per_weight * weights(replace(family(unit), canvas=None), video)
 
+    def fits(unit: float) -> bool:
+        return network_bits(unit) <= bits if backbone is None else shared_weights(family(unit)) <= backbone
+
     unit = SMALLEST_UNIT
-    while unit < LARGEST_UNIT and network_bits(unit + 1) <= bits:
+    while unit < LARGEST_UNIT and fits(unit + 1):
         unit += 1
     return family(unit)
 
@@ -86,6 +92,11 @@ def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
 def weights(spec: HNeRVSpec, video: VideoSpec) -> int:
     """Number of weights in all tensors of a network."""
     return sum(math.prod(shape) for shape in tensor_shapes(spec, video).values())
+
+
+def shared_weights(spec: HNeRVSpec) -> int:
+    """Number of weights in the tensors that no video has to itself."""
+    return sum(math.prod(shape) for name, shape in tensor_shapes(spec, VideoSpec(1, 1, 1)).items() if not is_private(name))
 
 
 def _rounded(width: float) -> int:

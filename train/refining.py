@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codec.model import QuantizedModel, QuantizedTensor, single_video
+from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import Coding, best_coding
 from codec.prob import probabilities
 from codec.quantizer import MAX_SYMBOL, step_size
@@ -81,7 +81,8 @@ class Refiner:
     """The distortion and rate of symbols on a fitted network's steps."""
 
     def __init__(self, fitter: Fitter, model: QuantizedModel):
-        self.fitter, self.tensors = fitter, model.layers[0].tensors | model.videos[0].tensors
+        self.fitter, self.tensors = fitter, model.layers[-1].tensors | model.videos[-1].tensors
+        self.below = fitter.below()
         self.steps = {name: step_size(tensor.exponent) for name, tensor in self.tensors.items()}
         frames, batch = fitter.problem.video.frames, min(BATCH, fitter.problem.video.frames)
         # All frames, some of them twice where a batch is left open: what belongs to a frame not looked at would be lost.
@@ -96,7 +97,9 @@ class Refiner:
         self.distortion, self.slope = jax.jit(distortion), jax.jit(jax.grad(distortion))
 
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
-        return {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
+        """Weights of symbols, with what is kept of the layers below."""
+        values = {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
+        return values | {name: below + values[name] for name, below in self.below.items()}
 
     def mse(self, symbols: Symbols, batches: np.ndarray | None = None) -> float:
         """Of all frames, or of those in `batches`."""
@@ -120,8 +123,7 @@ class Refiner:
     def model(self, symbols: Symbols) -> QuantizedModel:
         """The model with `symbols` on its steps."""
         tensors = {name: QuantizedTensor(symbols[name].astype(np.int32), tensor.exponent) for name, tensor in self.tensors.items()}
-        problem = self.fitter.problem
-        return single_video(problem.spec, problem.video, {name: tensors[name] for name in problem.layout.names})
+        return self.fitter.joined({name: tensors[name] for name in self.fitter.problem.layout.names})
 
     def measured(self, symbols: Symbols, mse: float | None = None) -> Measured:
         """Symbols whose `mse` may be known already."""

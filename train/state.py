@@ -1,7 +1,7 @@
 """All that a fit carries from step to step, and nothing else: what a checkpoint holds."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,19 +14,25 @@ from inr.layout import tensor_shapes
 from inr.network import initial_tensors
 from inr.spec import HNeRVSpec, VideoSpec
 from train.config import FitConfig
+from train.continual import Ground, initial_scores
 from train.rows import RowLayout
 
 # Moments as short as this follow the moving target that noise and the rate controller make of the loss.
 OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
+PERTURBATION = np.float32(0.3)  # of fresh weights, on top of those of the layers below
 BLANK, BLANK_GRID = 0.02, 0.5  # deviations expected of what starts at zero: biases and CAM's grids, a canvas's grids
 
 
 class Parameters(NamedTuple):
-    """What is learned: all weights as rows, a step exponent for each tensor, and the embedder (training only)."""
+    """What is learned: all weights as rows, a step exponent for each tensor, and the embedder (training only).
+
+    A further video of a bundle that keeps only a part of what it stands on has a score for each weight as well.
+    """
 
     weights: Float[Array, "rows 64"]
     exponents: Float[Array, " tensors"]
     embedder: dict[str, Array]
+    scores: Float[Array, "rows 64"] | None = None
 
 
 class TrainState(NamedTuple):
@@ -64,11 +70,20 @@ def embedder_parts(spec: HNeRVSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, 
     return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
 
 
-def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> TrainState:
-    """A fresh state, a pure function of its arguments."""
+def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig, ground: Ground | None = None) -> TrainState:
+    """A fresh state, a pure function of its arguments.
+
+    On a `ground` a video's own layer begins as a faint copy of what a lone one begins with: a warm start alone is led where
+    it cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
+    """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
+    scores = None
+    if ground is not None:
+        tensors |= {name: PERTURBATION * tensors[name] for name in ground.sums}
+        scores = initial_scores(layout, ground.sums) if ground.layers and ground.density < 1 else None
     embedder = embedder_parts(spec, config.seed)[1] if config.embedder_until else {}
-    parameters = Parameters(jnp.asarray(layout.pack_on_host(tensors)), initial_exponents(layout, tensors, config.initial_bits), embedder)
+    weights = jnp.asarray(layout.pack_on_host(tensors))
+    parameters = Parameters(weights, initial_exponents(layout, tensors, config.initial_bits), embedder, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
-    return TrainState(parameters, OPTIMISER.init(parameters), jnp.int32(0), log_weight, jnp.float32(1))
+    return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(1))

@@ -17,6 +17,7 @@ from inr.spec import HNeRVSpec, VideoSpec
 from train import schedule
 from train.batches import batch_indices
 from train.config import FitConfig
+from train.continual import Frozen, subnetwork
 from train.cpu_convolution import patch_convolution
 from train.loss import mean_squared_error
 from train.qat import quantized, straight_through
@@ -95,13 +96,21 @@ def loss(
     key: Array,
     progress: Scalar,
     rate_weight: Scalar,
+    frozen: Frozen | None,
     amortised: bool,
 ) -> tuple[Scalar, tuple[Metrics, Parameters]]:
-    """MSE + weight * bpp of a batch; beside it the metrics, and the parameters with any fresh embeddings."""
+    """MSE + weight * bpp of a batch; beside it the metrics, and the parameters with any fresh embeddings.
+
+    With `frozen` the network is the sum of it, as far as it is kept, and the weights that are being fitted.
+    """
     if amortised:
         parameters = embedded(problem, parameters, frames, indices)
     softness, temperature, hard = schedule.rounding(problem.config, progress)
     weights, y, rated = quantized(problem.layout, parameters.weights, parameters.exponents, key, softness, temperature, hard)
+    if frozen is not None:
+        if not problem.config.corrections:
+            weights, y, rated = (part * (1 - frozen.claimed) for part in (weights, y, rated))
+        weights = weights + kept_part(problem, parameters, frozen)
     network = problem.network(problem.layout.unpack(weights))
     mse = mean_squared_error(network(indices), frames)
     # What it is at the rounded weights, but pulling as at the weights themselves: a zero symbol's own rate has no
@@ -109,6 +118,13 @@ def loss(
     rounded, own = estimated_bits(problem.layout, rated), estimated_bits(problem.layout, y)
     bits = jnp.sum(straight_through(rounded, own))
     return mse + rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
+
+
+def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float[Array, "rows 64"]:
+    """What a further video keeps of the layers below."""
+    if parameters.scores is None:
+        return frozen.values
+    return frozen.values * subnetwork(problem.layout, parameters.scores, frozen.claimed, problem.config.density)
 
 
 class Pace(NamedTuple):
@@ -138,7 +154,9 @@ def steering_error(config: FitConfig, pace: Pace, metrics: Metrics, rate: Scalar
     return jnp.clip(jnp.where(jnp.asarray(pace.mse) > 0, under, over), -1, 1)
 
 
-def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortised: bool) -> tuple[TrainState, Metrics]:
+def step(
+    state: TrainState, problem: Problem, video: Frames, pace: Pace, frozen: Frozen | None, amortised: bool
+) -> tuple[TrainState, Metrics]:
     """Draw a batch, descend, and move the rate's weight towards the target."""
     progress = jnp.asarray(pace.progress, jnp.float32)
     config = problem.config
@@ -149,7 +167,7 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
     key = jax.random.fold_in(noise, state.step)
     weight = jnp.exp(state.log_rate_weight)
     gradient, (metrics, made) = jax.grad(loss, has_aux=True)(
-        state.parameters, problem, video[indices], indices, key, progress, weight, amortised
+        state.parameters, problem, video[indices], indices, key, progress, weight, frozen, amortised
     )
     updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(gradient, state.moments))
     rate = schedule.learning_rate(config, progress) * state.patience
@@ -158,7 +176,11 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
         start.weights - config.learning_rate * rate * updates.weights,
         start.exponents - config.exponent_learning_rate * rate * updates.exponents,
         jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
+        jax.tree.map(lambda p, u: p - config.learning_rate * rate * u, start.scores, updates.scores),
     )
+    if frozen is not None and not config.corrections:
+        # After the optimiser: without a gradient, momentum alone would still move a weight.
+        moved = moved._replace(weights=moved.weights * (1 - frozen.claimed))
     error = steering_error(config, pace, metrics, rate)
     gain = jnp.where(progress >= config.controller_from, jnp.minimum(pace.gain * pace.per_step, STEEPEST), 0)
     log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
@@ -166,7 +188,7 @@ def step(state: TrainState, problem: Problem, video: Frames, pace: Pace, amortis
 
 
 def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
-    """A function (state, video, pace, count, amortised) that takes `count` steps from `pace` on.
+    """A function (state, video, pace, count, frozen, amortised) that takes `count` steps from `pace` on.
 
     On CPU each step is a call of its own, because XLA:CPU runs convolutions inside a loop ten times slower;
     elsewhere all of them are one dispatch.
@@ -177,12 +199,12 @@ def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
 
 
 def _one_by_one(problem: Problem):
-    compiled = jax.jit(lambda *args: step(args[0], problem, *args[1:]), static_argnums=(3,), donate_argnums=(0,))
+    compiled = jax.jit(lambda *args: step(args[0], problem, *args[1:]), static_argnums=(4,), donate_argnums=(0,))
 
-    def advance(state: TrainState, video: Frames, pace: Pace, count: int, amortised: bool):
+    def advance(state: TrainState, video: Frames, pace: Pace, count: int, frozen: Frozen | None, amortised: bool):
         errors, bits = [], jnp.float32(0)
         for _ in range(count):
-            state, (mse, bits) = compiled(state, video, pace, amortised)
+            state, (mse, bits) = compiled(state, video, pace, frozen, amortised)
             errors.append(mse)
             pace = pace._replace(progress=pace.progress + pace.per_step)
         return state, Metrics(jnp.mean(jnp.stack(errors)), bits)
@@ -191,15 +213,15 @@ def _one_by_one(problem: Problem):
 
 
 def _in_one_dispatch(problem: Problem):
-    def advance(state: TrainState, video: Frames, pace: Pace, count: int, amortised: bool):
+    def advance(state: TrainState, video: Frames, pace: Pace, count: int, frozen: Frozen | None, amortised: bool):
         def body(i, carry):
             state, total, _ = carry
             here = pace._replace(progress=pace.progress + i * pace.per_step)
-            state, metrics = step(state, problem, video, here, amortised)
+            state, metrics = step(state, problem, video, here, frozen, amortised)
             return state, total + metrics.mse, metrics.bits
 
         zero = jnp.float32(0)
         state, total, bits = lax.fori_loop(0, count, body, (state, zero, zero))
         return state, Metrics(total / count, bits)
 
-    return jax.jit(advance, static_argnums=(4,), donate_argnums=(0,))
+    return jax.jit(advance, static_argnums=(5,), donate_argnums=(0,))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codec.cli import Frames, Json
-from codec.shell import emit, say
+from codec.shell import Frames, Json, emit, say
 from inr.errors import TargetMissed, UsageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,176 @@
+"""A file of several videos as a thing to look into and to change: what each takes, taking one out, leaving one out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from codec.bitstream import ORIGIN_BYTES, Fields, Kind, frame, records, varint
+from codec.decoder import decode
+from codec.masks import mask_bits
+from codec.model import Layer, QuantizedModel, QuantizedTensor, tensors_checksum
+from inr.errors import UsageError
+
+CAPACITY = 1  # first byte of an extra record that says how many weights a bundle's layers should have
+
+
+def empty(capacity: int | None) -> bytes:
+    """A bundle without videos; the first one decides on its network, of about `capacity` weights that layers share."""
+    return frame([] if capacity is None else [(Kind.EXTRA, bytes([CAPACITY]) + varint(capacity))])
+
+
+def begun(data: bytes) -> bool:
+    """Whether a file has a network yet: an empty bundle has none."""
+    return any(record.kind is Kind.SPEC for record in records(data))
+
+
+def capacity_asked(data: bytes) -> int | None:
+    """The capacity that a bundle was created with, if any was given."""
+    for record in records(data):
+        if record.kind is Kind.EXTRA and record.payload[:1] == bytes([CAPACITY]):
+            return Fields(record.payload[1:]).varint()
+    return None
+
+
+def extracted(model: QuantizedModel, index: int) -> QuantizedModel:
+    """A video as a file of its own: the layers it stands on, without the symbols it does not use."""
+    entry = model.videos[index]
+    *below, own = entry.layers
+
+    def used(name: str, tensor: QuantizedTensor) -> QuantizedTensor:
+        return replace(tensor, symbols=np.where(entry.masks[name], tensor.symbols, 0)) if name in entry.masks else tensor
+
+    layers = [Layer({name: used(name, tensor) for name, tensor in model.layers[at].tensors.items()}) for at in below]
+    video = replace(entry, layers=tuple(range(len(entry.layers))), masks={})
+    return QuantizedModel(model.spec, (*layers, model.layers[own]), (video,), origin_of_video(model, index))
+
+
+def without(model: QuantizedModel, index: int) -> QuantizedModel:
+    """The bundle without a video and without the layers that no other one stands on; UsageError if it is the only one."""
+    videos = [entry for at, entry in enumerate(model.videos) if at != index]
+    if not videos:
+        name = model.videos[index].spec.name
+        raise UsageError("last-video", f"'{name}' is the only video of the file; nothing was changed", "rm FILE   deletes the file")
+    needed = sorted({layer for entry in videos for layer in entry.layers})
+    moved = {layer: at for at, layer in enumerate(needed)}
+    kept = tuple(replace(entry, layers=tuple(moved[layer] for layer in entry.layers)) for entry in videos)
+    origin = b"".join(origin_of_video(model, at).ljust(ORIGIN_BYTES, b"\0") for at in range(len(model.videos)) if at != index)
+    return QuantizedModel(model.spec, tuple(model.layers[layer] for layer in needed), kept, origin if any(origin) else b"")
+
+
+def origin_of_video(model: QuantizedModel, index: int) -> bytes:
+    """The origin of one video; empty where it has none."""
+    return model.origin[ORIGIN_BYTES * index : ORIGIN_BYTES * (index + 1)]
+
+
+def intact(model: QuantizedModel, index: int) -> bool | None:
+    """Whether a video's dequantised, masked tensors have the checksum stored with it; None where none is stored."""
+    entry = model.videos[index]
+    return None if entry.checksum is None else tensors_checksum(model.tensors(index)) == entry.checksum
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Where one video's weights come from, and what it takes. Bytes are of whole records, masks in bits.
+
+    Of the layers' weights it `reused` so many of those that were claimed before, `dropped` so many, `claimed` so many
+    free ones and `corrected` so many of the claimed. `private` counts its own other non-zero symbols.
+    """
+
+    name: str
+    bytes: int
+    layer_bytes: int
+    private_bytes: int
+    mask_bits: float
+    reused: int
+    dropped: int
+    claimed: int
+    corrected: int
+    private: int
+
+
+def shares(data: bytes, model: QuantizedModel) -> list[Shares]:
+    """Every video's part in a bundle, in the order of the file."""
+    sizes: Mapping[Kind, list[int]] = {kind: [r.overhead + len(r.payload) for r in records(data) if r.kind is kind] for kind in Kind}
+    return [_shares_of(model, index, sizes) for index in range(len(model.videos))]
+
+
+def _shares_of(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]]) -> Shares:
+    entry = model.videos[index]
+    own = model.layers[entry.layers[-1]].tensors
+    reused = dropped = claimed = corrected = 0
+    claims = model.claims(entry.layers[:-1], index)
+    bits = 0.0
+    for name, tensor in own.items():
+        below = claims[name].claimed if name in claims else np.zeros(tensor.symbols.shape, bool)
+        mask = entry.masks.get(name, np.ones(tensor.symbols.shape, bool))
+        bits += mask_bits(mask, claims[name]) if name in claims else 0.0
+        reused, dropped = reused + int((below & mask).sum()), dropped + int((below & ~mask).sum())
+        claimed += int(((tensor.symbols != 0) & ~(below & mask)).sum())
+        corrected += int(((tensor.symbols != 0) & below & mask).sum())
+    layer, video = sizes[Kind.LAYER][entry.layers[-1]], sizes[Kind.VIDEO][index]
+    private = sum(int(np.count_nonzero(tensor.symbols)) for tensor in entry.tensors.values())
+    return Shares(entry.spec.name, layer + video, layer, video, bits, reused, dropped, claimed, corrected, private)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Weights of the layers' tensors: how many there are, and how many some layer claims."""
+
+    weights: int
+    claimed: int
+
+
+def capacity(model: QuantizedModel) -> Capacity:
+    """How full a bundle's decoder is."""
+    names = model.layers[0].tensors
+    claimed = {name: np.any([layer.tensors[name].symbols != 0 for layer in model.layers], axis=0) for name in names}
+    return Capacity(sum(mask.size for mask in claimed.values()), sum(int(mask.sum()) for mask in claimed.values()))
+
+
+def facts(data: bytes, name: str) -> dict[str, object]:
+    """What a bundle holds, ready for JSON."""
+    if not begun(data):
+        return {"output": name, "bytes": len(data), "capacity_asked": capacity_asked(data), "videos": []}
+    model = decode(data)
+    room = capacity(model)
+    return {
+        "output": name,
+        "bytes": len(data),
+        "capacity": room.weights,
+        "claimed": room.claimed,
+        "free": room.weights - room.claimed,
+        "layers": len(model.layers),
+        "videos": [_video_facts(model, at, part) for at, part in enumerate(shares(data, model))],
+    }
+
+
+def _video_facts(model: QuantizedModel, index: int, part: Shares) -> dict[str, object]:
+    entry = model.videos[index]
+    spec = entry.spec
+    return {
+        **part.__dict__,
+        "mask_bits": round(part.mask_bits, 1),
+        "width": spec.width,
+        "height": spec.height,
+        "frames": spec.frames,
+        "fps": float(spec.fps),
+        "bpp": 8 * part.bytes / spec.pixels,
+        "layers": list(entry.layers),
+    }
+
+
+def facts_lines(found: dict) -> list[str]:
+    """The same for a person."""
+    lines = [f"{found['output']}   {found['bytes']} bytes, {len(found['videos'])} videos"]
+    if not found["videos"]:
+        return [*lines, f"empty; inr bundle add {found['output']} VIDEO"]
+    free = f"{found['free']} free ({100 * found['free'] / found['capacity']:.0f} %)"
+    lines.append(f"decoder  {found['capacity']} weights in {found['layers']} layers: {found['claimed']} claimed, {free}")
+    heads = ("bytes", "bpp", "layer", "own", "mask", "reused", "corrected", "claimed", "private")
+    lines.append("".join(f"{head:>10}" for head in heads) + "  video")
+    for video in found["videos"]:
+        numbers = [video["bytes"], f"{video['bpp']:.4f}", video["layer_bytes"], video["private_bytes"], round(video["mask_bits"] / 8)]
+        numbers += [video[key] for key in ("reused", "corrected", "claimed", "private")]
+        lines.append("".join(f"{number:>10}" for number in numbers) + f"  {video['name']}")
+    return lines

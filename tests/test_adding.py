@@ -1,0 +1,206 @@
+"""train/adding.py and continual.py: further videos on one decoder, and none of the earlier ones changed by a bit."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from unittest.mock import patch
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import Outcome, moving_square
+
+import train.presets
+from codec.bitstream import Opened
+from codec.bundle import empty, extracted, intact, shares
+from codec.decoder import decode
+from codec.encoder import encode
+from inr.errors import TargetMissed, UsageError
+from inr.layout import tensor_shapes
+from inr.spec import VideoSpec
+from inr.video import Video
+from inr.writing import write_video
+from train.adding import add_video
+from train.continual import subnetwork
+from train.encoding import EncodeOptions
+from train.presets import modulated_spec, shared_weights
+from train.rows import RowLayout
+from train.wish import Wish
+
+OPTIONS = EncodeOptions(preset="fast", wish=Wish(quality=60))
+STEPS = 160
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps() -> Iterator[None]:
+    """A preset short enough for tests."""
+    with patch.dict(train.presets.PRESETS, fast=STEPS):
+        yield
+
+
+def videos() -> list[Video]:
+    """Three little clips of unlike sizes and lengths; the last is an image."""
+    other = moving_square(4, 40, 40)
+    turned = Video(np.ascontiguousarray(other.frames[:, ::-1, :, ::-1]), name="turned")
+    return [moving_square(), turned, Video(moving_square(1, 24, 32).frames, name="still")]
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory, few_steps: None) -> tuple[Path, list[bytes]]:
+    """A bundle of three, and its bytes after each addition."""
+    target = tmp_path_factory.mktemp("bundle") / "b.inr"
+    target.write_bytes(empty(None))
+    after = []
+    for video in videos():
+        added = add_video(video, target, OPTIONS)
+        assert added is not None
+        after.append(target.read_bytes())
+        assert added.report.bytes == len(after[-1]) - (len(after[-2]) if len(after) > 1 else len(empty(None)))
+    return target, after
+
+
+def test_earlier_videos_never_change(grown: tuple[Path, list[bytes]]):
+    """Their records are a prefix of the larger file, and their tensors and pixels are the same."""
+    _, after = grown
+    for earlier, later in pairwise(after):
+        assert later.startswith(Opened.of(earlier).start)
+        old, new = decode(earlier), decode(later)
+        for index in range(len(old.videos)):
+            assert all(np.array_equal(a, new.tensors(index)[name]) for name, a in old.tensors(index).items())
+            assert np.array_equal(old.render(video=index), new.render(video=index))
+
+
+def test_a_later_video_stands_on_the_earlier_layers(grown: tuple[Path, list[bytes]]):
+    _, after = grown
+    model = decode(after[-1])
+    assert [video.spec.name for video in model.videos] == ["square", "turned", "still"]
+    assert model.videos[1].layers == (0, 1)
+    assert shares(after[-1], model)[1].reused > 0
+    assert all(intact(model, index) for index in range(3))
+    alone = decode(encode(extracted(model, 2)))
+    assert np.array_equal(alone.render(), model.render(video=2))
+
+
+def test_the_same_addition_is_up_to_date_and_another_of_its_name_refused(grown: tuple[Path, list[bytes]]):
+    target, after = grown
+    assert add_video(videos()[1], target, OPTIONS) is None
+    with pytest.raises(UsageError, match="already"):
+        add_video(videos()[1], target, replace(OPTIONS, seed=1))
+    with pytest.raises(UsageError, match="name"):
+        add_video(replace(videos()[1], name=""), target, OPTIONS)
+    assert target.read_bytes() == after[-1]
+
+
+def test_an_impossible_size_is_refused_before_anything_is_spent(grown: tuple[Path, list[bytes]]):
+    target, after = grown
+    with pytest.raises(TargetMissed, match="adds to"):
+        add_video(replace(videos()[0], name="tiny"), target, replace(OPTIONS, wish=Wish(target_bytes=30)))
+    assert target.read_bytes() == after[-1]
+    assert not target.with_name("b.inr.work").exists()
+
+
+@pytest.mark.parametrize(("density", "corrections"), [(0.5, False), (0.0, True)])
+def test_what_a_video_may_use_is_a_choice(grown: tuple[Path, list[bytes]], tmp_path: Path, density: float, corrections: bool):
+    """Half of the claimed weights under a mask, and free ones only, as in PFNR; or nothing of what is there."""
+    target = tmp_path / "b.inr"
+    target.write_bytes(grown[1][0])
+    assert add_video(videos()[1], target, replace(OPTIONS, density=density, corrections=corrections)) is not None
+    data = target.read_bytes()
+    model = decode(data)
+    part = shares(data, model)[1]
+    assert intact(model, 1)
+    if density == 0:
+        assert model.videos[1].layers == (1,)
+        assert part.reused == part.dropped == 0
+        return
+    assert part.corrected == 0
+    assert abs(part.reused - part.dropped) <= len(model.layers[0].tensors)
+    assert part.mask_bits > 0
+    claimed = {name: tensor.symbols != 0 for name, tensor in model.layers[0].tensors.items()}
+    assert not any((model.layers[1].tensors[name].symbols[mask] != 0).any() for name, mask in claimed.items())
+
+
+def test_a_bundle_has_the_capacity_it_was_created_with(clip: Video):
+    spec = modulated_spec(VideoSpec.of(clip), 0.05, backbone=20_000)
+    assert 0.7 * 20_000 < shared_weights(spec) <= 20_000
+    assert "stem.kernel" in tensor_shapes(spec, VideoSpec.of(clip))
+
+
+def test_a_subnetwork_is_the_best_of_each_tensor():
+    layout = RowLayout((("a", (10,)), ("b", (4, 5))))
+    generator = np.random.default_rng(0)
+    scores = {name: generator.standard_normal(shape).astype(np.float32) for name, shape in layout.shapes}
+    claimed = {name: np.ones(shape, np.float32) for name, shape in layout.shapes}
+    claimed["b"][0] = 0
+    rows = {key: jnp.asarray(layout.pack_on_host(value)) for key, value in (("scores", scores), ("claimed", claimed))}
+    mask = layout.unpack(np.asarray(subnetwork(layout, rows["scores"], rows["claimed"], 0.4)))
+    for name, count in (("a", 4), ("b", 6)):
+        assert mask[name].sum() == count
+        chosen, left = np.abs(scores[name])[mask[name] > 0], np.abs(scores[name])[(mask[name] == 0) & (claimed[name] > 0)]
+        assert chosen.min() > left.max()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("sources")
+    paths = [folder / f"{video.name}.mkv" for video in videos()[:2]]
+    for path, video in zip(paths, videos(), strict=False):
+        write_video(video, str(path))
+    return paths
+
+
+def test_the_whole_of_it_at_a_shell(clips: list[Path], inr: Callable[..., Outcome], tmp_path: Path):
+    bundle = tmp_path / "b.inr"
+    assert inr("bundle", "create", bundle, "--size", "8k").code == 0
+    assert inr("bundle", "create", bundle).code == 4
+    assert inr("info", bundle).code == 5
+    asked = ("--preset", "fast", "-q", "50", "--time-budget", "6s")
+    added = inr("bundle", "add", bundle, *clips, *asked, "--json")
+    assert added.code == 0, added.err
+    assert added.last["type"] == "result"
+    assert added.last["added"] == ["square", "turned"]
+    assert added.last["bytes"] == bundle.stat().st_size
+    again = inr("bundle", "add", bundle, *clips, *asked, "--json")
+    assert again.code == 0
+    assert again.last["added"] == []
+    assert inr("bundle", "add", bundle, clips[0], "--json").last["id"] == "duplicate-name"
+    listed = inr("bundle", "list", bundle, "--json").last
+    assert [video["name"] for video in listed["videos"]] == ["square", "turned"]
+    assert 0 < listed["capacity"] <= 8000
+    assert "reused" in inr("bundle", "info", bundle).out
+    assert inr("bundle", "verify", bundle).code == 0
+    out = tmp_path / "turned.inr"
+    assert inr("bundle", "extract", bundle, "turned", "-o", out).code == 0
+    one, other = tmp_path / "a.npy", tmp_path / "b.npy"
+    assert inr("decode", out, one).code == inr("decode", bundle, other, "--video", "turned").code == 0
+    assert np.array_equal(np.load(one), np.load(other))
+    measured = inr("eval", bundle, "--ref", clips[1], "--video", "turned", "--json").last
+    assert measured["bytes"] == listed["videos"][1]["bytes"]
+    assert inr("bundle", "extract", bundle, "nobody").code == 2
+    before = bundle.stat().st_size
+    assert inr("bundle", "rm", bundle, "turned").code == 0
+    assert bundle.stat().st_size < before
+    assert inr("bundle", "rm", bundle, "square").code == 2
+    assert inr("bundle", "add", bundle, clips[1], "--density", "2").code == 2
+
+
+def test_ctrl_c_leaves_the_bundle_as_it_was(clips: list[Path], grown: tuple[Path, list[bytes]], tmp_path: Path):
+    bundle = tmp_path / "b.inr"
+    bundle.write_bytes(grown[1][0])
+    command = [sys.executable, "-m", "train", "bundle", "add", str(bundle), str(clips[1]), "--preset", "slow", "-q", "40"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "steps" not in (line := process.stderr.readline()):
+        assert line, "it ended before it began"
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode in (-signal.SIGINT, 130)
+    assert "run the same command to go on" in said
+    assert bundle.read_bytes() == grown[1][0]
+    assert (tmp_path / "b.inr.work" / "run.json").is_file()

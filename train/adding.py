@@ -1,0 +1,111 @@
+"""Further videos into a bundle, one after the other: what `inr bundle add` does, as a function."""
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from codec.bundle import begun, capacity_asked, origin_of_video
+from codec.decoder import decode
+from codec.loading import read_file
+from inr.errors import TargetMissed, UsageError
+from inr.reading import read_video
+from inr.spec import HNeRVSpec, VideoSpec
+from inr.video import Video
+from inr.writing import check_free
+from train.checkpoint import Workdir
+from train.continual import Ground
+from train.display import Display
+from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, silent_tensors
+from train.origin import origin_of, run_key
+from train.presets import modulated_spec, plan
+from train.step import Problem
+
+
+def add_file(
+    source: str | Path,
+    target: Path,
+    options: EncodeOptions,
+    display: Display | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Encoded | None:
+    """As `add_video`, of a file, a folder or a pattern."""
+    started = time.monotonic()
+    check_free(target, overwrite=True)
+    return add_video(read_video(source, options.frames, options.scale), target, options, display, say, started)
+
+
+def add_video(
+    video: Video,
+    target: Path,
+    options: EncodeOptions,
+    display: Display | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    started: float | None = None,
+) -> Encoded | None:
+    """Fit `video` on the bundle `target` and append it; None if this very run has done so already.
+
+    Sizes, rates and the report are of what the file grows by. UsageError if another video has its name.
+    """
+    started = time.monotonic() if started is None else started
+    check_free(target, overwrite=True)
+    data = read_file(target)
+    described = VideoSpec.of(video)
+    key = run_key(
+        video, options.wish, options.preset, options.model, options.seed, options.time_budget, options.density, options.corrections
+    )
+    if stands_already(data, described, key):
+        return None
+    run = prepared(data, described, target, options, key)
+    say(f"'{video.name}' on {len(run.ground.layers) if run.ground else 0} layers of '{target}'")
+    return carried_out(run, video, target, options, display, say, started)
+
+
+def stands_already(data: bytes, video: VideoSpec, key: str) -> bool:
+    """Whether this run's video is in the bundle; UsageError if another of that name is, or if it has none."""
+    if not video.name:
+        raise UsageError("no-name", "a video in a bundle needs a name", "give it one: it is called after its file")
+    if not begun(data):
+        return False
+    model = decode(data)
+    names = [entry.spec.name for entry in model.videos]
+    if video.name not in names:
+        return False
+    if origin_of_video(model, names.index(video.name)) == origin_of(key):
+        return True
+    raise UsageError("duplicate-name", f"the bundle holds a video '{video.name}' already; nothing was changed", "rename the source file")
+
+
+def prepared(data: bytes, video: VideoSpec, target: Path, options: EncodeOptions, key: str) -> Run:
+    """Plan an addition; TargetMissed if its cap is out of reach."""
+    wish = options.wish
+    bpp = wish.nominal_bpp(video)
+    spec, config = plan(video, bpp, options.preset, options.model, options.seed)
+    config = replace(config, density=options.density, corrections=options.corrections, target_psnr=wish.target_psnr)
+    ground = Ground(data, network_of(data, spec, video, bpp), options.density)
+    if (cap := wish.cap(video)) is not None:
+        config = replace(config, target_bpp=CAP_AIM * 8 * cap / video.pixels)
+    problem = Problem(ground.spec, video, config, 8 * least_growth(ground, video))
+    if cap is not None and cap < problem.overhead_bits // 8:
+        least = problem.overhead_bits // 8
+        raise TargetMissed(
+            "target-too-small", f"{cap} bytes is below what any video adds to '{target}': {least} bytes", f"--target-size {2 * least}"
+        )
+    folder = options.workdir or target.with_name(target.name + ".work")
+    here = f"{key}-{zlib.crc32(data):08x}"  # a fit on another ground is another fit
+    return Run(problem, key, Workdir(folder, here, fresh=not options.resume), cap, ground)
+
+
+def network_of(data: bytes, planned: HNeRVSpec, video: VideoSpec, bpp: float) -> HNeRVSpec:
+    """The bundle's network; for an empty bundle the one planned, of the capacity that it was created with."""
+    if begun(data):
+        return decode(data).spec
+    capacity = capacity_asked(data)
+    return planned if capacity is None else modulated_spec(video, bpp, backbone=capacity)
+
+
+def least_growth(ground: Ground, video: VideoSpec) -> int:
+    """Bytes that a video of nothing but zeros adds."""
+    silent = ground.joined(video, silent_tensors(ground.spec, video), {})
+    return len(ground.encoded(silent, b"0000")) - len(ground.data)

@@ -1,0 +1,132 @@
+"""`inr bundle add`: the one verb of bundles that fits networks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codec.bundle_cli import Bundle
+from codec.shell import STARTED, Frames, Json, emit, say, span
+from inr.errors import TargetMissed, UsageError
+from train.options import (
+    PREEMPTED,
+    Preset,
+    Quality,
+    Resume,
+    Scale,
+    Seed,
+    TargetBitrate,
+    TargetBpp,
+    TargetPsnr,
+    TargetSize,
+    TimeBudget,
+    Workdir,
+    one_of,
+    scaling,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from train.encoding import EncodeOptions
+
+Density = Annotated[
+    float, typer.Option("--density", metavar="0..1", help="Share of the claimed weights that a video keeps; 0: it stands on none.")
+]
+Corrections = Annotated[
+    bool, typer.Option("--corrections/--free-only", help="May a video's layer correct what it keeps, or claim free weights only?")
+]
+
+
+def add_command(
+    target: Bundle,
+    sources: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos, folders or globs of images, images.")],
+    preset: Preset = "medium",
+    quality: Quality = None,
+    target_size: TargetSize = "",
+    target_bpp: TargetBpp = None,
+    target_bitrate: TargetBitrate = "",
+    target_psnr: TargetPsnr = None,
+    density: Density = 1.0,
+    corrections: Corrections = True,
+    frames: Frames = "",
+    scale: Scale = "",
+    time_budget: TimeBudget = "",
+    seed: Seed = 0,
+    workdir: Workdir = None,
+    resume: Resume = "auto",
+    as_json: Json = False,
+) -> int:
+    """Fit videos, one after the other, on what a bundle's decoder knows already, and append them.
+
+    Sizes and rates are of what the file grows by; a time budget is each video's. Earlier videos do not change by a bit.
+    Ctrl-C leaves the file with the videos that are finished; the same command goes on.
+    """
+    from train.encoding import EncodeOptions
+    from train.presets import PRESETS
+    from train.wish import checked_wish
+
+    if not 0 <= density <= 1:
+        raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
+    if len(sources) != len({source.stem for source in sources}):
+        raise UsageError("duplicate-name", "two of the sources have the same name, and a video is called after its file", "rename one")
+    options = EncodeOptions(
+        preset=one_of("--preset", preset, tuple(PRESETS)),
+        wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
+        frames=span(frames),
+        scale=scaling(scale),
+        time_budget=seconds(time_budget),
+        seed=seed,
+        workdir=workdir,
+        resume=one_of("--resume", resume, ("auto", "never")) == "auto",
+        density=density,
+        corrections=corrections,
+    )
+    return _add(target, sources, options, as_json)
+
+
+def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: bool) -> int:
+    import time
+
+    from inr.runtime import prepare_jax
+    from train.adding import add_file
+    from train.display import display
+    from train.interrupts import Preempted, die_of_interrupt
+    from train.outcome import missed, result_fields, summary
+
+    prepare_jax()
+    added, hit = [], True
+    for source in sources:
+        try:
+            encoded = add_file(source, target, options, display(as_json), say)
+        except Preempted as left:
+            return _left(target, options, left.by_hand, as_json, die_of_interrupt)
+        if encoded is None:
+            say(f"'{source.stem}' is in '{target}' already, by this very command")
+            continue
+        added.append(encoded.problem.video.name)
+        hit = hit and encoded.target_hit
+        if as_json:
+            emit("video", **{**result_fields(encoded, str(target)), "video": added[-1]})
+        else:
+            say(summary(encoded, f"{target} + {added[-1]}"))
+        if not encoded.target_hit:
+            say(missed(encoded))
+    size = target.stat().st_size
+    if as_json:
+        emit("result", output=str(target), bytes=size, added=added, target_hit=hit, seconds=time.monotonic() - STARTED)
+    else:
+        say(f"{target}   {size} bytes, {len(added)} videos more")
+    return 0 if hit else TargetMissed.exit_code
+
+
+def _left(target: Path, options: "EncodeOptions", by_hand: bool, as_json: bool, die: "Callable[[], None]") -> int:
+    """Say where an unfinished video's state is; by Ctrl-C the process ends as such."""
+    place = options.workdir or f"{target}.work"
+    say(f"stopped: '{target}' has the videos that were finished, '{place}' the state of this one; run the same command to go on")
+    if as_json:
+        name = "interrupted" if by_hand else "pre-empted"
+        emit("error", id=name, message=f"saved in '{place}'", fix="run the same command again", exit_code=130 if by_hand else PREEMPTED)
+    if by_hand:
+        die()
+    return PREEMPTED

@@ -1,0 +1,137 @@
+"""A further video on a decoder that others were fitted to: what it stands on, what it keeps of it, what it adds.
+
+PFNR (Kang et al., ICLR 2024) and WSN (Kang et al., ICML 2022): a later task reuses the frozen weights that its mask
+selects, and never changes an earlier one. Here the frozen weights are the decoder's own, dequantised, so that this
+holds for the bytes; and what is added is a layer of the video's own on steps of its own, which costs what its
+symbols cost: most of a layer that suits as it is stays zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from codec.bitstream import ORIGIN_BYTES, Kind, Opened
+from codec.bundle import begun
+from codec.decoder import decode
+from codec.encoder import encode_layer, encode_video
+from codec.fields import write_spec
+from codec.masks import Masks, normalised
+from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, kept, split_tensors, tensors_checksum
+from inr.spec import HNeRVSpec, VideoSpec
+from train.qat import straight_through
+from train.rows import RowLayout
+
+
+class Frozen(NamedTuple):
+    """The layers below as rows: their summed weights, and 1 where one of them has a non-zero symbol."""
+
+    values: Float[Array, "rows 64"]
+    claimed: Float[Array, "rows 64"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """A bundle that a further video is fitted on: its bytes, and the network that it has or, while it is empty, will have."""
+
+    data: bytes
+    spec: HNeRVSpec
+    density: float = 1.0  # as in FitConfig
+
+    @classmethod
+    def of(cls, data: bytes, density: float = 1.0) -> "Ground":
+        """The ground in a bundle that holds a video at least."""
+        return cls(data, decode(data).spec, density)
+
+    @cached_property
+    def model(self) -> QuantizedModel:
+        """What the bundle holds so far."""
+        return decode(self.data) if begun(self.data) else QuantizedModel(self.spec, (), ())
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that a further video may stand on: all there are, or none."""
+        return tuple(range(len(self.model.layers))) if self.density else ()
+
+    @cached_property
+    def sums(self) -> dict[str, np.ndarray]:
+        """Their weights, summed as the decoder does, float32."""
+        return self.model.ground(self.layers)
+
+    @cached_property
+    def claimed(self) -> dict[str, Bool[np.ndarray, "..."]]:
+        """Where any of them has a non-zero symbol."""
+        below = [self.model.layers[index].tensors for index in self.layers]
+        return {name: np.any([layer[name].symbols != 0 for layer in below], axis=0) for name in self.sums}
+
+    def frozen(self, layout: RowLayout) -> Frozen | None:
+        """The ground as a fit takes it; what is private to a video is zero in it. None where there is no layer yet."""
+        if not self.layers:
+            return None
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in layout.shapes}
+        claimed = {name: values.astype(np.float32) for name, values in self.claimed.items()}
+        return Frozen(*(jnp.asarray(layout.pack_on_host(zeros | part)) for part in (self.sums, claimed)))
+
+    def kept(self, masks: Masks) -> dict[str, np.ndarray]:
+        """The weights that masks leave of the ground."""
+        return kept(self.sums, masks)
+
+    def joined(self, video: VideoSpec, tensors: dict[str, QuantizedTensor], masks: Masks) -> QuantizedModel:
+        """The bundle with one more layer and the video that stands on it, and on those below of which it keeps anything."""
+        own, private = split_tensors(tensors)
+
+        def of_use(index: int) -> bool:
+            below = self.model.layers[index].tensors
+            return any(np.any((tensor.symbols != 0) & masks.get(name, np.True_)) for name, tensor in below.items())
+
+        layers = tuple(index for index in self.layers if of_use(index))
+        model = replace(self.model, layers=(*self.model.layers, Layer(own)))
+        known = model.claims(layers, len(self.model.videos))
+        entry = VideoEntry(video, (*layers, len(self.model.layers)), private, normalised(masks, known))
+        model = replace(model, videos=(*self.model.videos, entry))
+        entry = replace(entry, checksum=tensors_checksum(model.tensors(-1)))
+        return replace(model, videos=(*self.model.videos, entry))
+
+    def encoded(self, model: QuantizedModel, origin: bytes) -> bytes:
+        """The bundle's bytes with what `joined` added behind them."""
+        new = [] if self.model.layers else [(Kind.SPEC, write_spec(self.spec))]
+        new += [(Kind.LAYER, encode_layer(model.layers[-1])), (Kind.VIDEO, encode_video(model, len(model.videos) - 1))]
+        return self.opened.with_records(new, self.origins + origin)
+
+    @cached_property
+    def opened(self) -> Opened:
+        """The bytes to append to."""
+        return Opened.of(self.data)
+
+    @property
+    def origins(self) -> bytes:
+        """The origins of the videos so far; zeros for those that have none."""
+        return self.model.origin.ljust(ORIGIN_BYTES * len(self.model.videos), b"\0")
+
+
+def subnetwork(
+    layout: RowLayout, scores: Float[Array, "rows 64"], claimed: Float[Array, "rows 64"], density: float
+) -> Float[Array, "rows 64"]:
+    """1 for the `density` best by absolute score of each tensor's claimed weights, else 0; the gradient of the absolute score.
+
+    WSN, equation 3: the top c per cent of each layer, straight through.
+    """
+    magnitude = jnp.abs(scores)
+    ranked = jnp.where(claimed > 0, magnitude, jnp.inf)
+    thresholds = []
+    for start, end, count in zip(layout.starts[:-1].tolist(), layout.starts[1:].tolist(), layout.per_tensor(claimed), strict=True):
+        dropped = jnp.round((1 - density) * count).astype(jnp.int32)
+        thresholds.append(jnp.sort(ranked[start:end].ravel())[dropped])
+    best = (magnitude >= layout.per_row(jnp.stack(thresholds))) & (claimed > 0)
+    return straight_through(best.astype(jnp.float32), magnitude)
+
+
+def initial_scores(layout: RowLayout, values: Mapping[str, np.ndarray]) -> Float[Array, "rows 64"]:
+    """Weights in units of their tensor's deviation: the largest are kept first."""
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in layout.shapes}
+    scaled = {name: value / max(float(np.std(value)), 1e-6) for name, value in values.items()}
+    return jnp.asarray(layout.pack_on_host(zeros | scaled))
