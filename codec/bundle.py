@@ -7,16 +7,30 @@ import numpy as np
 
 from codec.bitstream import ORIGIN_BYTES, Fields, Kind, frame, records, varint
 from codec.decoder import decode
+from codec.fields import MAX_MODES
 from codec.masks import mask_bits
 from codec.model import Layer, QuantizedModel, QuantizedTensor, tensors_checksum
 from inr.errors import UsageError
 
-CAPACITY = 1  # first byte of an extra record that says how many weights a bundle's layers should have
+ASKED = 1  # first byte of an extra record that says what a bundle was created with
 
 
-def empty(capacity: int | None) -> bytes:
-    """A bundle without videos; the first one decides on its network, of about `capacity` weights that layers share."""
-    return frame([] if capacity is None else [(Kind.EXTRA, bytes([CAPACITY]) + varint(capacity))])
+@dataclass(frozen=True)
+class Asked:
+    """What an empty bundle asks of the network that its first video will decide on.
+
+    About `capacity` weights that videos share (0: as the first video needs), and a Fourier operator of `modes` (rows, columns)
+    in its second block; (0, 0) for none.
+    """
+
+    capacity: int = 0
+    modes: tuple[int, int] = (0, 0)
+
+
+def empty(asked: Asked) -> bytes:
+    """A bundle without videos."""
+    numbers = (asked.capacity, *asked.modes)
+    return frame([(Kind.EXTRA, bytes([ASKED]) + b"".join(map(varint, numbers)))] if any(numbers) else [])
 
 
 def begun(data: bytes) -> bool:
@@ -24,12 +38,13 @@ def begun(data: bytes) -> bool:
     return any(record.kind is Kind.SPEC for record in records(data))
 
 
-def capacity_asked(data: bytes) -> int | None:
-    """The capacity that a bundle was created with, if any was given."""
+def asked_of(data: bytes) -> Asked:
+    """What a bundle was created with."""
     for record in records(data):
-        if record.kind is Kind.EXTRA and record.payload[:1] == bytes([CAPACITY]):
-            return Fields(record.payload[1:]).varint()
-    return None
+        if record.kind is Kind.EXTRA and record.payload[:1] == bytes([ASKED]):
+            fields = Fields(record.payload[1:])
+            return Asked(fields.varint(), (fields.varint(MAX_MODES), fields.varint(MAX_MODES)))
+    return Asked()
 
 
 def extracted(model: QuantizedModel, index: int) -> QuantizedModel:
@@ -131,7 +146,7 @@ def capacity(model: QuantizedModel) -> Capacity:
 def facts(data: bytes, name: str) -> dict[str, object]:
     """What a bundle holds, ready for JSON."""
     if not begun(data):
-        return {"output": name, "bytes": len(data), "capacity_asked": capacity_asked(data), "videos": []}
+        return {"output": name, "bytes": len(data), "capacity_asked": asked_of(data).capacity, "videos": []}
     model = decode(data)
     room = capacity(model)
     return {

@@ -17,17 +17,18 @@ Name = Annotated[str, typer.Argument(metavar="VIDEO", help="A video's name, as `
 def create_command(
     target: Bundle,
     size: Annotated[str, typer.Option("--size", metavar="200k", help="Weights that videos share; default: as the first one needs.")] = "",
+    fourier: Annotated[str, typer.Option("--fourier", metavar="RxC", help="Modes of a Fourier operator in the second block.")] = "",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make an empty bundle; the first video added decides on its network."""
-    from codec.bundle import empty
-    from codec.sizes import parse_count
+    from codec.bundle import Asked, empty
+    from codec.sizes import parse_count, parse_modes
     from inr.writing import check_free, write_atomically
 
     check_free(target, overwrite)
-    capacity = parse_count(size) if size else None
-    data = empty(capacity)
+    capacity = parse_count(size) if size else 0
+    data = empty(Asked(capacity, parse_modes(fourier) if fourier else (0, 0)))
     write_atomically(target, data)
     if as_json:
         emit("result", output=str(target), bytes=len(data), capacity_asked=capacity)

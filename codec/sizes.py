@@ -24,6 +24,14 @@ def parse_count(text: str) -> int:
     return int(_parsed(text, COUNTS, "--size", "a number of weights", "200k"))
 
 
+def parse_modes(text: str) -> tuple[int, int]:
+    """Rows and columns in '2x3'."""
+    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text.lower())
+    if match is None or max(int(match[1]), int(match[2])) > 64:
+        raise UsageError("bad-modes", f"--fourier '{text}' is not ROWSxCOLUMNS, each 1 to 64", "--fourier 2x2")
+    return int(match[1]), int(match[2])
+
+
 def _parsed(text: str, units: dict[str, int], flag: str, what: str, example: str) -> float:
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)(?:/s)?\s*", text.lower())
     if match is None or match[2] not in units or float(match[1]) * units[match[2]] < 1:

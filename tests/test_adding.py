@@ -17,7 +17,7 @@ from conftest import Outcome, moving_square
 
 import train.presets
 from codec.bitstream import Opened
-from codec.bundle import empty, extracted, intact, shares
+from codec.bundle import Asked, empty, extracted, intact, shares
 from codec.decoder import decode
 from codec.encoder import encode
 from inr.errors import TargetMissed, UsageError
@@ -54,13 +54,13 @@ def videos() -> list[Video]:
 def grown(tmp_path_factory: pytest.TempPathFactory, few_steps: None) -> tuple[Path, list[bytes]]:
     """A bundle of three, and its bytes after each addition."""
     target = tmp_path_factory.mktemp("bundle") / "b.inr"
-    target.write_bytes(empty(None))
+    target.write_bytes(empty(Asked()))
     after = []
     for video in videos():
         added = add_video(video, target, OPTIONS)
         assert added is not None
         after.append(target.read_bytes())
-        assert added.report.bytes == len(after[-1]) - (len(after[-2]) if len(after) > 1 else len(empty(None)))
+        assert added.report.bytes == len(after[-1]) - (len(after[-2]) if len(after) > 1 else len(empty(Asked())))
     return target, after
 
 
@@ -156,7 +156,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_whole_of_it_at_a_shell(clips: list[Path], inr: Callable[..., Outcome], tmp_path: Path):
     bundle = tmp_path / "b.inr"
-    assert inr("bundle", "create", bundle, "--size", "8k").code == 0
+    assert inr("bundle", "create", bundle, "--size", "8k", "--fourier", "2x2").code == 0
     assert inr("bundle", "create", bundle).code == 4
     assert inr("info", bundle).code == 5
     asked = ("--preset", "fast", "-q", "50", "--time-budget", "6s")

@@ -7,7 +7,7 @@ import pytest
 from make_vectors import CAM, bundle_of
 
 from codec.bitstream import BitstreamError, Kind, Opened, frame, records
-from codec.bundle import begun, capacity, capacity_asked, empty, extracted, facts, intact, shares, without
+from codec.bundle import Asked, asked_of, begun, capacity, empty, extracted, facts, intact, shares, without
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import QuantizedModel
@@ -97,10 +97,11 @@ def test_appending_leaves_all_earlier_bytes_alone(bundle: QuantizedModel):
 
 
 def test_an_empty_bundle_says_so():
-    data = empty(200_000)
+    asked = Asked(200_000, (2, 3))
+    data = empty(asked)
     assert not begun(data)
-    assert capacity_asked(data) == 200_000
-    assert capacity_asked(empty(None)) is None
+    assert asked_of(data) == asked
+    assert asked_of(empty(Asked())) == Asked()
     with pytest.raises(BitstreamError) as raised:
         decode(data)
     assert raised.value.identifier == "empty-bundle"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from codec.bundle import begun, capacity_asked, origin_of_video
+from codec.bundle import asked_of, begun, origin_of_video
 from codec.decoder import decode
 from codec.loading import read_file
 from inr.errors import TargetMissed, UsageError
@@ -98,11 +98,14 @@ def prepared(data: bytes, video: VideoSpec, target: Path, options: EncodeOptions
 
 
 def network_of(data: bytes, planned: HNeRVSpec, video: VideoSpec, bpp: float) -> HNeRVSpec:
-    """The bundle's network; for an empty bundle the one planned, of the capacity that it was created with."""
+    """The bundle's network; for an empty bundle the one planned, with what it was created to have."""
     if begun(data):
         return decode(data).spec
-    capacity = capacity_asked(data)
-    return planned if capacity is None else modulated_spec(video, bpp, backbone=capacity)
+    asked = asked_of(data)
+    spec = modulated_spec(video, bpp, backbone=asked.capacity) if asked.capacity else planned
+    low = min(1, len(spec.blocks) - 1)  # the first block's features are a few cells: too few for waves
+    blocks = tuple(replace(block, modes=asked.modes) if at == low else block for at, block in enumerate(spec.blocks))
+    return replace(spec, blocks=blocks)
 
 
 def least_growth(ground: Ground, video: VideoSpec) -> int:

@@ -191,7 +191,7 @@ class Refiner:
         """
         size, mse = room.size(self.model(symbols)), self.mse(symbols, self.sample)
         moves, ranks, end = self.dearer(symbols)
-        first, together = 0, 1
+        first, together, left_out = 0, 1, 1
         for _ in range(MOST_TRIALS):
             if size >= room.least or first >= end or time.monotonic() > room.until:
                 break
@@ -199,10 +199,12 @@ class Refiner:
             trial = {name: values + moves[name] * ((first <= ranks[name]) & (ranks[name] < last)) for name, values in symbols.items()}
             measured, judged = room.size(self.model(trial)), self.mse(trial, self.sample)
             if measured <= room.most and judged <= max(mse, most_mse):
-                symbols, size, mse, first, together = trial, measured, judged, last, 2 * together
+                symbols, size, mse = trial, measured, judged
+                first, together, left_out = last, 2 * together, 1
+            elif together > 1:
+                together //= 2
             else:
-                first += together == 1
-                together = max(together // 2, 1)
+                first, left_out = first + left_out, 2 * left_out
         return symbols
 
     def round(self, symbols: Symbols, bounds: Bounds) -> Symbols:

@@ -1,0 +1,241 @@
+"""Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
+
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle fresh wsn pfnr joint] [--out DIR] [--steps 2500]
+
+DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
+bmx-trees: 32 frames of each at 320x160. Every fit is what `inr encode` or `inr bundle add` does with --target-bpp and so many
+steps. Files stay in the folder of --out, and finished ones are not made again. Writes bundles.csv and prints a summary.
+
+alone     a file a video
+bundle    one file, one video after the other
+fresh     the same with reuse disabled (--density 0)
+wsn       masks and free weights only (--density 0.7 --free-only), in a decoder twice as large
+pfnr      the same with a Fourier operator (--fourier 2x2)
+joint     one layer fitted to all five at once, in turns of 4 steps; nothing can be added to it
+"""
+
+import argparse
+import csv
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import jax.numpy as jnp
+import numpy as np
+from bunny_small import clip
+
+import train.presets
+import train.step
+from codec.bundle import Asked, empty, intact, shares
+from codec.decoder import decode
+from codec.encoder import encode
+from codec.evaluation import mean_psnr
+from codec.model import Layer, QuantizedModel, VideoEntry
+from inr.layout import is_private
+from inr.reading import read_video
+from inr.runtime import prepare_jax
+from inr.spec import HNeRVSpec, VideoSpec
+from inr.video import Video
+from train.adding import add_video
+from train.encoding import EncodeOptions, encode_video
+from train.fitting import Fitter
+from train.presets import modulated_spec, plan, shared_weights
+from train.rate import estimated_bits
+from train.step import Problem
+from train.wish import Wish
+
+HERE = Path(__file__).parent
+CLIPS = {
+    "bunny": "bunny-small.mkv",
+    "basketball": "BasketballPass_416x240_100f.ffv1.mkv",
+    "tennis": "tennis_432x240_70f.ffv1.mkv",
+    "blocks": "03_blocks.mp4",
+    "bmx": "bmx-trees",
+}
+RATES = (0.01, 0.02, 0.04)
+MIDDLE = 0.02  # the controls' rate
+TURN = 4  # steps of one video before the next one's in a joint fit
+CONTROLS = {"fresh": {"density": 0.0}, "wsn": {"density": 0.7, "corrections": False}, "pfnr": {"density": 0.7, "corrections": False}}
+OCTAVE = 2.0  # decibels, beyond the ends of a curve
+
+Row = dict[str, object]
+
+
+def videos() -> list[Video]:
+    """The five clips."""
+    return [replace(read_video(clip(file), (0, 32), "320x160"), name=name) for name, file in CLIPS.items()]
+
+
+def options(bpp: float, **more: object) -> EncodeOptions:
+    return EncodeOptions(preset="fast", wish=Wish(target_bpp=bpp), **more)  # pyrefly: ignore[bad-argument-type]
+
+
+def alone(out: Path, bpp: float) -> list[Row]:
+    """A file a video."""
+    rows = []
+    for video in videos():
+        target, began = out / f"alone-{bpp}-{video.name}.inr", time.monotonic()
+        encode_video(video, target, options(bpp))
+        data = target.read_bytes()
+        rows.append(row("alone", bpp, data, 0, video, time.monotonic() - began))
+    return rows
+
+
+def bundle(out: Path, bpp: float, kind: str = "bundle") -> list[Row]:
+    """One file; after every addition all earlier videos are compared with what they were."""
+    target, rows, before = out / f"{kind}-{bpp}.inr", [], None
+    if not target.exists():
+        first = VideoSpec.of(videos()[0])
+        twice = 2 * shared_weights(modulated_spec(first, bpp))
+        target.write_bytes(empty(Asked(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
+    for index, video in enumerate(videos()):
+        began = time.monotonic()
+        added = add_video(video, target, options(bpp, **CONTROLS.get(kind, {})))
+        data = target.read_bytes()
+        model = decode(data)
+        made = row(kind, bpp, data, index, video, time.monotonic() - began if added else 0.0)
+        if before is not None and added:
+            made["earlier_identical"] = all(same(before, model, at) for at in range(index))
+            made["forgotten_db_without_masks"] = round(forgotten(model, index, videos()[index - 1]), 2)
+        rows.append(made)
+        before = model
+    return rows
+
+
+def same(a: QuantizedModel, b: QuantizedModel, video: int) -> bool:
+    """Whether a video has the same tensors and pixels in two bundles."""
+    ours, theirs = a.tensors(video), b.tensors(video)
+    return all(np.array_equal(ours[name], theirs[name]) for name in ours) and np.array_equal(a.render(video=video), b.render(video=video))
+
+
+def forgotten(model: QuantizedModel, latest: int, video: Video) -> float:
+    """Decibels that the video before would lose had the latest one's weights overwritten its own: fine-tuning without masks."""
+    entry, now = model.videos[latest - 1], model.videos[latest]
+    overwritten = replace(entry, layers=now.layers, masks=now.masks)
+    changed = replace(model, videos=(*model.videos[: latest - 1], overwritten, *model.videos[latest:]))
+    return mean_psnr(model.render(video=latest - 1), video.frames) - mean_psnr(changed.render(video=latest - 1), video.frames)
+
+
+def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: float) -> Row:
+    """A measured video of a file."""
+    model = decode(data)
+    part = asdict(shares(data, model)[index])
+    size = part["bytes"] if len(model.videos) > 1 or kind != "alone" else len(data)
+    psnr = mean_psnr(model.render(video=index), video.frames)
+    facts = {key: value for key, value in part.items() if key not in ("name", "bytes")}
+    whole = intact(model, index)
+    done = {"kind": kind, "bpp_asked": bpp, "video": video.name, "bytes": size, "psnr_rgb": round(psnr, 3), **facts, "intact": whole}
+    print({key: done[key] for key in ("kind", "bpp_asked", "video", "bytes", "psnr_rgb", "reused", "corrected", "claimed")}, flush=True)
+    return done | {"file_bytes": len(data), "seconds": round(seconds, 1)}
+
+
+# One layer for all
+
+
+def joint(out: Path, bpp: float) -> list[Row]:
+    """One layer fitted to all videos at once, each with private tensors; the layer's rate counts once, not five times."""
+    clips = videos()
+    spec = plan(VideoSpec.of(clips[0]), bpp, "fast", "cam", 0)[0]
+    share = 1 / len(clips)
+
+    def shared_rate(layout, y):
+        return estimated_bits(layout, y) * jnp.array([1.0 if is_private(name) else share for name in layout.names])
+
+    with patch.object(train.step, "estimated_bits", shared_rate):
+        fitters = [Fitter(joint_problem(spec, video, bpp), video) for video in clips]
+        steps, last = train.presets.PRESETS["fast"], fitters[-1]
+        for done in range(0, steps, TURN):
+            for fitter in fitters:
+                hand_over(last, fitter)
+                fitter.take(TURN, done / steps, 1 / steps)
+                last = fitter
+    for fitter in fitters[:-1]:
+        hand_over(last, fitter)
+    models = [fitter.model() for fitter in fitters]
+    entries = tuple(VideoEntry(model.videos[0].spec, (0,), model.videos[0].tensors) for model in models)
+    data = encode(QuantizedModel(spec, (Layer(models[-1].layers[0].tensors),), entries))
+    (out / f"joint-{bpp}.inr").write_bytes(data)
+    return [row("joint", bpp, data, index, video, 0.0) for index, video in enumerate(clips)]
+
+
+def joint_problem(spec: HNeRVSpec, video: Video, bpp: float) -> Problem:
+    described = VideoSpec.of(video)
+    return Problem(spec, described, replace(plan(described, bpp, "fast", "cam", 0)[1], target_bpp=bpp), 8 * 60)
+
+
+def hand_over(source: Fitter, target: Fitter) -> None:
+    """Give the shared tensors, their steps and Adam's moments of them from one fitter to the next."""
+    if source is target:
+        return
+
+    def places(fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
+        layout = fitter.problem.layout
+        tensors = [at for at, name in enumerate(layout.names) if not is_private(name)]
+        return np.concatenate([np.arange(layout.starts[at], layout.starts[at + 1]) for at in tensors]), np.array(tensors)
+
+    (rows, tensors), (to_rows, to_tensors) = places(source), places(target)
+
+    def given(a, b):
+        weights, exponents = b.weights.at[to_rows].set(a.weights[rows]), b.exponents.at[to_tensors].set(a.exponents[tensors])
+        return b._replace(weights=weights, exponents=exponents)
+
+    a, b = source.state, target.state
+    moments = b.moments._replace(mu=given(a.moments.mu, b.moments.mu), nu=given(a.moments.nu, b.moments.nu))
+    target.state = b._replace(parameters=given(a.parameters, b.parameters), moments=moments)
+
+
+# Summary
+
+
+def bytes_alone(rows: list[Row], video: str, psnr: float) -> float:
+    """Bytes of a file of its own at a PSNR: log bytes interpolated linearly, and OCTAVE beyond the ends."""
+    curve = sorted((float(r["psnr_rgb"]), float(r["bytes"])) for r in rows if r["kind"] == "alone" and r["video"] == video)  # pyrefly: ignore
+    decibels, sizes = np.array([p for p, _ in curve]), np.log2([size for _, size in curve])
+    if psnr < decibels[0] or psnr > decibels[-1]:
+        end = 0 if psnr < decibels[0] else -1
+        return float(2 ** (sizes[end] + (psnr - decibels[end]) / OCTAVE))
+    return float(2 ** np.interp(psnr, decibels, sizes))
+
+
+def summary(rows: list[Row]) -> None:
+    """Total bytes of every kind and rate against files of their own at the same PSNR."""
+    for kind in dict.fromkeys(r["kind"] for r in rows):
+        for bpp in dict.fromkeys(r["bpp_asked"] for r in rows if r["kind"] == kind):
+            mine = [r for r in rows if r["kind"] == kind and r["bpp_asked"] == bpp]
+            whole = mine[-1]["file_bytes"] if kind != "alone" else sum(int(str(r["bytes"])) for r in mine)
+            against = sum(bytes_alone(rows, str(r["video"]), float(str(r["psnr_rgb"]))) for r in mine)
+            psnr = np.mean([float(str(r["psnr_rgb"])) for r in mine])
+            print(f"{kind:8} {bpp:5} bpp: {whole} bytes, {psnr:.2f} dB; alone at equal PSNR {against:.0f}: {int(str(whole)) / against:.3f}")
+
+
+def main() -> None:
+    """Run what is asked for, beside what bundles.csv holds already."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "fresh", "wsn", "pfnr", "joint"])
+    parser.add_argument("--out", type=Path, default=Path("bundles"))
+    parser.add_argument("--steps", type=int, default=2500)
+    asked = parser.parse_args()
+    prepare_jax()
+    asked.out.mkdir(exist_ok=True)
+    file = HERE / "bundles.csv"
+    rows: list[Row] = [dict(row) for row in csv.DictReader(file.open())] if file.exists() else []
+    with patch.dict(train.presets.PRESETS, fast=asked.steps):
+        for kind in asked.kinds:
+            for bpp in RATES if kind in ("alone", "bundle") else (MIDDLE,):
+                made = {"alone": alone, "joint": joint}.get(kind, lambda out, bpp, kind=kind: bundle(out, bpp, kind))(asked.out, bpp)
+                rows = [r for r in rows if (r["kind"], float(str(r["bpp_asked"]))) != (kind, bpp)] + made
+                save(file, rows)
+    summary(rows)
+
+
+def save(file: Path, rows: list[Row]) -> None:
+    fields = list(dict.fromkeys(key for row in rows for key in row))
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, fields)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
