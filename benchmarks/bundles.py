@@ -219,14 +219,21 @@ def main() -> None:
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
     file = HERE / "bundles.csv"
-    rows: list[Row] = [dict(row) for row in csv.DictReader(file.open())] if file.exists() else []
+    rows = loaded(file) if file.exists() else []
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
             for bpp in RATES if kind in ("alone", "bundle") else (MIDDLE,):
                 made = {"alone": alone, "joint": joint}.get(kind, lambda out, bpp, kind=kind: bundle(out, bpp, kind))(asked.out, bpp)
-                rows = [r for r in rows if (r["kind"], float(str(r["bpp_asked"]))) != (kind, bpp)] + made
+                rows = [r for r in rows if (r["kind"], r["bpp_asked"]) != (kind, bpp)] + made
                 save(file, rows)
     summary(rows)
+
+
+def loaded(file: Path) -> list[Row]:
+    """The rows of an earlier run."""
+    kinds = {"bpp_asked": float, "psnr_rgb": float, "bytes": int, "file_bytes": int}
+    with file.open() as lines:
+        return [{key: kinds.get(key, str)(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 
 
 def save(file: Path, rows: list[Row]) -> None:

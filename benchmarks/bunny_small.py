@@ -25,7 +25,7 @@ ONE_THREAD = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen
 def clip(name: str) -> Path:
     """A measuring clip under INR_CLIPS; leaves with a reason if there is none."""
     folder = os.environ.get("INR_CLIPS")
-    if not folder or not (Path(folder) / name).is_file():
+    if not folder or not (Path(folder) / name).exists():
         sys.exit(f"skipped: INR_CLIPS is unset or holds no {name}")
     return Path(folder) / name
 
