@@ -187,6 +187,7 @@ def test_the_whole_of_it_at_a_shell(clips: list[Path], inr: Callable[..., Outcom
     assert bundle.stat().st_size < before
     assert inr("bundle", "rm", bundle, "square").code == 2
     assert inr("bundle", "add", bundle, clips[1], "--density", "2").code == 2
+    assert "bundle create" in inr("bundle", "add", tmp_path / "none.inr", clips[1], "--json").last["fix"]
 
 
 def test_ctrl_c_leaves_the_bundle_as_it_was(clips: list[Path], grown: tuple[Path, list[bytes]], tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from codec.bundle import asked_of, begun, origin_of_video
 from codec.decoder import decode
 from codec.loading import read_file
-from inr.errors import TargetMissed, UsageError
+from inr.errors import InputError, TargetMissed, UsageError
 from inr.reading import read_video
 from inr.spec import HNeRVSpec, VideoSpec
 from inr.video import Video
@@ -20,6 +20,7 @@ from train.display import Display
 from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, silent_tensors
 from train.origin import origin_of, run_key
 from train.presets import modulated_spec, plan
+from train.state import layout_of
 from train.step import Problem
 
 
@@ -32,6 +33,8 @@ def add_file(
 ) -> Encoded | None:
     """As `add_video`, of a file, a folder or a pattern."""
     started = time.monotonic()
+    if not target.is_file():
+        raise InputError("missing-bundle", f"no such bundle: '{target}'", f"inr bundle create '{target}'   then the same command")
     check_free(target, overwrite=True)
     return add_video(read_video(source, options.frames, options.scale), target, options, display, say, started)
 
@@ -86,6 +89,7 @@ def prepared(data: bytes, video: VideoSpec, target: Path, options: EncodeOptions
     ground = Ground(data, network_of(data, spec, video, bpp), options.density)
     if (cap := wish.cap(video)) is not None:
         config = replace(config, target_bpp=CAP_AIM * 8 * cap / video.pixels)
+    # The masks' share of a record hardly changes over a fit: which weights are dropped does, how many does not.
     problem = Problem(ground.spec, video, config, 8 * least_growth(ground, video))
     if cap is not None and cap < problem.overhead_bits // 8:
         least = problem.overhead_bits // 8
@@ -109,6 +113,6 @@ def network_of(data: bytes, planned: HNeRVSpec, video: VideoSpec, bpp: float) ->
 
 
 def least_growth(ground: Ground, video: VideoSpec) -> int:
-    """Bytes that a video of nothing but zeros adds."""
-    silent = ground.joined(video, silent_tensors(ground.spec, video), {})
+    """Bytes that a video of nothing but zeros adds: masks, fields, and what surrounds them."""
+    silent = ground.joined(video, silent_tensors(ground.spec, video), ground.first_masks(layout_of(ground.spec, video)))
     return len(ground.encoded(silent, b"0000")) - len(ground.data)

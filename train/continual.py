@@ -76,6 +76,18 @@ class Ground:
         claimed = {name: values.astype(np.float32) for name, values in self.claimed.items()}
         return Frozen(*(jnp.asarray(layout.pack_on_host(zeros | part)) for part in (self.sums, claimed)))
 
+    def first_masks(self, layout: RowLayout) -> Masks:
+        """What a fit keeps of the ground as it begins; empty where that is all, or where there is no ground."""
+        frozen = self.frozen(layout)
+        if frozen is None or self.density == 1:
+            return {}
+        return self.masks(layout, initial_scores(layout, self.sums), frozen)
+
+    def masks(self, layout: RowLayout, scores: Float[Array, "rows 64"], frozen: Frozen) -> Masks:
+        """Which weights `scores` select."""
+        best = layout.unpack(np.asarray(subnetwork(layout, scores, frozen.claimed, self.density)))
+        return {name: best[name] > 0.5 for name in self.sums}
+
     def kept(self, masks: Masks) -> dict[str, np.ndarray]:
         """The weights that masks leave of the ground."""
         return kept(self.sums, masks)

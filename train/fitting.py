@@ -18,7 +18,7 @@ from codec.prediction import best_coding
 from codec.quantizer import MAX_EXPONENT, MIN_EXPONENT, quantize
 from inr.errors import InrError
 from inr.video import Video
-from train.continual import Ground, subnetwork
+from train.continual import Ground
 from train.interrupts import Preempted, Wanted
 from train.rate import TABLE_BITS
 from train.state import TrainState, initial_state
@@ -138,11 +138,9 @@ class Fitter:
     def masks(self) -> Masks:
         """Which weights of the layers below are kept; empty where all of them are."""
         scores = self.state.parameters.scores
-        if scores is None or self.frozen is None:
+        if scores is None or self.frozen is None or self.ground is None:
             return {}
-        best = subnetwork(self.problem.layout, scores, self.frozen.claimed, self.problem.config.density)
-        shared = self.ground.sums if self.ground else {}
-        return {name: mask > 0.5 for name, mask in self.problem.layout.unpack(np.asarray(best)).items() if name in shared}
+        return self.ground.masks(self.problem.layout, scores, self.frozen)
 
     def below(self) -> dict[str, np.ndarray]:
         """What is kept of the layers below, float32; empty for a video alone."""

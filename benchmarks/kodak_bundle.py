@@ -1,0 +1,84 @@
+"""Many small images on one decoder: bytes an image at 1, 4, 12 and 24 of Kodak's images, against files of their own.
+
+    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80]
+
+DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
+`inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
+made again. Writes kodak_bundle.csv: total bytes of the bundle after each image, and of files of their own at the same PSNR
+(interpolated between two qualities, one on either side).
+"""
+
+import argparse
+import csv
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from bundles import Row, bytes_alone, row
+from bunny_small import clip
+
+import train.presets
+from codec.bundle import Asked, empty
+from inr.reading import read_video
+from inr.runtime import prepare_jax
+from inr.video import Video
+from train.adding import add_video
+from train.encoding import EncodeOptions, encode_video
+from train.wish import Wish
+
+COUNTS = (1, 4, 12, 24)
+AROUND = (-9, 9)  # qualities of files of their own, beside that of the bundle
+
+
+def images() -> list[Video]:
+    """Kodak's images at a quarter of their size along each axis."""
+    return [replace(read_video(path, scale="1/4"), name=path.stem) for path in sorted(clip("kodak").glob("kodim*.png"))]
+
+
+def main() -> None:
+    """Fit all, and tabulate."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=Path("kodak"))
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--quality", type=int, default=80)
+    asked = parser.parse_args()
+    prepare_jax()
+    asked.out.mkdir(exist_ok=True)
+    with patch.dict(train.presets.PRESETS, fast=asked.steps):
+        rows = []
+        for quality in (asked.quality + change for change in AROUND):
+            for image in images():
+                target = asked.out / f"alone-{quality}-{image.name}.inr"
+                encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
+                rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
+        target = asked.out / f"bundle-{asked.quality}.inr"
+        if not target.exists():
+            target.write_bytes(empty(Asked()))
+        sizes, psnrs, total = [], [], 0.0
+        table: list[Row] = []
+        for index, image in enumerate(images()):
+            add_video(image, target, EncodeOptions("fast", wish=Wish(quality=asked.quality)))
+            made = row("bundle", asked.quality, target.read_bytes(), index, image, 0.0)
+            sizes.append(int(str(made["file_bytes"])))
+            psnrs.append(float(str(made["psnr_rgb"])))
+            total += bytes_alone(rows, image.name, psnrs[-1])
+            facts = {
+                key: made[key] for key in ("video", "bytes", "psnr_rgb", "layer_bytes", "private_bytes", "reused", "corrected", "claimed")
+            }
+            table.append(facts | {"images": index + 1, "bundle_bytes": sizes[-1], "alone_bytes": round(total)})
+    with (Path(__file__).parent / "kodak_bundle.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+    for count in COUNTS:
+        last = table[count - 1]
+        against = float(str(last["alone_bytes"]))
+        print(
+            f"{count:3} images: {sizes[count - 1] / count:.0f} bytes each, {np.mean(psnrs[:count]):.2f} dB; "
+            f"alone at that PSNR {against / count:.0f}: {sizes[count - 1] / against:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
