@@ -41,6 +41,7 @@ class Ground:
     data: bytes
     spec: HNeRVSpec
     density: float = 1.0  # as in FitConfig
+    every_layer: bool = False  # whether to stand on all layers, or on the first alone
 
     @classmethod
     def of(cls, data: bytes, density: float = 1.0) -> "Ground":
@@ -54,8 +55,9 @@ class Ground:
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
-        """The layers that a further video may stand on: all there are, or none."""
-        return tuple(range(len(self.model.layers))) if self.density else ()
+        """The layers that a further video may stand on."""
+        count = len(self.model.layers) if self.every_layer else min(1, len(self.model.layers))
+        return tuple(range(count)) if self.density else ()
 
     @cached_property
     def sums(self) -> dict[str, np.ndarray]:

@@ -57,6 +57,7 @@ class EncodeOptions:
     overwrite: bool = False
     density: float = 1.0  # in a bundle: of the weights claimed so far, what a further video keeps
     corrections: bool = True  # in a bundle: whether a further video's layer may change them
+    every_layer: bool = False  # in a bundle: whether a further video stands on all layers, or on the first alone
     started: float | None = None  # time.monotonic() of the process's start
 
 
