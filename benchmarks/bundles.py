@@ -1,15 +1,16 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
-    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle fresh wsn pfnr joint] [--out DIR] [--steps 2500]
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--out DIR] [--steps 2500]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
 bmx-trees: 32 frames of each at 320x160. Every fit is what `inr encode` or `inr bundle add` does with --target-bpp and so many
 steps. Files stay in the folder of --out, and finished ones are not made again. Writes bundles.csv and prints a summary.
 
 alone     a file a video
-bundle    one file, one video after the other
+bundle    one file, one video after the other, each on the first one's layer
+chain     the same, each on the layers of all before (--every-layer)
 fresh     the same with reuse disabled (--density 0)
-wsn       masks and free weights only (--density 0.7 --free-only), in a decoder twice as large
+wsn       masks and free weights only (--density 0.7 --free-only --every-layer), in a decoder twice as large
 pfnr      the same with a Fourier operator (--fourier 2x2)
 joint     one layer fitted to all five at once, in turns of 4 steps; nothing can be added to it
 """
@@ -56,7 +57,8 @@ CLIPS = {
 RATES = (0.01, 0.02, 0.04)
 MIDDLE = 0.02  # the controls' rate
 TURN = 4  # steps of one video before the next one's in a joint fit
-CONTROLS = {"fresh": {"density": 0.0}, "wsn": {"density": 0.7, "corrections": False}, "pfnr": {"density": 0.7, "corrections": False}}
+STRICT = {"density": 0.7, "corrections": False, "every_layer": True}
+CONTROLS = {"chain": {"every_layer": True}, "fresh": {"density": 0.0}, "wsn": STRICT, "pfnr": STRICT}
 OCTAVE = 2.0  # decibels, beyond the ends of a curve
 
 Row = dict[str, object]
@@ -212,7 +214,7 @@ def summary(rows: list[Row]) -> None:
 def main() -> None:
     """Run what is asked for, beside what bundles.csv holds already."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "fresh", "wsn", "pfnr", "joint"])
+    parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "chain", "fresh", "wsn", "pfnr", "joint"])
     parser.add_argument("--out", type=Path, default=Path("bundles"))
     parser.add_argument("--steps", type=int, default=2500)
     asked = parser.parse_args()
@@ -222,7 +224,7 @@ def main() -> None:
     rows = loaded(file) if file.exists() else []
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
-            for bpp in RATES if kind in ("alone", "bundle") else (MIDDLE,):
+            for bpp in RATES if kind in ("alone", "bundle", "chain") else (MIDDLE,):
                 made = {"alone": alone, "joint": joint}.get(kind, lambda out, bpp, kind=kind: bundle(out, bpp, kind))(asked.out, bpp)
                 rows = [r for r in rows if (r["kind"], r["bpp_asked"]) != (kind, bpp)] + made
                 save(file, rows)

@@ -1,10 +1,10 @@
 """Many small images on one decoder: bytes an image at 1, 4, 12 and 24 of Kodak's images, against files of their own.
 
-    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80]
+    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80] [--every-layer]
 
 DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
 `inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
-made again. Writes kodak_bundle.csv: total bytes of the bundle after each image, and of files of their own at the same PSNR
+made again. Writes kodak_bundle.csv or, with --every-layer, kodak_chain.csv: total bytes of the bundle after each image, and of files of their own at the same PSNR
 (interpolated between two qualities, one on either side).
 """
 
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("kodak"))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--quality", type=int, default=80)
+    parser.add_argument("--every-layer", action="store_true")
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
@@ -52,13 +53,14 @@ def main() -> None:
                 target = asked.out / f"alone-{quality}-{image.name}.inr"
                 encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
                 rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
-        target = asked.out / f"bundle-{asked.quality}.inr"
+        name = "chain" if asked.every_layer else "bundle"
+        target = asked.out / f"{name}-{asked.quality}.inr"
         if not target.exists():
             target.write_bytes(empty(Asked()))
         sizes, psnrs, total = [], [], 0.0
         table: list[Row] = []
         for index, image in enumerate(images()):
-            add_video(image, target, EncodeOptions("fast", wish=Wish(quality=asked.quality)))
+            add_video(image, target, EncodeOptions("fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer))
             made = row("bundle", asked.quality, target.read_bytes(), index, image, 0.0)
             sizes.append(int(str(made["file_bytes"])))
             psnrs.append(float(str(made["psnr_rgb"])))
@@ -67,7 +69,7 @@ def main() -> None:
                 key: made[key] for key in ("video", "bytes", "psnr_rgb", "layer_bytes", "private_bytes", "reused", "corrected", "claimed")
             }
             table.append(facts | {"images": index + 1, "bundle_bytes": sizes[-1], "alone_bytes": round(total)})
-    with (Path(__file__).parent / "kodak_bundle.csv").open("w", newline="") as file:
+    with (Path(__file__).parent / f"kodak_{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
         writer.writerows(table)

@@ -55,9 +55,8 @@ def add_video(
     check_free(target, overwrite=True)
     data = read_file(target)
     described = VideoSpec.of(video)
-    key = run_key(
-        video, options.wish, options.preset, options.model, options.seed, options.time_budget, options.density, options.corrections
-    )
+    reuse = (options.density, options.corrections, options.every_layer)
+    key = run_key(video, options.wish, options.preset, options.model, options.seed, options.time_budget, reuse)
     if stands_already(data, described, key):
         return None
     run = prepared(data, described, target, options, key)
@@ -86,7 +85,7 @@ def prepared(data: bytes, video: VideoSpec, target: Path, options: EncodeOptions
     bpp = wish.nominal_bpp(video)
     spec, config = plan(video, bpp, options.preset, options.model, options.seed)
     config = replace(config, density=options.density, corrections=options.corrections, target_psnr=wish.target_psnr)
-    ground = Ground(data, network_of(data, spec, video, bpp), options.density)
+    ground = Ground(data, network_of(data, spec, video, bpp), options.density, options.every_layer)
     if (cap := wish.cap(video)) is not None:
         config = replace(config, target_bpp=CAP_AIM * 8 * cap / video.pixels)
     # The masks' share of a record hardly changes over a fit: which weights are dropped does, how many does not.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Density = Annotated[
     float, typer.Option("--density", metavar="0..1", help="Share of the claimed weights that a video keeps; 0: it stands on none.")
 ]
+EveryLayer = Annotated[bool, typer.Option("--every-layer", help="Stand on the layers of all earlier videos, not on the first alone.")]
 Corrections = Annotated[
     bool, typer.Option("--corrections/--free-only", help="May a video's layer correct what it keeps, or claim free weights only?")
 ]
@@ -49,6 +50,7 @@ def add_command(
     target_psnr: TargetPsnr = None,
     density: Density = 1.0,
     corrections: Corrections = True,
+    every_layer: EveryLayer = False,
     frames: Frames = "",
     scale: Scale = "",
     time_budget: TimeBudget = "",
@@ -81,6 +83,7 @@ def add_command(
         resume=one_of("--resume", resume, ("auto", "never")) == "auto",
         density=density,
         corrections=corrections,
+        every_layer=every_layer,
     )
     return _add(target, sources, options, as_json)
 
