@@ -4,8 +4,8 @@
 
 DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
 `inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
-made again. Writes kodak_bundle.csv or, with --every-layer, kodak_chain.csv: total bytes of the bundle after each image, and of files of their own at the same PSNR
-(interpolated between two qualities, one on either side).
+made again. Writes kodak_bundle.csv or, with --every-layer, kodak_chain.csv: total bytes of the bundle after each image, and
+of files of their own at the same PSNR (interpolated between two qualities, one on either side).
 """
 
 import argparse
