@@ -163,8 +163,8 @@ def test_a_loop_in_one_dispatch_takes_the_same_steps(problem: Problem, clip: Vid
     """What accelerators run against what CPUs run."""
     frames = jnp.asarray(clip.frames)
     pace = problem.pace(0.2, 0.01)
-    one, metrics_one = make_advance(problem)(Fitter(problem, clip).state, frames, pace, 3, False)
-    many, metrics_many = step_module._in_one_dispatch(problem)(Fitter(problem, clip).state, frames, pace, 3, False)
+    one, metrics_one = make_advance(problem)(Fitter(problem, clip).state, frames, pace, 3, None, False)
+    many, metrics_many = step_module._in_one_dispatch(problem)(Fitter(problem, clip).state, frames, pace, 3, None, False)
     np.testing.assert_allclose(metrics_one.mse, metrics_many.mse, rtol=1e-3)
     np.testing.assert_allclose(one.parameters.weights, many.parameters.weights, atol=2e-3)
     assert int(one.step) == int(many.step) == 3

@@ -18,7 +18,7 @@ from inr.writing import temporary_name, write_atomically
 from train.fitting import Fitted, Fitter, copied, land
 from train.refining import Bounds, Refiner, Room, cost_in_steps, filled, refined, worthwhile
 
-ATTEMPTS = 8
+ATTEMPTS, REFINEMENTS = 8, 3
 MORE_STEPS, FEWEST_STEPS = 0.01, 50  # of the fit's, each attempt
 LEAST_USED, AIM = 0.97, 0.988  # of a cap
 ABOVE, MOST_ABOVE = 0.1, 0.3  # decibels over a quality: where to aim, what to accept
@@ -90,13 +90,22 @@ class Landing:
         """`found` with single symbols moved, if that makes it better and keeps it within its target."""
         if self.target.cap is not None:
             return self.refined_under_cap(found, self.target.cap)
-        most_mse = math.inf
         if self.target.psnr is not None:
-            # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
-            spare = (found.psnr or 0.0) - self.target.psnr - JUST_ABOVE
-            most_mse = Refiner(self.fitter, found.model).start().mse * 10 ** (spare / 10)
-        again = self.measured_symbols(refined(self.fitter, found.model, Bounds(most_mse=most_mse, until=self.deadline)))
-        return again if again.hit or not found.hit else found
+            return self.refined_to_quality(found, self.target.psnr)
+        return self.measured_symbols(refined(self.fitter, found.model, Bounds(until=self.deadline)))
+
+    def refined_to_quality(self, found: Landed, psnr: float) -> Landed:
+        """`found` with single symbols moved until it is no better than `psnr` asks for, or as it was where that does not succeed."""
+        # The float picture's error and the 8-bit picture's differ a little; their ratio over a refinement hardly does.
+        mse, spare = Refiner(self.fitter, found.model).start().mse, (found.psnr or 0.0) - psnr - JUST_ABOVE
+        again = found
+        for _ in range(REFINEMENTS):
+            bounds = Bounds(most_mse=mse * 10 ** (spare / 10), until=self.deadline)
+            again = self.measured_symbols(refined(self.fitter, found.model, bounds))
+            if again.hit or time.monotonic() > self.deadline:
+                break
+            spare -= psnr - (again.psnr or 0.0) + JUST_ABOVE
+        return again if again.hit else self.better(found, again)
 
     def refined_under_cap(self, found: Landed, cap: int) -> Landed:
         """`found` with single symbols moved, the more of them the more of `cap` is left; never over it.
