@@ -42,13 +42,11 @@ def list_command(source: Bundle, as_json: Json = False) -> None:
     from codec.bundle import facts
     from codec.loading import read_file
 
-    found = facts(read_file(source), str(source))
-    videos = found["videos"]
-    assert isinstance(videos, list)
+    found: dict = facts(read_file(source), str(source))
     if as_json:
         emit("result", **found)
         return
-    for video in videos:
+    for video in found["videos"]:
         print(f"{video['name']}\t{video['width']}x{video['height']}\t{video['frames']} frames\t{video['bytes']} bytes")
 
 

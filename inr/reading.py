@@ -32,8 +32,7 @@ def _read(path: Path, span: tuple[int | None, int | None]) -> Video:
     images = _image_files(path)
     if images:
         chosen = _span(images, span, path)
-        named = path.stem if path.is_file() else (path if path.is_dir() else path.parent).absolute().name
-        return Video(_stack(map(_read_image, chosen), path), name=named)
+        return Video(_stack(map(_read_image, chosen), path), name=source_name(path))
     if not path.is_file():
         raise _missing(path)
     if path.stat().st_size == 0:
@@ -59,6 +58,17 @@ def _missing(path: Path) -> InputError:
 # Images
 
 
+def source_name(path: Path) -> str:
+    """What a video is called after its source: a file without its suffix, a folder, the folder of a pattern."""
+    if path.is_dir() or _is_pattern(path):
+        return (path if path.is_dir() else path.parent).absolute().name
+    return path.stem
+
+
+def _is_pattern(path: Path) -> bool:
+    return "*" in path.name or "?" in path.name
+
+
 def _image_files(path: Path) -> list[Path]:
     """The images that `path` names: a folder's, a glob's, a single one; none where it is not about images."""
     if path.is_dir():
@@ -66,7 +76,7 @@ def _image_files(path: Path) -> list[Path]:
         if not found:
             limit = ", ".join(IMAGE_SUFFIXES)
             raise InputError("no-images", f"'{path}' is a folder without images ({limit})", WORKING_COMMAND)
-    elif "*" in path.name or "?" in path.name:
+    elif _is_pattern(path):
         found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
     else:
         found = [path] if path.is_file() and path.stat().st_size and path.suffix.lower() in IMAGE_SUFFIXES else []
@@ -152,7 +162,7 @@ def _read_container(path: Path, span: tuple[int | None, int | None]) -> Video:
     except av.FFmpegError as error:
         reason = str(error).split("]")[-1].split(":")[0].strip() or type(error).__name__
         raise InputError("not-a-video", f"'{path}' cannot be read as video: {reason}", WORKING_COMMAND) from error
-    return Video(frames, Fraction(fps), colour, path.stem)
+    return Video(frames, Fraction(fps), colour, source_name(path))
 
 
 def _decode(container, span: tuple[int | None, int | None], path: Path):

@@ -26,7 +26,7 @@ from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
 from train.adding import add_video
-from train.continual import subnetwork
+from train.continual import Frozen, subnetwork
 from train.encoding import EncodeOptions
 from train.presets import modulated_spec, shared_weights
 from train.rows import RowLayout
@@ -138,7 +138,7 @@ def test_a_subnetwork_is_the_best_of_each_tensor():
     claimed = {name: np.ones(shape, np.float32) for name, shape in layout.shapes}
     claimed["b"][0] = 0
     rows = {key: jnp.asarray(layout.pack_on_host(value)) for key, value in (("scores", scores), ("claimed", claimed))}
-    mask = layout.unpack(np.asarray(subnetwork(layout, rows["scores"], rows["claimed"], 0.4)))
+    mask = layout.unpack(np.asarray(subnetwork(layout, rows["scores"], Frozen(rows["scores"], rows["claimed"], jnp.float32(0.4)))))
     for name, count in (("a", 4), ("b", 6)):
         assert mask[name].sum() == count
         chosen, left = np.abs(scores[name])[mask[name] > 0], np.abs(scores[name])[(mask[name] == 0) & (claimed[name] > 0)]
@@ -187,6 +187,8 @@ def test_the_whole_of_it_at_a_shell(clips: list[Path], inr: Callable[..., Outcom
     assert bundle.stat().st_size < before
     assert inr("bundle", "rm", bundle, "square").code == 2
     assert inr("bundle", "add", bundle, clips[1], "--density", "2").code == 2
+    assert inr("bundle", "add", bundle, clips[1], tmp_path / "turned.png", "--json").last["id"] == "duplicate-name"
+    assert inr("bundle", "add", bundle, tmp_path / "x" / "*.png", tmp_path / "y" / "*.png", "--json").last["id"] == "missing-input"
     assert "bundle create" in inr("bundle", "add", tmp_path / "none.inr", clips[1], "--json").last["fix"]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from codec.bundle import asked_of, begun, origin_of_video
+from codec.bundle import Asked, asked_of, begun, origin_of_video
 from codec.decoder import decode
 from codec.loading import read_file
+from codec.model import QuantizedModel
 from inr.errors import InputError, TargetMissed, UsageError
 from inr.reading import read_video
 from inr.spec import HNeRVSpec, VideoSpec
@@ -57,20 +58,20 @@ def add_video(
     described = VideoSpec.of(video)
     reuse = (options.density, options.corrections, options.every_layer)
     key = run_key(video, options.wish, options.preset, options.model, options.seed, options.time_budget, reuse)
-    if stands_already(data, described, key):
+    model = decode(data) if begun(data) else None
+    if stands_already(model, described, key):
         return None
-    run = prepared(data, described, target, options, key)
+    run = prepared(data, model, described, target, options, key)
     say(f"'{video.name}' on {len(run.ground.layers) if run.ground else 0} layers of '{target}'")
     return carried_out(run, video, target, options, display, say, started)
 
 
-def stands_already(data: bytes, video: VideoSpec, key: str) -> bool:
-    """Whether this run's video is in the bundle; UsageError if another of that name is, or if it has none."""
+def stands_already(model: QuantizedModel | None, video: VideoSpec, key: str) -> bool:
+    """Whether this run's video is in the bundle (None: an empty one); UsageError if another of that name is, or if it has none."""
     if not video.name:
         raise UsageError("no-name", "a video in a bundle needs a name", "give it one: it is called after its file")
-    if not begun(data):
+    if model is None:
         return False
-    model = decode(data)
     names = [entry.spec.name for entry in model.videos]
     if video.name not in names:
         return False
@@ -79,17 +80,18 @@ def stands_already(data: bytes, video: VideoSpec, key: str) -> bool:
     raise UsageError("duplicate-name", f"the bundle holds a video '{video.name}' already; nothing was changed", "rename the source file")
 
 
-def prepared(data: bytes, video: VideoSpec, target: Path, options: EncodeOptions, key: str) -> Run:
+def prepared(data: bytes, model: QuantizedModel | None, video: VideoSpec, target: Path, options: EncodeOptions, key: str) -> Run:
     """Plan an addition; TargetMissed if its cap is out of reach."""
     wish = options.wish
     bpp = wish.nominal_bpp(video)
     spec, config = plan(video, bpp, options.preset, options.model, options.seed)
-    config = replace(config, density=options.density, corrections=options.corrections, target_psnr=wish.target_psnr)
-    ground = Ground(data, network_of(data, spec, video, bpp), options.density, options.every_layer)
+    config = replace(config, corrections=options.corrections, target_psnr=wish.target_psnr)
+    model = model or QuantizedModel(first_network(asked_of(data), spec, video, bpp), (), ())
+    ground = Ground(data, model, options.density, options.every_layer)
     if (cap := wish.cap(video)) is not None:
         config = replace(config, target_bpp=CAP_AIM * 8 * cap / video.pixels)
     # The masks' share of a record hardly changes over a fit: which weights are dropped does, how many does not.
-    problem = Problem(ground.spec, video, config, 8 * least_growth(ground, video))
+    problem = Problem(model.spec, video, config, 8 * least_growth(ground, video))
     if cap is not None and cap < problem.overhead_bits // 8:
         least = problem.overhead_bits // 8
         raise TargetMissed(
@@ -100,11 +102,8 @@ def prepared(data: bytes, video: VideoSpec, target: Path, options: EncodeOptions
     return Run(problem, key, Workdir(folder, here, fresh=not options.resume), cap, ground)
 
 
-def network_of(data: bytes, planned: HNeRVSpec, video: VideoSpec, bpp: float) -> HNeRVSpec:
-    """The bundle's network; for an empty bundle the one planned, with what it was created to have."""
-    if begun(data):
-        return decode(data).spec
-    asked = asked_of(data)
+def first_network(asked: Asked, planned: HNeRVSpec, video: VideoSpec, bpp: float) -> HNeRVSpec:
+    """The network that an empty bundle gets: the one planned for its first video, with what the bundle was created to have."""
     spec = modulated_spec(video, bpp, backbone=asked.capacity) if asked.capacity else planned
     low = min(1, len(spec.blocks) - 1)  # the first block's features are a few cells: too few for waves
     blocks = tuple(replace(block, modes=asked.modes) if at == low else block for at, block in enumerate(spec.blocks))
@@ -113,5 +112,5 @@ def network_of(data: bytes, planned: HNeRVSpec, video: VideoSpec, bpp: float) ->
 
 def least_growth(ground: Ground, video: VideoSpec) -> int:
     """Bytes that a video of nothing but zeros adds: masks, fields, and what surrounds them."""
-    silent = ground.joined(video, silent_tensors(ground.spec, video), ground.first_masks(layout_of(ground.spec, video)))
+    silent = ground.joined(video, silent_tensors(ground.model.spec, video), ground.first_masks(layout_of(ground.model.spec, video)))
     return len(ground.encoded(silent, b"0000")) - len(ground.data)

@@ -64,13 +64,14 @@ def add_command(
     Sizes and rates are of what the file grows by; a time budget is each video's. Earlier videos do not change by a bit.
     Ctrl-C leaves the file with the videos that are finished; the same command goes on.
     """
+    from inr.reading import source_name
     from train.encoding import EncodeOptions
     from train.presets import PRESETS
     from train.wish import checked_wish
 
     if not 0 <= density <= 1:
         raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
-    if len(sources) != len({source.stem for source in sources}):
+    if len(sources) != len({source_name(source) for source in sources}):
         raise UsageError("duplicate-name", "two of the sources have the same name, and a video is called after its file", "rename one")
     options = EncodeOptions(
         preset=one_of("--preset", preset, tuple(PRESETS)),
@@ -91,6 +92,7 @@ def add_command(
 def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: bool) -> int:
     import time
 
+    from inr.reading import source_name
     from inr.runtime import prepare_jax
     from train.adding import add_file
     from train.display import display
@@ -105,7 +107,7 @@ def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: b
         except Preempted as left:
             return _left(target, options, left.by_hand, as_json, die_of_interrupt)
         if encoded is None:
-            say(f"'{source.stem}' is in '{target}' already, by this very command")
+            say(f"'{source_name(source)}' is in '{target}' already, by this very command")
             continue
         added.append(encoded.problem.video.name)
         hit = hit and encoded.target_hit

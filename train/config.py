@@ -29,6 +29,5 @@ class FitConfig:
     controller_gain: float = 100.0  # change of the log weight over a fit, per unit of log rate error
     controller_from: float = 0.1
     embedder_until: float = 0.0  # share of progress during which embeddings come from an embedder
-    density: float = 1.0  # of the weights that a bundle's layers claim, what a further video keeps; 0: it stands on none of them
     corrections: bool = True  # whether a further video's layer may change what it keeps, or claims free weights only
     seed: int = 0

@@ -16,42 +16,37 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from codec.bitstream import ORIGIN_BYTES, Kind, Opened
-from codec.bundle import begun
 from codec.decoder import decode
 from codec.encoder import encode_layer, encode_video
 from codec.fields import write_spec
 from codec.masks import Masks, normalised
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, kept, split_tensors, tensors_checksum
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import VideoSpec
 from train.qat import straight_through
 from train.rows import RowLayout
 
 
 class Frozen(NamedTuple):
-    """The layers below as rows: their summed weights, and 1 where one of them has a non-zero symbol."""
+    """The layers below as rows: their summed weights, 1 where one of them has a non-zero symbol, and what share of these is kept."""
 
     values: Float[Array, "rows 64"]
     claimed: Float[Array, "rows 64"]
+    density: Float[Array, ""]
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """A bundle that a further video is fitted on: its bytes, and the network that it has or, while it is empty, will have."""
+    """A bundle that a further video is fitted on: its bytes, and the model in them (of an empty one, a spec and nothing else)."""
 
     data: bytes
-    spec: HNeRVSpec
-    density: float = 1.0  # as in FitConfig
+    model: QuantizedModel
+    density: float = 1.0  # of the weights that its layers claim, what the video keeps; 0: it stands on none of them
     every_layer: bool = False  # whether to stand on all layers, or on the first alone
 
     @classmethod
     def of(cls, data: bytes, density: float = 1.0) -> "Ground":
         """The ground in a bundle that holds a video at least."""
-        return cls(data, decode(data).spec, density)
-
-    @cached_property
-    def model(self) -> QuantizedModel:
-        """What the bundle holds so far."""
-        return decode(self.data) if begun(self.data) else QuantizedModel(self.spec, (), ())
+        return cls(data, decode(data), density)
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
@@ -76,7 +71,8 @@ class Ground:
             return None
         zeros = {name: np.zeros(shape, np.float32) for name, shape in layout.shapes}
         claimed = {name: values.astype(np.float32) for name, values in self.claimed.items()}
-        return Frozen(*(jnp.asarray(layout.pack_on_host(zeros | part)) for part in (self.sums, claimed)))
+        values, places = (jnp.asarray(layout.pack_on_host(zeros | part)) for part in (self.sums, claimed))
+        return Frozen(values, places, jnp.float32(self.density))
 
     def first_masks(self, layout: RowLayout) -> Masks:
         """What a fit keeps of the ground as it begins; empty where that is all, or where there is no ground."""
@@ -87,7 +83,7 @@ class Ground:
 
     def masks(self, layout: RowLayout, scores: Float[Array, "rows 64"], frozen: Frozen) -> Masks:
         """Which weights `scores` select."""
-        best = layout.unpack(np.asarray(subnetwork(layout, scores, frozen.claimed, self.density)))
+        best = layout.unpack(np.asarray(subnetwork(layout, scores, frozen)))
         return {name: best[name] > 0.5 for name in self.sums}
 
     def kept(self, masks: Masks) -> dict[str, np.ndarray]:
@@ -112,7 +108,7 @@ class Ground:
 
     def encoded(self, model: QuantizedModel, origin: bytes) -> bytes:
         """The bundle's bytes with what `joined` added behind them."""
-        new = [] if self.model.layers else [(Kind.SPEC, write_spec(self.spec))]
+        new = [] if self.model.layers else [(Kind.SPEC, write_spec(self.model.spec))]
         new += [(Kind.LAYER, encode_layer(model.layers[-1])), (Kind.VIDEO, encode_video(model, len(model.videos) - 1))]
         return self.opened.with_records(new, self.origins + origin)
 
@@ -127,18 +123,16 @@ class Ground:
         return self.model.origin.ljust(ORIGIN_BYTES * len(self.model.videos), b"\0")
 
 
-def subnetwork(
-    layout: RowLayout, scores: Float[Array, "rows 64"], claimed: Float[Array, "rows 64"], density: float
-) -> Float[Array, "rows 64"]:
-    """1 for the `density` best by absolute score of each tensor's claimed weights, else 0; the gradient of the absolute score.
+def subnetwork(layout: RowLayout, scores: Float[Array, "rows 64"], frozen: Frozen) -> Float[Array, "rows 64"]:
+    """1 for the best share, by absolute score, of each tensor's claimed weights, else 0; the gradient of the absolute score.
 
     WSN, equation 3: the top c per cent of each layer, straight through.
     """
-    magnitude = jnp.abs(scores)
+    magnitude, claimed = jnp.abs(scores), frozen.claimed
     ranked = jnp.where(claimed > 0, magnitude, jnp.inf)
     thresholds = []
     for start, end, count in zip(layout.starts[:-1].tolist(), layout.starts[1:].tolist(), layout.per_tensor(claimed), strict=True):
-        dropped = jnp.round((1 - density) * count).astype(jnp.int32)
+        dropped = jnp.round((1 - frozen.density) * count).astype(jnp.int32)
         thresholds.append(jnp.sort(ranked[start:end].ravel())[dropped])
     best = (magnitude >= layout.per_row(jnp.stack(thresholds))) & (claimed > 0)
     return straight_through(best.astype(jnp.float32), magnitude)

@@ -124,7 +124,7 @@ def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float
     """What a further video keeps of the layers below."""
     if parameters.scores is None:
         return frozen.values
-    return frozen.values * subnetwork(problem.layout, parameters.scores, frozen.claimed, problem.config.density)
+    return frozen.values * subnetwork(problem.layout, parameters.scores, frozen)
 
 
 class Pace(NamedTuple):
