@@ -20,13 +20,13 @@ from inr.errors import InrError
 from inr.video import Video
 from train.continual import Ground
 from train.interrupts import Preempted, Wanted
-from train.rate import TABLE_BITS
+from train.rate import table_bits
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
 
 CHUNK = {"cpu": 16}  # steps between looks at the clock and the metrics
 ACCELERATOR_CHUNK = 100
-LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0
+LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0  # the latter over all steps of an attempt
 MAX_RESTORES = 8
 MEASURE_SECONDS = 3.0
 SNAPSHOT_SECONDS = 10.0
@@ -113,8 +113,8 @@ class Fitter:
 
     def symbol_bits(self, model: QuantizedModel) -> float:
         """What a model's symbols and their tables take, in bits."""
-        tensors = model.layers[-1].tensors | model.videos[-1].tensors
-        return sum(best_coding(tensor.symbols).bits + TABLE_BITS for tensor in tensors.values())
+        codings = [best_coding(tensor.symbols) for tensor in (model.layers[-1].tensors | model.videos[-1].tensors).values()]
+        return sum(coded.bits + table_bits(coded.table) for coded in codings)
 
     def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
         """The state as integers; the steps of the tensors in `wider` by that many eighths of an octave wider."""
@@ -238,6 +238,6 @@ def finish_early(fitter: Fitter, elapsed: float) -> float:
 
 def land(fitter: Fitter, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
     """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate at the last, in bits."""
-    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / (1 - LANDING_PROGRESS), bits, mse)
+    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / count, bits, mse)
     fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, fitter.frozen, False)
     return float(metrics.bits) + fitter.problem.overhead_bits

@@ -36,12 +36,16 @@ class Parameters(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Parameters, Adam's moments, and three scalars: steps done, log of the rate's weight, learning rate's factor."""
+    """Parameters, Adam's moments, and four scalars.
+
+    They are the steps done, the logarithms of the rate's weight and of the bits (a running mean), the learning rate's factor.
+    """
 
     parameters: Parameters
     moments: optax.OptState
     step: Int[Array, ""]
     log_rate_weight: Float[Array, ""]
+    log_bits: Float[Array, ""]
     patience: Float[Array, ""]
 
 
@@ -86,4 +90,4 @@ def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig, ground: 
     weights = jnp.asarray(layout.pack_on_host(tensors))
     parameters = Parameters(weights, initial_exponents(layout, tensors, config.initial_bits), embedder, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
-    return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(1))
+    return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))

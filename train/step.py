@@ -21,13 +21,15 @@ from train.continual import Frozen, subnetwork
 from train.cpu_convolution import patch_convolution
 from train.loss import mean_squared_error
 from train.qat import quantized, straight_through
-from train.rate import estimated_bits
+from train.rate import estimated_bits, unimodal_bits
 from train.rows import RowLayout
 from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layout_of
 
 EMBEDDING = "embedding"
 LOG_WEIGHTS = -25.0, 3.0  # beyond these a weight says nothing more, and its way back is long
-STEEPEST = 0.1  # change of the logarithm of the rate's weight a step, however short the fit
+STEEPEST = 0.03  # change of the logarithm of the rate's weight a step, however short the fit
+HORIZON = 100.0  # steps over which bits are foreseen to go on as they do; what they take to follow the rate's weight
+MEMORY = 20.0  # steps over which it is seen how they do
 Frames = UInt8[Array, "t h w 3"]
 Scalar = Float[Array, ""]
 
@@ -51,10 +53,11 @@ class Problem:
     def pace(self, progress: float, per_step: float) -> "Pace":
         """Where a step stands, steering at the config's target if it has one."""
         config = self.config
+        gain = min(config.controller_gain * per_step, STEEPEST)
         if config.target_bpp is not None:
-            return Pace(progress, per_step, config.controller_gain, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
+            return Pace(progress, per_step, gain, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
         if config.target_psnr is not None:
-            return Pace(progress, per_step, config.controller_gain, mse=10 ** (-config.target_psnr / 10))
+            return Pace(progress, per_step, gain, mse=10 ** (-config.target_psnr / 10))
         return Pace(progress, per_step, 0.0)
 
     def tensor_bits(self, file_bits: float) -> float:
@@ -115,7 +118,7 @@ def loss(
     mse = mean_squared_error(network(indices), frames)
     # What it is at the rounded weights, but pulling as at the weights themselves: a zero symbol's own rate has no
     # slope, and without a pull what lies in the zero bin wanders out of it.
-    rounded, own = estimated_bits(problem.layout, rated), estimated_bits(problem.layout, y)
+    rounded, own = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
     bits = jnp.sum(straight_through(rounded, own))
     return mse + rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
 
@@ -130,8 +133,8 @@ def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float
 class Pace(NamedTuple):
     """Where a step stands: progress and its change a step; and what the rate's weight is steered at.
 
-    That is `bits` of tensors, or else `mse`; 0 for neither. `gain` is the change of the weight's logarithm over a
-    whole fit, per unit of logarithmic error. Arguments rather than constants, so that a fit of another length or
+    That is `bits` of tensors, or else `mse`; 0 for neither. `gain` is the change of the weight's logarithm a step,
+    per unit of logarithmic error. Arguments rather than constants, so that a fit of another length or
     target needs no new compilation.
     """
 
@@ -142,16 +145,18 @@ class Pace(NamedTuple):
     mse: Scalar | float = 0.0
 
 
-def steering_error(config: FitConfig, pace: Pace, metrics: Metrics, rate: Scalar) -> Scalar:
+def steering_error(config: FitConfig, pace: Pace, metrics: Metrics, rate: Scalar, trend: Scalar) -> Scalar:
     """By how much (logarithm, within +-1) the rate's weight is too small for what `pace` asks.
 
+    Bits follow the weight slowly: `trend`, the change of their logarithm a step, tells where they will be once they
+    have. Without it the weight grows on long after it is large enough, and the picture is lost.
     While learning rates are high, a picture is not as good yet as it will be with the same bits: what is asked of
     it then is less by `gain_to_come`.
     """
     over = jnp.log(metrics.bits / jnp.maximum(pace.bits, 1))
     expected = pace.mse * 10 ** (config.gain_to_come * rate / 10)
     under = jnp.log(jnp.maximum(expected, 1e-9) / jnp.maximum(metrics.mse, 1e-9))
-    return jnp.clip(jnp.where(jnp.asarray(pace.mse) > 0, under, over), -1, 1)
+    return jnp.clip(jnp.where(jnp.asarray(pace.mse) > 0, under, over) + HORIZON * trend, -1, 1)
 
 
 def step(
@@ -181,10 +186,13 @@ def step(
     if frozen is not None and not config.corrections:
         # After the optimiser: without a gradient, momentum alone would still move a weight.
         moved = moved._replace(weights=moved.weights * (1 - frozen.claimed))
-    error = steering_error(config, pace, metrics, rate)
-    gain = jnp.where(progress >= config.controller_from, jnp.minimum(pace.gain * pace.per_step, STEEPEST), 0)
+    log_bits = jnp.log(metrics.bits)
+    trend = jnp.where(state.step > 0, (log_bits - state.log_bits) / MEMORY, 0)
+    error = steering_error(config, pace, metrics, rate, trend)
+    gain = jnp.where(progress >= config.controller_from, pace.gain, 0)
     log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
-    return TrainState(moved, moments, state.step + 1, log_weight, state.patience), metrics
+    log_bits -= (MEMORY - 1) * trend
+    return TrainState(moved, moments, state.step + 1, log_weight, log_bits, state.patience), metrics
 
 
 def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
