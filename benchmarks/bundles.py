@@ -42,7 +42,7 @@ from train.adding import add_video
 from train.encoding import EncodeOptions, encode_video
 from train.fitting import Fitter
 from train.presets import modulated_spec, plan, shared_weights
-from train.rate import estimated_bits
+from train.rate import estimated_bits, unimodal_bits
 from train.step import Problem
 from train.wish import Wish
 
@@ -141,10 +141,13 @@ def joint(out: Path, bpp: float) -> list[Row]:
     spec = plan(VideoSpec.of(clips[0]), bpp, "fast", "cam", 0)[0]
     share = 1 / len(clips)
 
-    def shared_rate(layout, y):
-        return estimated_bits(layout, y) * jnp.array([1.0 if is_private(name) else share for name in layout.names])
+    def shared(bits):
+        return lambda layout, y: bits(layout, y) * jnp.array([1.0 if is_private(name) else share for name in layout.names])
 
-    with patch.object(train.step, "estimated_bits", shared_rate):
+    with (
+        patch.object(train.step, "estimated_bits", shared(estimated_bits)),
+        patch.object(train.step, "unimodal_bits", shared(unimodal_bits)),
+    ):
         fitters = [Fitter(joint_problem(spec, video, bpp), video) for video in clips]
         steps, last = train.presets.PRESETS["fast"], fitters[-1]
         for done in range(0, steps, TURN):

@@ -14,14 +14,14 @@ class FitConfig:
 
     steps: int
     batch: int = 2  # frames a step
-    learning_rate: float = 14e-3  # of weights, before the schedule
-    exponent_learning_rate: float = 8e-2  # of step exponents, in eighths of an octave
+    learning_rate: float = 24e-3  # of weights, before the schedule
+    exponent_learning_rate: float = 16e-2  # of step exponents, in eighths of an octave
     warmup: float = 0.05  # share of progress over which the learning rates rise
     floor: float = 0.02  # what the cosine falls to, so that the controller keeps its grip to the end
     anneal_from: float = 0.74  # where noise begins to give way to soft rounding
     hard_from: float = 0.8  # where rounding becomes hard
     temperature: float = 0.1  # of soft rounding at the end of its phase
-    initial_bits: float = 5.0  # first steps: a tensor's deviation spans 2 ** (initial_bits - 2) of them
+    initial_bits: float = 4.0  # first steps: a tensor's deviation spans 2 ** (initial_bits - 2) of them
     rate_weight: float = 3e-3
     target_bpp: float | None = None
     target_psnr: float | None = None
