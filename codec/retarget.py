@@ -23,6 +23,8 @@ STRIDE = 2
 MOST_FRAMES = 24  # of a video, rendered for a probe
 FAITHFUL = 28.0  # decibels against the file's own picture, below which a new fit is the better way
 HALVINGS = 24
+LEAST_USED = 0.97  # of a cap
+SPARED = (1.0, 1.25, 1.6, 2.0, 2.5)  # weights of bits to fill up from, over the least that fits, until enough is used
 
 Name = tuple[str, int, str]  # "layer" or "video", its number, the tensor's name
 
@@ -56,9 +58,15 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
     def chosen(weight: float) -> dict[Name, int]:
         return {name: levels[int(np.argmin(moved[name] + weight * sizes[name]))] for name in names}
 
-    wider = filled(lambda by: len(encode(widened(model, by))), bisected(model, chosen, cap), cap)
-    smaller = widened(model, wider)
-    out = encode(smaller)
+    least = bisected(model, chosen, cap)
+    out, smaller = b"", model
+    for more in SPARED:  # steps are coarse: from a little less, what is left may be filled up better
+        wider = filled(lambda by: len(encode(widened(model, by))), chosen(more * least), cap)
+        candidate = widened(model, wider)
+        if len(full := encode(candidate)) > len(out):
+            out, smaller = full, candidate
+        if len(out) >= LEAST_USED * cap:
+            break
     frames = [smaller.render(index_range(video.spec.frames), at) for at, video in enumerate(smaller.videos)]
     psnr = float(np.mean([mean_psnr(new, old) for new, old in zip(frames, pictures, strict=True)]))
     if len(out) > cap or psnr < FAITHFUL:
@@ -75,14 +83,14 @@ def interpolated(probed: Sequence[float], levels: Sequence[int]) -> np.ndarray:
     return np.interp(levels, (0, *PROBES), np.sqrt([0.0, *probed])) ** 2
 
 
-def bisected(model: QuantizedModel, chosen: Callable[[float], dict[Name, int]], cap: int) -> dict[Name, int]:
-    """What `chosen` gives for the least weight of bits whose file fits into `cap`."""
+def bisected(model: QuantizedModel, chosen: Callable[[float], dict[Name, int]], cap: int) -> float:
+    """The least weight of bits for which the file that `chosen` gives fits into `cap`."""
     low, high = 1e-12, 1e6
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
         fits = len(encode(widened(model, chosen(middle)))) <= cap
         low, high = (low, middle) if fits else (middle, high)
-    return chosen(high)
+    return high
 
 
 def filled(size: Callable[[dict[Name, int]], int], wider: dict[Name, int], cap: int) -> dict[Name, int]:

@@ -48,7 +48,7 @@ def test_the_loss_falls_and_its_rate_is_the_files(problem: Problem, clip: Video)
     assert seen[-1].psnr > seen[0].psnr + 3
     data = encode(fitted.model)
     # Where differences pay, as they may by chance, the coder takes less than is expected.
-    assert -8 * 64 <= fitted.estimated_bits - 8 * len(data) <= 0.03 * 8 * len(data)
+    assert -8 * 64 <= fitted.estimated_bits - 8 * len(data) <= 0.05 * 8 * len(data)
     check_same(decode(data), fitted.model)
 
 
@@ -130,7 +130,7 @@ def test_stopping_early_still_rounds_and_saves(problem: Problem, clip: Video):
     assert store.kept is not None
     data = encode(fitted.model)
     # Where differences pay, as they may by chance, the coder takes less than is expected.
-    assert -8 * 64 <= fitted.estimated_bits - 8 * len(data) <= 0.03 * 8 * len(data)
+    assert -8 * 64 <= fitted.estimated_bits - 8 * len(data) <= 0.05 * 8 * len(data)
     assert time.monotonic() - began < 15
 
 
@@ -202,7 +202,7 @@ def test_a_cap_is_never_exceeded_and_nearly_used_up(problem: Problem, clip: Vide
     assert LEAST_USED * cap <= len(found.data) <= cap
     assert decode(found.data).origin == b"1234"
     check_same(decode(found.data), found.model)
-    assert abs(found.estimated_bits - 8 * len(found.data)) <= 0.01 * 8 * len(found.data) + 8 * 64
+    assert -8 * 64 <= found.estimated_bits - 8 * len(found.data) <= 0.05 * 8 * len(found.data)
 
 
 @pytest.mark.parametrize("cap", [110, 300])
@@ -219,7 +219,7 @@ def test_a_cap_of_a_hundred_bytes_is_used_up(clip: Video, tmp_path: Path, cap: i
 def test_what_foreseen_bits_leave_of_a_cap_is_filled(problem: Problem, clip: Video, monkeypatch: pytest.MonkeyPatch):
     fitter = Fitter(problem, clip)
     model = fit(fitter).model
-    cap = int(1.04 * len(encode(model)))
+    cap = int(1.035 * len(encode(model)))
     landing = Landing(fitter, clip, Target(cap=cap), b"1234")
     monkeypatch.setattr("train.landing.refined", lambda fitter, model, bounds: model)
     found = landing.refined_under_cap(landing.measured(model, 0.0), cap)
