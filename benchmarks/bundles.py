@@ -1,10 +1,11 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
-    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--out DIR] [--steps 2500]
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
-bmx-trees: 32 frames of each at 320x160. Every fit is what `inr encode` or `inr bundle add` does with --target-bpp and so many
-steps. Files stay in the folder of --out, and finished ones are not made again. Writes bundles.csv and prints a summary.
+bmx-trees: 32 frames of each at 320x160. With --shots it is five shots of one film instead, bikes.mp4. Every fit is what `inr encode`
+or `inr bundle add` does with --target-bpp and so many steps. Files stay in the folder of --out, and finished ones are not made
+again. Writes bundles.csv (bundles_shots.csv) and prints a summary.
 
 alone     a file a video
 bundle    one file, one video after the other, each on the first one's layer
@@ -54,6 +55,7 @@ CLIPS = {
     "blocks": "03_blocks.mp4",
     "bmx": "bmx-trees",
 }
+SHOTS = {f"shot{first}": (first, last) for first, last in ((0, 30), (30, 62), (76, 108), (137, 169), (187, 219))}  # of bikes.mp4
 RATES = (0.01, 0.02, 0.04)
 MIDDLE = 0.02  # the controls' rate
 TURN = 4  # steps of one video before the next one's in a joint fit
@@ -64,19 +66,24 @@ OCTAVE = 2.0  # decibels, beyond the ends of a curve
 Row = dict[str, object]
 
 
-def videos() -> list[Video]:
-    """The five clips."""
+def unlike() -> list[Video]:
+    """Five clips that have nothing in common."""
     return [replace(read_video(clip(file), (0, 32), "320x160"), name=name) for name, file in CLIPS.items()]
+
+
+def shots() -> list[Video]:
+    """Five shots of one film."""
+    return [replace(read_video(clip("bikes.mp4"), frames, "320x160"), name=name) for name, frames in SHOTS.items()]
 
 
 def options(bpp: float, **more: object) -> EncodeOptions:
     return EncodeOptions(preset="fast", wish=Wish(target_bpp=bpp), **more)  # pyrefly: ignore[bad-argument-type]
 
 
-def alone(out: Path, bpp: float) -> list[Row]:
+def alone(videos: list[Video], out: Path, bpp: float) -> list[Row]:
     """A file a video."""
     rows = []
-    for video in videos():
+    for video in videos:
         target, began = out / f"alone-{bpp}-{video.name}.inr", time.monotonic()
         encode_video(video, target, options(bpp))
         data = target.read_bytes()
@@ -84,14 +91,14 @@ def alone(out: Path, bpp: float) -> list[Row]:
     return rows
 
 
-def bundle(out: Path, bpp: float, kind: str = "bundle") -> list[Row]:
+def bundle(videos: list[Video], out: Path, bpp: float, kind: str = "bundle") -> list[Row]:
     """One file; after every addition all earlier videos are compared with what they were."""
     target, rows, before = out / f"{kind}-{bpp}.inr", [], None
     if not target.exists():
-        first = VideoSpec.of(videos()[0])
+        first = VideoSpec.of(videos[0])
         twice = 2 * shared_weights(modulated_spec(first, bpp))
         target.write_bytes(empty(Asked(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
-    for index, video in enumerate(videos()):
+    for index, video in enumerate(videos):
         began = time.monotonic()
         added = add_video(video, target, options(bpp, **CONTROLS.get(kind, {})))
         data = target.read_bytes()
@@ -99,7 +106,7 @@ def bundle(out: Path, bpp: float, kind: str = "bundle") -> list[Row]:
         made = row(kind, bpp, data, index, video, time.monotonic() - began if added else 0.0)
         if before is not None and added:
             made["earlier_identical"] = all(same(before, model, at) for at in range(index))
-            made["forgotten_db_without_masks"] = round(forgotten(model, index, videos()[index - 1]), 2)
+            made["forgotten_db_without_masks"] = round(forgotten(model, index, videos[index - 1]), 2)
         rows.append(made)
         before = model
     return rows
@@ -135,9 +142,8 @@ def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: f
 # One layer for all
 
 
-def joint(out: Path, bpp: float) -> list[Row]:
+def joint(clips: list[Video], out: Path, bpp: float) -> list[Row]:
     """One layer fitted to all videos at once, each with private tensors; the layer's rate counts once, not five times."""
-    clips = videos()
     spec = plan(VideoSpec.of(clips[0]), bpp, "fast", "cam", 0)[0]
     share = 1 / len(clips)
 
@@ -218,17 +224,25 @@ def main() -> None:
     """Run what is asked for, beside what bundles.csv holds already."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "chain", "fresh", "wsn", "pfnr", "joint"])
+    parser.add_argument("--shots", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("bundles"))
     parser.add_argument("--steps", type=int, default=2500)
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
-    file = HERE / "bundles.csv"
+    videos = shots() if asked.shots else unlike()
+    file = HERE / ("bundles_shots.csv" if asked.shots else "bundles.csv")
     rows = loaded(file) if file.exists() else []
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
             for bpp in RATES if kind in ("alone", "bundle", "chain") else (MIDDLE,):
-                made = {"alone": alone, "joint": joint}.get(kind, lambda out, bpp, kind=kind: bundle(out, bpp, kind))(asked.out, bpp)
+                match kind:
+                    case "alone":
+                        made = alone(videos, asked.out, bpp)
+                    case "joint":
+                        made = joint(videos, asked.out, bpp)
+                    case _:
+                        made = bundle(videos, asked.out, bpp, kind)
                 rows = [r for r in rows if (r["kind"], r["bpp_asked"]) != (kind, bpp)] + made
                 save(file, rows)
     summary(rows)
