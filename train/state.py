@@ -19,7 +19,6 @@ from train.rows import RowLayout
 
 # Moments as short as this follow the moving target that noise and the rate controller make of the loss.
 OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
-PERTURBATION = np.float32(0.3)  # of fresh weights, on top of those of the layers below
 BLANK, BLANK_GRID = 0.02, 0.5  # deviations expected of what starts at zero: biases and CAM's grids, a canvas's grids
 
 
@@ -77,15 +76,14 @@ def embedder_parts(spec: HNeRVSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, 
 def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig, ground: Ground | None = None) -> TrainState:
     """A fresh state, a pure function of its arguments.
 
-    On a `ground` a video's own layer begins as a faint copy of what a lone one begins with: a warm start alone is led where
-    it cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
+    On a `ground` a video's own layer begins as a lone one's does: what others left is sparse, and a warm start alone is led
+    where it cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
     """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
     scores = None
-    if ground is not None:
-        tensors |= {name: PERTURBATION * tensors[name] for name in ground.sums}
-        scores = initial_scores(layout, ground.sums) if ground.layers and ground.density < 1 else None
+    if ground is not None and ground.layers and ground.density < 1:
+        scores = initial_scores(layout, ground.sums)
     embedder = embedder_parts(spec, config.seed)[1] if config.embedder_until else {}
     weights = jnp.asarray(layout.pack_on_host(tensors))
     parameters = Parameters(weights, initial_exponents(layout, tensors, config.initial_bits), embedder, scores)
