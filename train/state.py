@@ -76,11 +76,13 @@ def embedder_parts(spec: HNeRVSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, 
 def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig, ground: Ground | None = None) -> TrainState:
     """A fresh state, a pure function of its arguments.
 
-    On a `ground` a video's own layer begins as a lone one's does: what others left is sparse, and a warm start alone is led
-    where it cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
+    On a `ground` the sums of layers begin as a lone video's layer does: what others left only says what is cheap to code. To
+    begin from it leads where a fit cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
     """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
+    if ground is not None:
+        tensors |= {name: tensors[name] - below for name, below in ground.sums.items()}
     scores = None
     if ground is not None and ground.layers and ground.density < 1:
         scores = initial_scores(layout, ground.sums)
