@@ -51,10 +51,10 @@ def test_bounds_are_kept(fitter: Fitter):
 
 
 def test_bits_left_over_are_used_for_a_better_picture(fitter: Fitter):
-    model = fitter.model()
+    model = fitter.model(dict.fromkeys(fitter.problem.layout.names, 5))  # on wider steps than it was fitted on: moves can mend that
     start = Refiner(fitter, model).measured(symbols_of(model))
-    full = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, Bounds(1.06 * start.bits, least_bits=1.005 * start.bits))))
-    assert 1.005 * start.bits <= full.bits <= 1.06 * start.bits
+    full = Refiner(fitter, model).measured(symbols_of(refined(fitter, model, Bounds(1.06 * start.bits, least_bits=1.03 * start.bits))))
+    assert 1.03 * start.bits <= full.bits <= 1.06 * start.bits
     assert full.mse < start.mse
 
 
@@ -65,8 +65,8 @@ def file_size(model: QuantizedModel) -> int:
 def test_a_file_is_filled_up_to_the_word(fitter: Fitter):
     model = fitter.model()
     size = file_size(model)
-    full = filled(fitter, model, Room(file_size, size + 17, size + 20))
-    assert size + 17 <= file_size(full) <= size + 20
+    full = filled(fitter, model, Room(file_size, size + 37, size + 40))
+    assert size + 37 <= file_size(full) <= size + 40
     assert Refiner(fitter, full).start().mse < Refiner(fitter, model).start().mse
 
 

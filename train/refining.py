@@ -27,7 +27,7 @@ SAMPLE = 8  # batches, spread over the clip, by which moves of what all frames s
 WORTH = 0.25  # of a fit's steps: what refining may cost
 PUSHES = (2.0, 4.0)  # how much heavier than in the fit bits weigh, in turn, where the quality is given
 FILLS = tuple(4.0**-k for k in range(1, 11))  # and how much lighter, where bits are left over
-BETTERING_PASSES, MOST_TRIALS = 4, 80  # to fill a file, and how many sizes each of them may measure
+BETTERING_PASSES, MOST_TRIALS = 12, 80  # to fill a file, and how many sizes each of them may measure
 NEWCOMER, OUTLIER = 30.0, 8.0  # bits foreseen for the first symbol of a blank tensor, and for one beyond its table
 LEAST_CURVATURE = 1e-12  # of what does not touch the picture
 
