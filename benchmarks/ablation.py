@@ -19,14 +19,15 @@ from codec.encoder import encode
 from codec.evaluation import compare
 from inr.reading import read_video
 from inr.runtime import prepare_jax
-from inr.spec import CanvasSpec, HNeRVSpec, VideoSpec
+from inr.spec import CanvasSpec, NetworkSpec, VideoSpec
 from train.config import FitConfig
 from train.encoding import CAP_AIM, silent_model
+from train.family import hnerv_spec
 from train.fitting import Fitter, fit
-from train.presets import hnerv_spec, modulated_spec, plan
+from train.presets import modulated_spec, plan
 from train.step import Problem
 
-Change = Callable[[HNeRVSpec, FitConfig], tuple[HNeRVSpec, FitConfig]]
+Change = Callable[[NetworkSpec, FitConfig], tuple[NetworkSpec, FitConfig]]
 
 
 def changes(video: VideoSpec, bpp: float) -> dict[str, Change]:

@@ -37,7 +37,7 @@ from codec.model import Layer, QuantizedModel, VideoEntry
 from inr.layout import is_private
 from inr.reading import read_video
 from inr.runtime import prepare_jax
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from train.adding import add_video
 from train.encoding import EncodeOptions, encode_video
@@ -170,7 +170,7 @@ def joint(clips: list[Video], out: Path, bpp: float) -> list[Row]:
     return [row("joint", bpp, data, index, video, 0.0) for index, video in enumerate(clips)]
 
 
-def joint_problem(spec: HNeRVSpec, video: Video, bpp: float) -> Problem:
+def joint_problem(spec: NetworkSpec, video: Video, bpp: float) -> Problem:
     described = VideoSpec.of(video)
     return Problem(spec, described, replace(plan(described, bpp, "fast", "cam", 0)[1], target_bpp=bpp), 8 * 60)
 

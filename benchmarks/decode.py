@@ -14,7 +14,7 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import QuantizedTensor, single_video
 from codec.quantizer import quantize
-from inr.layout import macs_per_pixel
+from inr.cost import macs_per_pixel
 from inr.network import initial_tensors
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
@@ -41,7 +41,7 @@ def main() -> None:
         first = time.monotonic()
         model.render()
         rows.append({
-            "bpp": bpp, "mac_per_pixel": round(macs_per_pixel(spec)), "symbols_seconds": round(parsed - began, 3),
+            "bpp": bpp, "mac_per_pixel": round(macs_per_pixel(spec, video)), "symbols_seconds": round(parsed - began, 3),
             "first_rendering_seconds": round(first - parsed, 2), "fps": round(video.frames / (time.monotonic() - first), 1),
         })  # fmt: skip
         print(rows[-1], flush=True)

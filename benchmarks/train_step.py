@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from inr.layout import macs_per_pixel
+from inr.cost import macs_per_pixel
+from inr.layout import weights
 from inr.network import bind
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.fitting import Fitter
-from train.presets import plan, weights
+from train.presets import plan
 from train.step import Problem
 
 PAIRS, STEPS = 7, 20
@@ -73,12 +74,12 @@ def main() -> None:
                 times[name].append((time.perf_counter() - began) / STEPS)
     rows, columns = video.cells(spec)
     canvas = rows * columns * spec.upscale**2
-    flops = 3 * 2 * macs_per_pixel(spec) * canvas * config.batch
+    flops = 3 * 2 * macs_per_pixel(spec, video) * canvas * config.batch
     peak = matmul_peak()
     table: list[tuple[str, object]] = [
         ("device", jax.devices()[0].device_kind),
         ("weights", weights(spec, video)),
-        ("MAC/pixel", macs_per_pixel(spec)),
+        ("MAC/pixel", macs_per_pixel(spec, video)),
         ("GFLOP a step (forward and backward convolutions)", flops / 1e9),
         ("matmul 2048 float32, GFLOP/s", peak / 1e9),
     ]

@@ -27,7 +27,7 @@ import train.state
 import train.step
 from codec.encoder import encode
 from codec.evaluation import compare
-from inr.layout import macs_per_pixel
+from inr.cost import macs_per_pixel
 from inr.network import initial_tensors
 from inr.reading import read_video
 from inr.rendering import render
@@ -322,7 +322,7 @@ def row(name: str, setting: Setting, steps: int) -> dict[str, object]:
         "clip": described.name, "trial": name, "steps": steps, "bytes": len(data), "bpp": round(report.bpp, 5),
         "psnr_rgb": round(report.psnr_rgb, 3), "ms_ssim_rgb": report.ms_ssim_rgb,
         "step_ms": round(1e3 * fitted.step_seconds, 1), "weights": sum(value.size for value in tensors.values()),
-        "kmac_per_pixel": round(macs_per_pixel(spec) / 1e3, 3),
+        "kmac_per_pixel": round(macs_per_pixel(spec, described) / 1e3, 3),
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from codec.prediction import predictable, sums
 from codec.prob import MAGNITUDE_FIELD, MAX_MAGNITUDE_BITS, TAIL_BITS, ZERO_BITS, Table
 from codec.quantizer import EXPONENT_BITS, MAX_SYMBOL, MIN_EXPONENT
 from inr.layout import is_private
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 
 
 def decode(data: bytes) -> QuantizedModel:
@@ -45,7 +45,7 @@ def read_origin(end: Record, videos: int) -> bytes:
     return end.payload
 
 
-def backbone_shapes(spec: HNeRVSpec) -> dict[str, tuple[int, ...]]:
+def backbone_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer; no video has a say in them."""
     shapes = checked_shapes(spec, VideoSpec(1, 1, 1))
     return {name: shape for name, shape in shapes.items() if not is_private(name)}

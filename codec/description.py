@@ -8,7 +8,8 @@ from codec.fields import read_video_spec
 from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding
-from inr.layout import macs_per_pixel
+from inr.cost import macs_per_pixel
+from inr.spec import Beginning, Embeddings, Patches, Positions, TimeGrids
 
 
 def sections(data: bytes) -> dict[str, int]:
@@ -50,7 +51,7 @@ def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
         "fps": float(first.fps),
         "videos": [video.spec.name for video in model.videos],
         "weights": weights,
-        "macs_per_pixel": macs_per_pixel(model.spec),
+        "macs_per_pixel": macs_per_pixel(model.spec, first),
         "network": network_line(model),
         "sections": sections(data),
         "tensors": {name: tensor_facts(tensor) for name, tensor in tensors.items()},
@@ -62,7 +63,22 @@ def network_line(model: QuantizedModel) -> str:
     spec = model.spec
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
     grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} places" if spec.modulated else ""
-    return f"HNeRV {spec.embedding}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}"
+    around = f", neighbours {spec.neighbours.offsets}" if spec.neighbours else ""
+    begins = beginning_line(spec.beginning)
+    return f"{begins}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}{around}"
+
+
+def beginning_line(beginning: Beginning) -> str:
+    """How a frame begins, in a few words."""
+    match beginning:
+        case Embeddings(channels):
+            return f"HNeRV {channels}"
+        case Positions(levels, hidden):
+            return f"NeRV {2 * levels}>{hidden}" if hidden else f"NeRV {2 * levels}"
+        case TimeGrids(lengths):
+            return f"FFNeRV {'+'.join(map(str, lengths))} times"
+        case Patches(size, hidden, depth):
+            return f"NIRVANA {size}x{size}, {depth} layers of {hidden}"
 
 
 def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:

@@ -8,36 +8,100 @@ from itertools import chain
 
 from codec.bitstream import BitstreamError, Fields, varint
 from inr.layout import tensor_shapes
-from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
+from inr.spec import (
+    Beginning,
+    BlockSpec,
+    CanvasSpec,
+    Embeddings,
+    NeighboursSpec,
+    NetworkSpec,
+    Patches,
+    Positions,
+    TimeGrids,
+    VideoSpec,
+)
 from inr.video import UNSPECIFIED, Colour
 
-HNERV = 1  # the only network of format version 0
+HNERV, NERV, FFNERV, NIRVANA = 1, 2, 3, 4  # how a frame begins
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
 MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
+MAX_BASE, MAX_PATCH, MAX_OFFSET = 1000, 1024, 64
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
 
-NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER = 1, 2, 4, 8, 16, 32, 64
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, VARIED, NEIGHBOURS = (1 << bit for bit in range(9))
 TAGGED, FULL_RANGE, CHECKED = 1, 2, 4
 MAX_MODES = 64
 
 
-def write_spec(spec: HNeRVSpec) -> bytes:
+def write_spec(spec: NetworkSpec) -> bytes:
     """The payload of a spec record."""
     spatial = spec.spatial_grid[0] > 0
     flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
-    operates = any(any(block.modes) for block in spec.blocks)
-    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * operates
-    numbers = [spec.embedding, spec.stem, spec.head_kernel, spec.head_stride]
+    operates, varied = any(any(block.modes) for block in spec.blocks), any(map(_is_varied, spec.blocks))
+    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * operates | VARIED * varied
+    flags |= NEIGHBOURS * (spec.neighbours is not None)
+    numbers = [flags, *_beginning_numbers(spec.beginning), spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
     numbers += [len(spec.blocks)]
     for block in spec.blocks:
         numbers += [block.width, block.stride, block.kernel]
         numbers += block.modes if operates else ()
+        numbers += (block.groups, block.separable, block.skip) if varied else ()
     numbers += _canvas_numbers(spec.canvas) if spec.canvas else []
-    return bytes([HNERV, flags]) + b"".join(map(varint, numbers))
+    if spec.neighbours:
+        numbers += [spec.neighbours.block, len(spec.neighbours.offsets), *map(_zigzag, spec.neighbours.offsets)]
+    return bytes([_network(spec.beginning)]) + b"".join(map(varint, numbers))
+
+
+def _network(beginning: Beginning) -> int:
+    match beginning:
+        case Embeddings():
+            return HNERV
+        case Positions():
+            return NERV
+        case TimeGrids():
+            return FFNERV
+        case Patches():
+            return NIRVANA
+
+
+def _beginning_numbers(beginning: Beginning) -> list[int]:
+    """The fields of how a frame begins."""
+    match beginning:
+        case Embeddings(channels):
+            return [channels]
+        case Positions(levels, hidden, base):
+            return [levels, hidden, base]
+        case TimeGrids(lengths):
+            return [len(lengths), *lengths]
+        case Patches(size, hidden, depth):
+            return [size, hidden, depth]
+
+
+def _read_beginning(network: int, fields: Fields) -> Beginning:
+    match network:
+        case 1:
+            return Embeddings(_positive(fields, MAX_WIDTH))
+        case 2:
+            return Positions(_positive(fields, MAX_WIDTH), fields.varint(MAX_WIDTH), _positive(fields, MAX_BASE))
+        case 3:
+            return TimeGrids(tuple(_positive(fields, MAX_GRID) for _ in range(_positive(fields, MAX_LEVELS))))
+        case 4:
+            return Patches(_positive(fields, MAX_PATCH), _positive(fields, MAX_WIDTH), _positive(fields, MAX_LEVELS))
+    raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
+
+
+def _is_varied(block: BlockSpec) -> bool:
+    """Whether a block is more than a convolution and an operator beside it."""
+    return block.groups > 1 or block.separable > 0 or block.skip
+
+
+def _zigzag(value: int) -> int:
+    """A signed integer as an unsigned one: 0, -1, 1, -2, 2 ..."""
+    return 2 * value if value >= 0 else -2 * value - 1
 
 
 def _canvas_numbers(canvas: CanvasSpec) -> list[int]:
@@ -62,31 +126,58 @@ def _read_canvas(fields: Fields) -> CanvasSpec:
     return CanvasSpec(grids, flow_grids, stride, width, kernel)
 
 
-def read_spec(payload: bytes) -> HNeRVSpec:
+def read_spec(payload: bytes) -> NetworkSpec:
     """The spec in a spec record's payload; BitstreamError if any field is out of its range."""
     fields = Fields(payload)
-    if (network := fields.byte()) != HNERV:
-        raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
-    flags = fields.byte()
-    if flags >= 128:
+    network, flags = fields.byte(), fields.varint()
+    if flags >= 2 * NEIGHBOURS:
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
-    embedding, stem = _positive(fields, MAX_WIDTH), _positive(fields, MAX_WIDTH)
+    beginning, stem = _read_beginning(network, fields), _positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
     temporal = _positive(fields, MAX_GRID) if flags & TEMPORAL else 0
     spatial = (_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) if flags & SPATIAL else (0, 0)
-    blocks = tuple(_read_block(fields, bool(flags & FOURIER)) for _ in range(fields.varint(MAX_BLOCKS)))
+    blocks = tuple(_read_block(fields, bool(flags & FOURIER), bool(flags & VARIED)) for _ in range(fields.varint(MAX_BLOCKS)))
     canvas = _read_canvas(fields) if flags & CANVAS else None
+    neighbours = _read_neighbours(fields, len(blocks)) if flags & NEIGHBOURS else None
     _must_end(fields)
     norm, bounded, opponent = bool(flags & NORM), bool(flags & BOUNDED), bool(flags & OPPONENT)
-    return HNeRVSpec(embedding, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, opponent, canvas)
+    spec = NetworkSpec(beginning, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, opponent, canvas, neighbours)
+    _must_divide(spec)
+    return spec
 
 
-def _read_block(fields: Fields, operates: bool) -> BlockSpec:
+def _must_divide(spec: NetworkSpec) -> None:
+    """BitstreamError where grids, groups or patches do not share out what they should evenly."""
+    features = (spec.stem, *(block.width for block in spec.blocks))
+    shared = [(width, block.groups, "channels in groups") for width, block in zip(features, spec.blocks, strict=False)]
+    shared += [(block.width * block.stride**2, block.groups, "channels in groups") for block in spec.blocks]
+    match spec.beginning:
+        case TimeGrids(lengths):
+            shared.append((spec.stem, len(lengths), "channels of grids over time"))
+        case Patches(size):
+            shared.append((size, spec.upscale, "a patch's pixels in cells"))
+    for whole, parts, what in shared:
+        if whole % parts:
+            raise BitstreamError("out-of-range", f"{what}: {whole} is no multiple of {parts}")
+
+
+def _read_block(fields: Fields, operates: bool, varied: bool) -> BlockSpec:
     width, stride, kernel = _positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)
     modes = (fields.varint(MAX_MODES), fields.varint(MAX_MODES)) if operates else (0, 0)
     if (modes[0] == 0) != (modes[1] == 0):
         raise BitstreamError("out-of-range", "a Fourier operator with modes along one axis only")
-    return BlockSpec(width, stride, kernel, modes)
+    groups, separable, skip = (_positive(fields, MAX_WIDTH), fields.varint(MAX_KERNEL), fields.varint(1)) if varied else (1, 0, 0)
+    if separable and separable % 2 == 0:
+        raise BitstreamError("out-of-range", f"a kernel of even size {separable}")
+    return BlockSpec(width, stride, kernel, modes, groups, separable, bool(skip))
+
+
+def _read_neighbours(fields: Fields, blocks: int) -> NeighboursSpec:
+    block = fields.varint(MAX_BLOCKS)
+    coded = [fields.varint(2 * MAX_OFFSET) for _ in range(_positive(fields, MAX_LEVELS))]
+    if block >= blocks:
+        raise BitstreamError("out-of-range", f"neighbours are looked at from block {block} of {blocks}")
+    return NeighboursSpec(tuple(value // 2 if value % 2 == 0 else -(value // 2) - 1 for value in coded), block)
 
 
 def write_video_spec(video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None) -> bytes:
@@ -120,7 +211,7 @@ def read_video_spec(fields: Fields) -> tuple[VideoSpec, tuple[int, ...], int | N
     return VideoSpec(width, height, frames, fps, colour, name), layers, checksum
 
 
-def checked_shapes(spec: HNeRVSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
+def checked_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
     """The shapes of all tensors of a video, or BitstreamError when they are more than a decoder should allocate."""
     shapes = tensor_shapes(spec, video)
     weights = 0

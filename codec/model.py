@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int32
 from codec.masks import Claims, Masks
 from codec.quantizer import MAX_EXPONENT, dequantize, quantize
 from inr.layout import is_private, tensor_shapes
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class QuantizedModel:
     `origin` is up to 4 bytes a video by which an encoder knows its own finished work again; decoding ignores it.
     """
 
-    spec: HNeRVSpec
+    spec: NetworkSpec
     layers: tuple[Layer, ...]
     videos: tuple[VideoEntry, ...]
     origin: bytes = b""
@@ -126,7 +126,7 @@ def split_tensors(tensors: dict[str, QuantizedTensor]) -> tuple[dict[str, Quanti
     return backbone, private
 
 
-def single_video(spec: HNeRVSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
+def single_video(spec: NetworkSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
     """A lone video is a file of one layer and no mask."""
     backbone, private = split_tensors(tensors)
     return QuantizedModel(spec, (Layer(backbone),), (VideoEntry(video, (0,), private),))

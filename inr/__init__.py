@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inr.reading import read_video as read_video
     from inr.rendering import render as render
     from inr.spec import BlockSpec as BlockSpec
-    from inr.spec import HNeRVSpec as HNeRVSpec
+    from inr.spec import NetworkSpec as NetworkSpec
     from inr.spec import VideoSpec as VideoSpec
     from inr.video import Colour as Colour
     from inr.video import Video as Video
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BlockSpec": "spec",
     "Colour": "video",
-    "HNeRVSpec": "spec",
+    "NetworkSpec": "spec",
     "Video": "video",
     "VideoSpec": "spec",
     "apply_network": "network",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import Embeddings, NetworkSpec, VideoSpec
 
 WIDTH = 64  # channels of every stage but the last, which has the embedding's (HNeRV, supplement, table 17)
 LAYER_SCALE = 1e-6
@@ -32,11 +32,13 @@ class ConvNeXtBlock(nnx.Module):
 class Embedder(nnx.Module):
     """Patches as large as each stride, normalised, then one ConvNeXt block a stage (HNeRV section 3.1)."""
 
-    def __init__(self, spec: HNeRVSpec, rngs: nnx.Rngs):
+    def __init__(self, spec: NetworkSpec, rngs: nnx.Rngs):
+        if not isinstance(spec.beginning, Embeddings):
+            raise ValueError(f"an embedder makes embeddings; this network begins with {spec.beginning}")
         strides = [stride for stride in (spec.head_stride, *(block.stride for block in spec.blocks)) if stride > 1] or [1]
         features, patches, norms, blocks = 3, [], [], []
         for stage, stride in enumerate(strides):
-            width = spec.embedding if stage == len(strides) - 1 else WIDTH
+            width = spec.beginning.channels if stage == len(strides) - 1 else WIDTH
             size = (stride, stride)
             patches.append(nnx.Conv(features, width, size, strides=size, padding="VALID", rngs=rngs))
             norms.append(nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs))
@@ -52,7 +54,7 @@ class Embedder(nnx.Module):
         return x
 
 
-def embed(embedder: Embedder, spec: HNeRVSpec, video: VideoSpec, frames: UInt8[Array, "t h w 3"]) -> Float[Array, "t r c d"]:
+def embed(embedder: Embedder, spec: NetworkSpec, video: VideoSpec, frames: UInt8[Array, "t h w 3"]) -> Float[Array, "t r c d"]:
     """Embeddings of 8-bit frames; the canvas beyond their true size repeats the edge."""
     rows, columns = video.cells(spec)
     below, right = rows * spec.upscale - video.height, columns * spec.upscale - video.width

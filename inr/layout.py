@@ -1,67 +1,99 @@
-"""Which tensors a spec has, in bitstream order, and what they cost to run. Plain arithmetic: no JAX."""
+"""Which tensors a spec has, in bitstream order. Plain arithmetic: no JAX."""
 
-from inr.spec import HNeRVSpec, VideoSpec
+from itertools import pairwise
+from math import prod
+
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
 Shapes = dict[str, tuple[int, ...]]
 
-PRIVATE = ("embedding", "canvas.grids.", "canvas.flows.")
+PRIVATE = ("embedding", "cells.", "times.", "canvas.grids.", "canvas.flows.")
 GRIDS = ("scale", "shift", "spatial_scale", "spatial_shift")
-TRANSFORM_MACS = 12  # of a cell and channel, there or back: two per octave of a frame of 64 cells
 
 
-def tensor_shapes(spec: HNeRVSpec, video: VideoSpec) -> Shapes:
+def tensor_shapes(spec: NetworkSpec, video: VideoSpec) -> Shapes:
     """Name and shape of every tensor in bitstream order; kernels are (rows, columns, in, out)."""
-    shapes: Shapes = {"embedding": (video.frames, *video.cells(spec), spec.embedding)}
-
-    def conv(name: str, features: int, width: int, kernel: int) -> None:
-        shapes[f"{name}.kernel"] = (kernel, kernel, features, width)
-        shapes[f"{name}.bias"] = (width,)
-
-    conv("stem", spec.embedding, spec.stem, 1)
-    features, (rows, columns) = spec.stem, video.cells(spec)
+    shapes, features = _beginning(spec, video), spec.stem
     for index, block in enumerate(spec.blocks):
-        conv(f"blocks.{index}.conv", features, block.width * block.stride**2, block.kernel)
-        if any(block.modes):
-            shapes[f"blocks.{index}.fourier.weight"] = (2, 2 * block.modes[0] - 1, block.modes[1], features, block.width)
-        modulation = f"blocks.{index}.modulation"
-        if spec.temporal_grid:
-            shapes[f"{modulation}.scale"] = (spec.temporal_grid, block.width)
-            shapes[f"{modulation}.shift"] = (spec.temporal_grid, block.width)
-        if spec.spatial_grid[0]:
-            shapes[f"{modulation}.spatial_scale"] = spec.spatial_grid
-            shapes[f"{modulation}.spatial_shift"] = spec.spatial_grid
-        rows, columns, features = rows * block.stride, columns * block.stride, block.width
+        shapes |= {f"blocks.{index}.{name}": shape for name, shape in _block(block, features, spec).items()}
+        features = block.width
+    if spec.neighbours:
+        looked = spec.blocks[spec.neighbours.block].width
+        shapes |= _conv("neighbours.look", looked, 3 * len(spec.neighbours.offsets) + 1, 3)
     if spec.canvas:
-        grids = spec.canvas.grid_shapes(rows * spec.head_stride, columns * spec.head_stride)
-        shapes |= {f"canvas.grids.{index}": shape for index, shape in enumerate(grids)}
-        conv("canvas.mix", len(grids), spec.canvas.width, spec.canvas.kernel)
-        conv("canvas.paint", spec.canvas.width, 3 * spec.canvas.stride**2, 3)
-        shapes |= {f"canvas.flows.{index}": (video.frames, *grid, 2) for index, grid in enumerate(spec.canvas.flow_grids)}
-        conv("canvas.mask", features, 1, 3)
-    conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
-    return shapes
+        rows, columns = (cells * spec.upscale for cells in video.cells(spec))
+        shapes |= {f"canvas.{name}": shape for name, shape in _canvas(spec.canvas, rows, columns, video.frames, features).items()}
+    return shapes | _conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
+
+
+def _conv(name: str, features: int, width: int, kernel: int) -> Shapes:
+    return {f"{name}.kernel": (kernel, kernel, features, width), f"{name}.bias": (width,)}
+
+
+def _dense(name: str, features: int, width: int) -> Shapes:
+    return {f"{name}.kernel": (features, width), f"{name}.bias": (width,)}
+
+
+def _beginning(spec: NetworkSpec, video: VideoSpec) -> Shapes:
+    rows, columns = video.cells(spec)
+    match spec.beginning:
+        case Embeddings(channels):
+            return {"embedding": (video.frames, rows, columns, channels)} | _conv("stem", channels, spec.stem, 1)
+        case Positions(levels, hidden):
+            first = _dense("hidden", 2 * levels, hidden) if hidden else {}
+            return first | _dense("cells", hidden or 2 * levels, rows * columns * spec.stem)
+        case TimeGrids(lengths):
+            return {f"times.{index}": (length, rows, columns, spec.stem // len(lengths)) for index, length in enumerate(lengths)}
+        case Patches() as patches:
+            shapes: Shapes = {}
+            for index, (before, width) in enumerate(patch_widths(patches, spec)):
+                shapes |= _dense(f"patch.{index}", before, width)
+            return shapes
+
+
+def patch_widths(patches: Patches, spec: NetworkSpec) -> list[tuple[int, int]]:
+    """Inputs and outputs of each layer of NIRVANA's perceptron: a position at first, a patch's features at last."""
+    cells = (patches.size // spec.upscale) ** 2
+    return list(pairwise([2, *(patches.hidden for _ in range(patches.depth - 1)), cells * spec.stem]))
+
+
+def _block(block: BlockSpec, features: int, spec: NetworkSpec) -> Shapes:
+    expanded = block.width * block.stride**2
+    shapes = _separable("before", features, block.separable)
+    if block.groups > 1:
+        shapes |= _conv("conv", features // block.groups, expanded, block.kernel) | _conv("expand", expanded, expanded, 1)
+    else:
+        shapes |= _conv("conv", features, expanded, block.kernel)
+    if block.skip:
+        shapes |= _conv("skip", features, block.width, 1)
+    if any(block.modes):
+        shapes["fourier.weight"] = (2, 2 * block.modes[0] - 1, block.modes[1], features, block.width)
+    if spec.temporal_grid:
+        shapes |= {f"modulation.{grid}": (spec.temporal_grid, block.width) for grid in ("scale", "shift")}
+    if spec.spatial_grid[0]:
+        shapes |= {f"modulation.{grid}": spec.spatial_grid for grid in ("spatial_scale", "spatial_shift")}
+    return shapes | _separable("after", block.width, block.separable)
+
+
+def _separable(name: str, features: int, kernel: int) -> Shapes:
+    if not kernel:
+        return {}
+    return _conv(f"{name}.depthwise", 1, features, kernel) | _conv(f"{name}.pointwise", features, features, 1)
+
+
+def _canvas(canvas: CanvasSpec, rows: int, columns: int, frames: int, features: int) -> Shapes:
+    grids = canvas.grid_shapes(rows, columns)
+    shapes: Shapes = {f"grids.{index}": shape for index, shape in enumerate(grids)}
+    shapes |= _conv("mix", len(grids), canvas.width, canvas.kernel) | _conv("paint", canvas.width, 3 * canvas.stride**2, 3)
+    shapes |= {f"flows.{index}": (frames, *grid, 2) for index, grid in enumerate(canvas.flow_grids)}
+    return shapes | _conv("mask", features, 1, 3)
 
 
 def is_private(name: str) -> bool:
-    """Whether a tensor belongs to one video alone (embedding, grids, flows) rather than to a shared layer."""
+    """Whether a tensor belongs to one video alone (what depends on its size or length, CAM's grids) rather than to a shared layer."""
     return name.startswith(PRIVATE) or name.rsplit(".", 1)[-1] in GRIDS
 
 
-def macs_per_pixel(spec: HNeRVSpec) -> float:
-    """Multiply-accumulates of one rendered frame's convolutions per pixel of the canvas."""
-    macs, cells, features = spec.embedding * spec.stem, 1, spec.stem
-    for block in spec.blocks:
-        macs += cells * features * block.width * block.stride**2 * block.kernel**2
-        if any(block.modes):  # the transforms; mixing a few modes is little beside them
-            macs += TRANSFORM_MACS * cells * (features + block.width * block.stride**2)
-        cells *= block.stride**2
-        features = block.width
-    macs += cells * features * 3 * spec.head_stride**2 * spec.head_kernel**2
-    pixels = cells * spec.head_stride**2
-    if spec.canvas:
-        # Painting, as for a frame rendered alone; the mask's convolution; flow and mask resized, three samples of
-        # four corners read.
-        canvas, grids = spec.canvas, sum(spec.canvas.grids)
-        macs += pixels / canvas.stride**2 * canvas.width * (grids * canvas.kernel**2 + 27 * canvas.stride**2)
-        macs += cells * features * 9 + 24 * pixels
-    return macs / pixels
+def weights(spec: NetworkSpec, video: VideoSpec) -> int:
+    """Number of weights in all tensors of a network."""
+    return sum(prod(shape) for shape in tensor_shapes(spec, video).values())

@@ -15,13 +15,19 @@ class BlockSpec:
     """One upsampling block: a `kernel` x `kernel` convolution, then depth-to-space by `stride`.
 
     `width` is the number of channels after upsampling. A Fourier operator of so many `modes` (rows, columns) works beside
-    the convolution: see `inr.fourier`; (0, 0) leaves it out.
+    the convolution: see `inr.fourier`; (0, 0) leaves it out. With `groups` above 1 the convolution keeps to groups of
+    channels, and a 1x1 convolution mixes these (FFNeRV's compact block). Separable residual blocks of
+    `separable` x `separable` stand before and after it, and with `skip` the input, resized bilinearly, goes around it (NeRV++);
+    0 and False leave them out.
     """
 
     width: int
     stride: int
     kernel: int
     modes: tuple[int, int] = (0, 0)
+    groups: int = 1
+    separable: int = 0
+    skip: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,73 @@ class CanvasSpec:
 
 
 @dataclass(frozen=True)
-class HNeRVSpec:
-    """An HNeRV decoder (Chen et al., CVPR 2023), optionally with coordinate-aware modulation.
+class Embeddings:
+    """A frame begins as a learned embedding of `channels`, lifted by a 1x1 convolution (HNeRV: Chen et al., CVPR 2023)."""
 
-    `embedding` is the channels of a frame's embedding, `stem` the width that a 1x1 convolution lifts it to.
+    channels: int
+
+
+@dataclass(frozen=True)
+class Positions:
+    """A frame begins as its time, in sines and cosines of `levels` frequencies, through a perceptron (NeRV: Chen et al., NeurIPS 2021).
+
+    Frequencies are powers of `base` hundredths; `hidden` is the width of the layer between, 0 for none.
+    """
+
+    levels: int
+    hidden: int
+    base: int = 125
+
+
+@dataclass(frozen=True)
+class TimeGrids:
+    """A frame begins as what grids of so many `lengths` over time hold at its time (FFNeRV: Lee et al., ACM MM 2023, section 3.1).
+
+    Their channels stand side by side and share the stem's width, which must be a multiple of their number.
+    """
+
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """All frames begin as patches of `size` pixels, each a perceptron of sines of its centre (NIRVANA: Maiya et al., CVPR 2023).
+
+    `depth` layers, all but the last `hidden` wide; a frame's number is added as a fixed wave.
+    """
+
+    size: int
+    hidden: int
+    depth: int
+
+
+Beginning = Embeddings | Positions | TimeGrids | Patches
+
+
+@dataclass(frozen=True)
+class NeighboursSpec:
+    """Frames that a frame also reads, each through a flow of its own (FFNeRV, section 3.2): see `inr.neighbours`.
+
+    `offsets` count frames from it; flows and weights are convolved from the features of block `block`.
+    """
+
+    offsets: tuple[int, ...]
+    block: int
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network of the NeRV family, optionally with coordinate-aware modulation.
+
+    `beginning` says what a frame's first features, of `stem` channels, come from; `blocks` upsample them.
     The head convolves to RGB and upsamples by `head_stride`; `bounded` passes its output through tanh, as the
-    paper does. `norm` normalises each channel over the frame after every block's upsampling; `temporal_grid` is
+    papers do. `norm` normalises each channel over the frame after every block's upsampling; `temporal_grid` is
     the length of CAM's grids over time and `spatial_grid` the (rows, columns) of its grids over the frame
     (Lee et al., ICLR 2024; 0 leaves a grid out). With `opponent` the last kernels, the head's and the canvas's, give
     opponent colours: see `inr.colours`.
     """
 
-    embedding: int
+    beginning: Beginning
     stem: int
     blocks: tuple[BlockSpec, ...]
     head_kernel: int = 3
@@ -68,10 +129,11 @@ class HNeRVSpec:
     bounded: bool = False
     opponent: bool = False
     canvas: CanvasSpec | None = None
+    neighbours: NeighboursSpec | None = None
 
     @property
     def upscale(self) -> int:
-        """Pixels per embedding cell along each axis."""
+        """Pixels per cell of the first features along each axis."""
         return self.head_stride * prod(block.stride for block in self.blocks)
 
     @property
@@ -100,6 +162,8 @@ class VideoSpec:
     def pixels(self) -> int:
         return self.frames * self.height * self.width
 
-    def cells(self, spec: HNeRVSpec) -> tuple[int, int]:
-        """Rows and columns of a frame's embedding; the canvas they span is cropped to the true size."""
-        return -(-self.height // spec.upscale), -(-self.width // spec.upscale)
+    def cells(self, spec: NetworkSpec) -> tuple[int, int]:
+        """Rows and columns of a frame's first features; what they span is cropped to the true size."""
+        whole = spec.beginning.size if isinstance(spec.beginning, Patches) else spec.upscale
+        rows, columns = -(-self.height // whole), -(-self.width // whole)
+        return rows * whole // spec.upscale, columns * whole // spec.upscale

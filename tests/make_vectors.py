@@ -18,19 +18,22 @@ from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, sing
 from codec.quantizer import quantize
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
-from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
 from inr.video import Colour
 
 FOLDER = Path(__file__).parent / "vectors"
-CAM = HNeRVSpec(4, 8, (BlockSpec(8, 3, 1), BlockSpec(8, 2, 3)), 3, 4, norm=True, temporal_grid=3)
+CAM = NetworkSpec(Embeddings(4), 8, (BlockSpec(8, 3, 1), BlockSpec(8, 2, 3)), 3, 4, norm=True, temporal_grid=3)
 VECTORS = {
     "cam": (CAM, VideoSpec(37, 26, 4, Fraction(30000, 1001), Colour(1, 1, 1), "cam")),
     "canvas": (replace(CAM, canvas=CanvasSpec((1, 2, 1), ((2, 3),), 2, 5, 3)), VideoSpec(37, 26, 3, name="canvas")),
     "drift": (replace(CAM, opponent=True, canvas=CanvasSpec((1, 1), ((1, 2), (2, 3)), 2, 4, 3)), VideoSpec(24, 24, 9, name="drift")),
     "spatial": (replace(CAM, spatial_grid=(2, 3), temporal_grid=0), VideoSpec(24, 24, 2, name="spatial")),
-    "hnerv": (HNeRVSpec(4, 6, (BlockSpec(5, 2, 1), BlockSpec(5, 2, 5)), 3, 1, bounded=True), VideoSpec(16, 12, 3, name="hnerv")),
+    "hnerv": (
+        NetworkSpec(Embeddings(4), 6, (BlockSpec(5, 2, 1), BlockSpec(5, 2, 5)), 3, 1, bounded=True),
+        VideoSpec(16, 12, 3, name="hnerv"),
+    ),
     "image": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 1, name="image")),
-    "pixel": (HNeRVSpec(1, 1, (), 1, 1), VideoSpec(1, 1, 1)),
+    "pixel": (NetworkSpec(Embeddings(1), 1, (), 1, 1), VideoSpec(1, 1, 1)),
     "fourier": (replace(CAM, blocks=(BlockSpec(6, 2, 3, (2, 3)), BlockSpec(4, 2, 3))), VideoSpec(37, 50, 2, name="fourier")),
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three, on the layers of the others
 }
@@ -47,7 +50,7 @@ def symbols_of(model: QuantizedModel) -> dict[str, np.ndarray]:
     return {name: tensor.symbols for name, tensor in tensors.items()}
 
 
-def model_of(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
+def model_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     """A model with every kind of tensor busy: steps that differ, zeros, tails, one tensor of nothing but zeros."""
     generator = np.random.default_rng(7)
     tensors = {}
@@ -61,7 +64,7 @@ def model_of(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
     return single_video(spec, video, tensors)
 
 
-def bundle_of(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
+def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     """Three videos; the second masks by weights and by channels, the third stands on the second's layer alone."""
     alone = [model_of(spec, described) for described in (VideoSpec(37, 26, 4, name="first"), VideoSpec(24, 24, 1, name="second"), video)]
     layers = tuple(Layer({name: t.coarser(8 * at) for name, t in model.layers[0].tensors.items()}) for at, model in enumerate(alone))

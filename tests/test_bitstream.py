@@ -15,14 +15,14 @@ from codec.description import describe, sections
 from codec.encoder import encode
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from inr.layout import tensor_shapes
-from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, Embeddings, NetworkSpec, Positions, TimeGrids, VideoSpec
 from inr.video import Colour
 
-SPEC = HNeRVSpec(3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=2, spatial_grid=(2, 3))
+SPEC = NetworkSpec(Embeddings(3), 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=2, spatial_grid=(2, 3))
 VIDEO = VideoSpec(13, 9, 3, Fraction(30000, 1001), Colour(1, 1, 1, False), "café")
 
 
-def model(spec: HNeRVSpec = SPEC, video: VideoSpec = VIDEO, seed: int = 0) -> QuantizedModel:
+def model(spec: NetworkSpec = SPEC, video: VideoSpec = VIDEO, seed: int = 0) -> QuantizedModel:
     generator = np.random.default_rng(seed)
     shapes = tensor_shapes(spec, video)
     tensors = {
@@ -40,8 +40,12 @@ def same(a: QuantizedModel, b: QuantizedModel) -> bool:
 
 
 specs = st.builds(
-    HNeRVSpec,
-    embedding=st.integers(1, 5),
+    NetworkSpec,
+    beginning=st.one_of(
+        st.builds(Embeddings, st.integers(1, 5)),
+        st.builds(Positions, st.integers(1, 4), st.integers(0, 3)),
+        st.builds(TimeGrids, st.tuples(st.integers(1, 4))),
+    ),
     stem=st.integers(1, 6),
     blocks=st.lists(st.builds(BlockSpec, st.integers(1, 5), st.integers(1, 3), st.sampled_from([1, 3])), max_size=3).map(tuple),
     head_kernel=st.sampled_from([1, 3, 5]),
@@ -65,7 +69,7 @@ videos = st.builds(
 
 @settings(deadline=None, max_examples=60)
 @given(specs, videos, st.binary(max_size=4))
-def test_any_model_comes_back(spec: HNeRVSpec, video: VideoSpec, origin: bytes):
+def test_any_model_comes_back(spec: NetworkSpec, video: VideoSpec, origin: bytes):
     original = replace(model(spec, video), origin=origin)
     assert same(decode(encode(original)), original)
 

@@ -10,11 +10,18 @@ import pytest
 from inr.canvas import FLOW_UNIT
 from inr.layout import is_private, tensor_shapes
 from inr.network import apply_network, bind, initial_tensors
-from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
 from inr.warp import warp
 
-SPEC = HNeRVSpec(
-    3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, canvas=CanvasSpec((1, 1), ((2, 3),), width=4)
+SPEC = NetworkSpec(
+    Embeddings(3),
+    4,
+    (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)),
+    3,
+    2,
+    norm=True,
+    temporal_grid=3,
+    canvas=CanvasSpec((1, 1), ((2, 3),), width=4),
 )
 VIDEO = VideoSpec(24, 16, 3)
 

@@ -7,7 +7,7 @@ from flax import nnx
 
 from inr.fourier import FourierOperator
 from inr.network import apply_network, initial_tensors
-from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, Embeddings, NetworkSpec, VideoSpec
 
 
 def operator(features: int, width: int, modes: tuple[int, int], weight: np.ndarray) -> FourierOperator:
@@ -49,7 +49,7 @@ def test_an_imaginary_weight_shifts_a_wave():
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (40, 24)])
 def test_any_size_of_picture_will_do(size: tuple[int, int]):
-    spec = HNeRVSpec(3, 4, (BlockSpec(5, 2, 3, (3, 4)), BlockSpec(4, 2, 3)), 3, 2)
+    spec = NetworkSpec(Embeddings(3), 4, (BlockSpec(5, 2, 3, (3, 4)), BlockSpec(4, 2, 3)), 3, 2)
     video = VideoSpec(size[1], size[0], 2)
     tensors = initial_tensors(spec, video, 0)
     assert tensors["blocks.0.fourier.weight"].shape == (2, 5, 4, 4, 5)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from inr.convolutions import depth_to_space
-from inr.layout import is_private, macs_per_pixel, tensor_shapes
+from inr.cost import macs_per_pixel
+from inr.layout import is_private, tensor_shapes
 from inr.modulation import Modulation, interpolate, normalise
 from inr.network import apply_network, initial_tensors
 from inr.rendering import render, to_uint8
-from inr.spec import BlockSpec, HNeRVSpec, VideoSpec
+from inr.spec import BlockSpec, Embeddings, NetworkSpec, VideoSpec
 from train.presets import modulated_spec
 
-SPEC = HNeRVSpec(3, 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, spatial_grid=(2, 3))
+SPEC = NetworkSpec(Embeddings(3), 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, spatial_grid=(2, 3))
 
 
 @pytest.mark.parametrize(("width", "height", "frames"), [(1, 1, 1), (1, 7, 2), (13, 9, 3), (33, 17, 1)])
@@ -110,7 +111,7 @@ def test_macs_are_those_of_the_convolutions():
     total = sum(
         cells[name.split(".conv")[0].split(".kernel")[0]] * np.prod(shape) for name, shape in shapes.items() if name.endswith("kernel")
     )
-    assert macs_per_pixel(SPEC) == pytest.approx(total / 64**2)
+    assert macs_per_pixel(SPEC, video) == pytest.approx(total / 64**2)
 
 
 def test_the_network_is_a_pure_function():

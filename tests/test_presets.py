@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from inr.errors import UsageError
+from inr.layout import weights
 from inr.spec import VideoSpec
-from train.presets import flow_grids, hnerv_spec, modulated_spec, plan, rate_weight, upsampling, weights
+from train.family import hnerv_spec
+from train.presets import flow_grids, modulated_spec, plan, rate_weight, upsampling
 
 BUNNY = VideoSpec(1280, 640, 132)
 

@@ -12,7 +12,7 @@ from codec.loading import read_file
 from codec.model import QuantizedModel
 from inr.errors import InputError, TargetMissed, UsageError
 from inr.reading import read_video
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from inr.writing import check_free
 from train.checkpoint import Workdir
@@ -102,7 +102,7 @@ def prepared(data: bytes, model: QuantizedModel | None, video: VideoSpec, target
     return Run(problem, key, Workdir(folder, here, fresh=not options.resume), cap, ground)
 
 
-def first_network(asked: Asked, planned: HNeRVSpec, video: VideoSpec, bpp: float) -> HNeRVSpec:
+def first_network(asked: Asked, planned: NetworkSpec, video: VideoSpec, bpp: float) -> NetworkSpec:
     """The network that an empty bundle gets: the one planned for its first video, with what the bundle was created to have."""
     spec = modulated_spec(video, bpp, backbone=asked.capacity) if asked.capacity else planned
     low = min(1, len(spec.blocks) - 1)  # the first block's features are a few cells: too few for waves

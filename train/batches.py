@@ -14,3 +14,12 @@ def batch_indices(key: Array, step: Int[Array, ""], batch: int, frames: int) -> 
         return order[position % frames]
 
     return jax.vmap(at)(position)
+
+
+def run_indices(key: Array, step: Int[Array, ""], batch: int, frames: int) -> Int[Array, " batch"]:
+    """As `batch_indices`, but frames that follow one another, for networks whose frames read their neighbours.
+
+    Runs begin anywhere, moved inside where they would reach beyond an end: no frame is seen less often than others.
+    """
+    first = batch_indices(key, step, 1, frames + batch - 1)[0] - (batch - 1)
+    return jnp.clip(first, 0, frames - batch) + jnp.arange(batch)

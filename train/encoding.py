@@ -15,9 +15,9 @@ from codec.encoder import encode
 from codec.evaluation import Report, compare
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from inr.errors import TargetMissed
-from inr.layout import tensor_shapes
+from inr.layout import tensor_shapes, weights
 from inr.reading import read_video
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from inr.writing import check_free
 from train.checkpoint import Workdir
@@ -30,7 +30,7 @@ from train.logbook import Logbook
 from train.memory import check_memory
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
-from train.presets import modulated_spec, plan, weights
+from train.presets import modulated_spec, plan
 from train.refining import WORTH, cost_in_steps
 from train.step import Problem
 from train.wish import Wish
@@ -258,12 +258,12 @@ def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir,
         logbook.close()
 
 
-def silent_model(spec: HNeRVSpec, video: VideoSpec) -> QuantizedModel:
+def silent_model(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     """The model whose tensors are all zero: what its file takes is what any file takes."""
     return single_video(spec, video, silent_tensors(spec, video))
 
 
-def silent_tensors(spec: HNeRVSpec, video: VideoSpec) -> dict[str, QuantizedTensor]:
+def silent_tensors(spec: NetworkSpec, video: VideoSpec) -> dict[str, QuantizedTensor]:
     """Tensors of nothing but zeros."""
     return {name: QuantizedTensor(np.zeros(shape, np.int32), 0) for name, shape in tensor_shapes(spec, video).items()}
 

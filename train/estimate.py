@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from inr.layout import weights
 from inr.reading import read_video
 from inr.spec import VideoSpec
 from train.encoding import EncodeOptions, prepare, steps_within
 from train.fitting import Fitter
 from train.memory import fit_bytes
 from train.pilot import SLOPE, Pilot
-from train.presets import weights
 
 SPREAD = 1.5  # decibels that a pilot may be wrong by, either way
 UNTARGETED = 0.5  # octaves of rate that a quality dial may be off by, either way

@@ -10,6 +10,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt8
 
 from codec.encoder import encode
 from codec.masks import Masks
@@ -78,9 +79,9 @@ class Fitted:
 class Fitter:
     """A fit under way: the compiled step, the video on the device, and the state."""
 
-    def __init__(self, problem: Problem, video: Video, ground: Ground | None = None):
+    def __init__(self, problem: Problem, video: Video, ground: Ground | None = None, counted: UInt8[np.ndarray, "t h w 1"] | None = None):
         self.problem, self.ground = problem, ground
-        self.frames = jax.device_put(jnp.asarray(video.frames))
+        self.frames = jnp.asarray(video.frames if counted is None else np.concatenate([video.frames, counted], axis=-1))
         self.advance = make_advance(problem)
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None

@@ -5,9 +5,9 @@ import os
 import jax
 
 from inr.errors import ResourceError
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.layout import weights
+from inr.spec import NetworkSpec, VideoSpec
 from train.config import FitConfig
-from train.presets import weights
 
 COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
 COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
@@ -15,7 +15,7 @@ FIELDS_OF_FLOW = 60  # per pixel: positions, four corners of three samples twice
 BASE = 600 << 20  # the runtime itself
 
 
-def fit_bytes(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> int:
+def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
     """An upper estimate of a fit's bytes: runtime, video, weights in all their copies, features and patches."""
     rows, columns = video.cells(spec)
     cells, features, floats = rows * columns, spec.stem, 0
@@ -50,7 +50,7 @@ def available_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
 
 
-def check_memory(spec: HNeRVSpec, video: VideoSpec, config: FitConfig) -> int:
+def check_memory(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
     """The estimate; ResourceError if it is more than there is."""
     need, have = fit_bytes(spec, video, config), available_bytes()
     if have is not None and need > have:

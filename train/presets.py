@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from inr.errors import UsageError
-from inr.layout import is_private, tensor_shapes
-from inr.spec import BlockSpec, CanvasSpec, HNeRVSpec, VideoSpec
+from inr.layout import is_private, tensor_shapes, weights
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
+from train import family
 from train.config import FitConfig
 
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit, unless a time budget says otherwise
-MODELS = ("cam", "hnerv")
-PAPER_EMBEDDING = 16  # embedding channels of HNeRV, table 17
+MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana")
+MODULATED = "+cam"  # behind the name of a paper's network: with norm and CAM
 
 # Upsampling by blocks, then by the head: which product suits a frame is a matter of padding.
 UPSAMPLINGS: dict[tuple[int, ...], int] = {
@@ -29,6 +30,7 @@ FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
 FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
 MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
+PLAIN_RATE, MODULATED_RATE = 2e-3, 8e-3  # learning rates that papers' networks bear, without and with norm and CAM
 
 
 def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
@@ -46,26 +48,26 @@ def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
     return best, UPSAMPLINGS[best]
 
 
-def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_PER_WEIGHT, backbone: int | None = None) -> HNeRVSpec:
+def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_PER_WEIGHT, backbone: int | None = None) -> NetworkSpec:
     """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`.
 
     With `backbone` it is the largest of at most so many weights in the tensors that videos share.
     """
     bits = bpp * video.pixels
     strides, head_stride = upsampling(video.height, video.width)
-    cells = math.prod(VideoSpec.cells(video, HNeRVSpec(1, 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
+    cells = math.prod(VideoSpec.cells(video, NetworkSpec(Embeddings(1), 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
     embedding = int(np.clip(channels // 4 * 4, 4, 16))
     canvas = CanvasSpec(PYRAMID, flow_grids(video, bpp)) if len(strides) > 1 else None
     canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
-    def family(unit: float) -> HNeRVSpec:
+    def family(unit: float) -> NetworkSpec:
         # Widths fall from 1.67 to 1 unit over the blocks. The first convolves 3x3, unlike HNeRV's: embeddings are few, and
         # neighbours that share them are worth a tenth of the bits.
         widths = np.geomspace(5 / 3, 1, len(strides)) * unit if len(strides) > 1 else [unit]
         blocks = tuple(BlockSpec(_rounded(width), stride, 3) for width, stride in zip(widths, strides, strict=True))
-        temporal = min(round(1.4 * video.frames**0.5), max(2, video.frames // 4)) if video.frames > 1 else 0
-        return HNeRVSpec(embedding, _rounded(unit * 4 / 3), blocks, 3, head_stride, True, temporal, opponent=True, canvas=canvas)
+        begins, stem, grid = Embeddings(embedding), _rounded(unit * 4 / 3), times(video.frames)
+        return NetworkSpec(begins, stem, blocks, 3, head_stride, norm=True, temporal_grid=grid, opponent=True, canvas=canvas)
 
     def network_bits(unit: float) -> float:
         return canvas_bits + bits_per_weight * weights(replace(family(unit), canvas=None), video)
@@ -79,6 +81,11 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
     return family(unit)
 
 
+def times(frames: int) -> int:
+    """Length of CAM's grids over time; 0, no grid, for an image."""
+    return min(round(1.4 * frames**0.5), max(2, frames // 4)) if frames > 1 else 0
+
+
 def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
     """Rows and columns of a frame's flow, coarse and fine: the more bits, the finer. An image has nothing to follow."""
     if video.frames == 1:
@@ -89,12 +96,7 @@ def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
     return (coarse, fine)
 
 
-def weights(spec: HNeRVSpec, video: VideoSpec) -> int:
-    """Number of weights in all tensors of a network."""
-    return sum(math.prod(shape) for shape in tensor_shapes(spec, video).values())
-
-
-def shared_weights(spec: HNeRVSpec) -> int:
+def shared_weights(spec: NetworkSpec) -> int:
     """Number of weights in the tensors that no video has to itself."""
     return sum(math.prod(shape) for name, shape in tensor_shapes(spec, VideoSpec(1, 1, 1)).items() if not is_private(name))
 
@@ -102,40 +104,6 @@ def shared_weights(spec: HNeRVSpec) -> int:
 def _rounded(width: float) -> int:
     """The nearest multiple of 4, at least 4: what the vector units of CPUs like."""
     return max(4, 4 * round(width / 4))
-
-
-# HNeRV as in the paper
-
-
-def hnerv_strides(height: int, width: int) -> tuple[int, ...]:
-    """The paper's strides for its sizes (table 17); for others, a product that leaves a 2x4 embedding or so."""
-    known = {(640, 1280): (5, 4, 4, 2, 2), (480, 960): (5, 4, 3, 2, 2), (960, 1920): (5, 4, 4, 3, 2)}
-    if strides := known.get((height, width)):
-        return strides
-    blocks, head = upsampling(height, width)
-    return (*blocks, *(2 for _ in range(int(math.log2(head)))))
-
-
-def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = None) -> HNeRVSpec:
-    """HNeRV of about `size` weights by its own sizing rule (section 3.2 and the public code), reduction 1.2.
-
-    The first width solves a w^2 + b w = size - embeddings for the blocks alone; as in the paper's code the stem
-    counts nine times its weights, and head and biases not at all.
-    """
-    strides = strides or hnerv_strides(video.height, video.width)
-    reduction, narrowest = 1.2, 12
-    kernels = [min(1 + 2 * index, 5) for index in range(len(strides))]
-    scale = math.prod(strides)
-    embedding = PAPER_EMBEDDING * video.height * video.width * video.frames / scale**2
-    quadratic = sum(reduction ** (-2 * i - 1) * (s * k) ** 2 for i, (s, k) in enumerate(zip(strides, kernels, strict=True)))
-    linear = 9 * PAPER_EMBEDDING
-    left = max(size - embedding, 1.0)
-    stem = max(1, int((-linear + math.sqrt(linear**2 + 4 * quadratic * left)) / (2 * quadratic)))
-    blocks, previous = [], stem
-    for stride, kernel in zip(strides, kernels, strict=True):
-        previous = max(round(previous / reduction), narrowest)
-        blocks.append(BlockSpec(previous, stride, kernel))
-    return HNeRVSpec(PAPER_EMBEDDING, stem, tuple(blocks), head_kernel=3, head_stride=1, bounded=True)
 
 
 # Plans
@@ -146,16 +114,32 @@ def rate_weight(bpp: float) -> float:
     return 1.3e-3 * bpp**-1.2
 
 
-def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tuple[HNeRVSpec, FitConfig]:
-    """The spec and config for a video at about `bpp`; UsageError for a preset or model of no known name."""
+def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tuple[NetworkSpec, FitConfig]:
+    """The spec and config for a video at about `bpp`; a paper's network whose name ends in MODULATED as the default one is modulated.
+
+    UsageError for a preset or model of no known name.
+    """
     if preset not in PRESETS:
         raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}", "--preset medium")
     config = FitConfig(PRESETS[preset], rate_weight=rate_weight(bpp), seed=seed)
-    match model:
+    size = bpp * video.pixels / BITS_PER_WEIGHT
+    name = model.removesuffix(MODULATED)
+    match name:
         case "cam":
             return modulated_spec(video, bpp), config
         case "hnerv":
-            size = bpp * video.pixels / BITS_PER_WEIGHT
-            return hnerv_spec(video, size), replace(config, learning_rate=2e-3, embedder_until=config.anneal_from)
+            spec, embedded = family.hnerv_spec(video, size), config.anneal_from
+        case "nerv":
+            spec, embedded = family.nerv_spec(video, size), 0.0
+        case "nerv++":
+            spec, embedded = family.nerv_plus_plus_spec(video, size), 0.0
+        case "ffnerv":
+            spec, embedded = family.ffnerv_spec(video, size), 0.0
+        case "nirvana":
+            spec, embedded = family.nirvana_spec(video, size), 0.0
         case _:
             raise UsageError("unknown-model", f"no model '{model}'; there are {', '.join(MODELS)}", "--model cam")
+    if name == model:
+        return spec, replace(config, learning_rate=PLAIN_RATE, embedder_until=embedded)
+    spec = replace(spec, norm=True, temporal_grid=times(video.frames))
+    return spec, replace(config, learning_rate=MODULATED_RATE, embedder_until=embedded)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from inr.embedder import LAYER_SCALE, Embedder
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from train.config import FitConfig
 from train.continual import Ground, initial_scores
 from train.rows import RowLayout
@@ -48,7 +48,7 @@ class TrainState(NamedTuple):
     patience: Float[Array, ""]
 
 
-def layout_of(spec: HNeRVSpec, video: VideoSpec) -> RowLayout:
+def layout_of(spec: NetworkSpec, video: VideoSpec) -> RowLayout:
     """The rows that a network's tensors take."""
     return RowLayout(tuple(tensor_shapes(spec, video).items()))
 
@@ -60,7 +60,7 @@ def initial_exponents(layout: RowLayout, tensors: Mapping[str, np.ndarray], bits
     return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
 
 
-def embedder_parts(spec: HNeRVSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, Array]]:
+def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, Array]]:
     """The embedder's structure, and fresh float32 parameters by path: kernels normal with deviation 0.02."""
     graph, state = nnx.split(nnx.eval_shape(lambda: Embedder(spec, nnx.Rngs(0))))
     generator = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def embedder_parts(spec: HNeRVSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, 
     return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
 
 
-def initial_state(spec: HNeRVSpec, video: VideoSpec, config: FitConfig, ground: Ground | None = None) -> TrainState:
+def initial_state(spec: NetworkSpec, video: VideoSpec, config: FitConfig, ground: Ground | None = None) -> TrainState:
     """A fresh state, a pure function of its arguments.
 
     On a `ground` the sums of layers begin as a lone video's layer does: what others left only says what is cheap to code. To

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from inr.embedder import embed
 from inr.network import bind
-from inr.spec import HNeRVSpec, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from train import schedule
-from train.batches import batch_indices
+from train.batches import batch_indices, run_indices
 from train.config import FitConfig
 from train.continual import Frozen, subnetwork
 from train.cpu_convolution import patch_convolution
@@ -30,7 +30,7 @@ LOG_WEIGHTS = -25.0, 3.0  # beyond these a weight says nothing more, and its way
 STEEPEST = 0.03  # change of the logarithm of the rate's weight a step, however short the fit
 HORIZON = 100.0  # steps over which bits are foreseen to go on as they do; what they take to follow the rate's weight
 MEMORY = 20.0  # steps over which it is seen how they do
-Frames = UInt8[Array, "t h w 3"]
+Frames = UInt8[Array, "t h w c"]  # R'G'B', and what counts of it where not all does: see `train.loss`
 Scalar = Float[Array, ""]
 
 
@@ -45,7 +45,7 @@ class Metrics(NamedTuple):
 class Problem:
     """What is fitted: a spec, a video's spec, and how. Hashable, so that steps are compiled once for it."""
 
-    spec: HNeRVSpec
+    spec: NetworkSpec
     video: VideoSpec
     config: FitConfig
     overhead_bits: int = 0  # bits of the file outside its tensors, known beforehand
@@ -63,6 +63,11 @@ class Problem:
     def tensor_bits(self, file_bits: float) -> float:
         """What is left for tensors of a file of `file_bits`."""
         return max(file_bits - self.overhead_bits, 1.0)
+
+    @property
+    def runs(self) -> bool:
+        """Whether batches are runs of frames: where frames read their neighbours."""
+        return self.spec.neighbours is not None
 
     @cached_property
     def layout(self) -> RowLayout:
@@ -84,7 +89,7 @@ def embedded(problem: Problem, parameters: Parameters, frames: Frames, indices: 
     state = nnx.from_flat_state(
         {tuple(int(p) if p.isdigit() else p for p in name.split(".")): nnx.Param(v) for name, v in parameters.embedder.items()}
     )
-    made = embed(nnx.merge(problem.embedder_graph, state), problem.spec, problem.video, frames)
+    made = embed(nnx.merge(problem.embedder_graph, state), problem.spec, problem.video, frames[..., :3])
     tensors = layout.unpack(lax.stop_gradient(parameters.weights))
     table = tensors[EMBEDDING].at[indices].set(made)
     rest = layout.unpack(parameters.weights)
@@ -115,7 +120,7 @@ def loss(
             weights, y, rated = (part * (1 - frozen.claimed) for part in (weights, y, rated))
         weights = weights + kept_part(problem, parameters, frozen)
     network = problem.network(problem.layout.unpack(weights))
-    mse = mean_squared_error(network(indices), frames)
+    mse = mean_squared_error(network(indices, run=problem.runs), frames)
     # What it is at the rounded weights, but pulling as at the weights themselves: a zero symbol's own rate has no
     # slope, and without a pull what lies in the zero bin wanders out of it.
     rounded, own = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
@@ -166,7 +171,8 @@ def step(
     progress = jnp.asarray(pace.progress, jnp.float32)
     config = problem.config
     order, noise = jax.random.split(jax.random.key(config.seed + 1))
-    indices = batch_indices(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
+    drawn = run_indices if problem.runs else batch_indices
+    indices = drawn(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
     # The cheap generator: threefry would cost more than the rest of the quantisation on a CPU.
     noise = jax.random.wrap_key_data(jnp.tile(jax.random.key_data(noise), 2), impl="rbg")
     key = jax.random.fold_in(noise, state.step)

@@ -7,7 +7,7 @@ from pathlib import Path
 from codec.decoder import decode
 from codec.evaluation import compare
 from codec.shell import span
-from inr.layout import macs_per_pixel
+from inr.cost import macs_per_pixel
 from inr.video import Video
 from inr.writing import temporary_name
 from train.bench.ffmpeg import read_stream, run_ffmpeg, write_y4m
@@ -78,4 +78,4 @@ class Runner:
         seconds = time.monotonic() - began
         report = compare(frames, self._source(job.clip).frames, len(data))
         spec = encoded.problem.spec
-        return Measured(report, None if resumed else encoded.seconds, seconds, macs_per_pixel(spec), encoded.steps)
+        return Measured(report, None if resumed else encoded.seconds, seconds, macs_per_pixel(spec, encoded.problem.video), encoded.steps)
