@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inr.blocks import Block, to_unit_range
 from inr.canvas import Canvas
@@ -10,6 +10,7 @@ from inr.colours import convolved_to_rgb
 from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.neighbours import Neighbours
 from inr.spec import NetworkSpec, VideoSpec
+from inr.timeline import Indices
 
 Still = Float[Array, "h w 3"] | None
 Features = Float[Array, "t r c d"]
@@ -34,11 +35,11 @@ class Backbone(nnx.Module):
             self.canvas = Canvas(spec.canvas, size, features, video.frames, spec.opponent, rngs, convolve)
         self.head = convolution(features, 3 * spec.head_stride**2, spec.head_kernel, rngs, convolve)
 
-    def begin(self, indices: Int[Array, " t"], t: Float[Array, " t"]) -> Features:
+    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
         """A frame's first features; `t` places frames in [0, 1]."""
         raise NotImplementedError
 
-    def __call__(self, indices: Int[Array, " t"], still: Still = None, run: bool = False) -> Frames:
+    def __call__(self, indices: Indices, still: Still = None, run: bool = False) -> Frames:
         """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped.
 
         `still` is `self.still()`, if that is known; `run` says that frames follow one another, so that they have
@@ -54,7 +55,7 @@ class Backbone(nnx.Module):
         """What is the same for all frames: the canvas's picture, None without a canvas."""
         return self.canvas.picture() if self.spec.canvas else None
 
-    def own(self, indices: Int[Array, " t"], still: Still) -> tuple[Frames, Features]:
+    def own(self, indices: Indices, still: Still) -> tuple[Frames, Features]:
         """Frames without what they read of their neighbours, and the features by which they read it."""
         t = indices.astype(jnp.float32) / max(self.frames - 1, 1)
         x = looked = self.begin(indices, t)
@@ -64,7 +65,7 @@ class Backbone(nnx.Module):
         height, width = self.size
         return to_unit_range(self.painted(x, indices, still)[:, :height, :width], self.spec.bounded), looked
 
-    def painted(self, x: Features, indices: Int[Array, " t"], still: Still) -> Frames:
+    def painted(self, x: Features, indices: Indices, still: Still) -> Frames:
         """The head's pictures of features `x`, and what each frame sees of the canvas."""
         own = depth_to_space(convolved_to_rgb(self.head, x, self.spec.opponent), self.spec.head_stride)
         return own if still is None else own + self.canvas.seen(x, indices, still)

@@ -12,11 +12,12 @@ from functools import reduce
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inr.colours import convolved_to_rgb
 from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.spec import CanvasSpec
+from inr.timeline import Indices, at
 from inr.warp import warp
 
 FLOW_UNIT = 8.0  # pixels of displacement per unit of the flow grid
@@ -44,11 +45,11 @@ class Canvas(nnx.Module):
         mixed = jax.nn.gelu(self.mix(jnp.stack(resized, axis=-1)[None]))
         return depth_to_space(convolved_to_rgb(self.paint, mixed, self.opponent), self.stride)[0, : self.size[0], : self.size[1]]
 
-    def seen(self, x: Float[Array, "t r c d"], indices: Int[Array, " t"], picture: Float[Array, "h w 3"]) -> Float[Array, "t h w 3"]:
+    def seen(self, x: Float[Array, "t r c d"], indices: Indices, picture: Float[Array, "h w 3"]) -> Float[Array, "t h w 3"]:
         """The `picture` as frames at `indices` with features `x` see it: displaced and masked."""
         h, w, _ = picture.shape
         # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.
-        grids = [flow[...][indices].transpose(0, 3, 1, 2) for flow in self.flows]
+        grids = [at(flow[...], indices).transpose(0, 3, 1, 2) for flow in self.flows]
         flow = FLOW_UNIT * reduce(jnp.add, [jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids])
         mask = jax.image.resize(self.mask(x)[..., 0], (len(x), h, w), "linear")
         return jax.nn.sigmoid(mask + OPEN)[..., None] * warp(picture, flow[:, 0], flow[:, 1])

@@ -2,12 +2,13 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inr.backbone import Backbone, Features
 from inr.convolutions import Convolution
 from inr.modulation import interpolate
 from inr.spec import NetworkSpec, TimeGrids, VideoSpec
+from inr.timeline import Indices
 
 
 class FFNeRV(Backbone):
@@ -18,6 +19,5 @@ class FFNeRV(Backbone):
         shape = (*video.cells(spec), spec.stem // len(begins.lengths))
         self.times = nnx.List([nnx.Param(jnp.zeros((length, *shape))) for length in begins.lengths])
 
-    def begin(self, indices: Int[Array, " t"], t: Float[Array, " t"]) -> Features:
-        read = [interpolate(grid[...].reshape(len(grid), -1), t).reshape(len(t), *grid.shape[1:]) for grid in self.times]
-        return jnp.concatenate(read, axis=-1)
+    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
+        return jnp.concatenate([interpolate(grid[...], t) for grid in self.times], axis=-1)

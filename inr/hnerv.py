@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inr.backbone import Backbone, Features
 from inr.convolutions import Convolution, convolution
 from inr.spec import Embeddings, NetworkSpec, VideoSpec
+from inr.timeline import Indices, at
 
 
 class HNeRV(Backbone):
@@ -18,5 +19,5 @@ class HNeRV(Backbone):
         self.embedding = nnx.Param(jnp.zeros((video.frames, *video.cells(spec), begins.channels)))
         self.stem = convolution(begins.channels, spec.stem, 1, rngs, convolve)
 
-    def begin(self, indices: Int[Array, " t"], t: Float[Array, " t"]) -> Features:
-        return jax.nn.gelu(self.stem(self.embedding[...][indices]))
+    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
+        return jax.nn.gelu(self.stem(at(self.embedding[...], indices)))

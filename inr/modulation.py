@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from inr.timeline import at
+
 EPSILON = 1e-5  # added to the variance; part of the format, since the decoder normalises too
 
 
@@ -24,14 +26,9 @@ def normalise(x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
     return centred * jax.lax.rsqrt(variance + EPSILON)
 
 
-def interpolate(grid: Float[Array, "n c"], t: Float[Array, " t"]) -> Float[Array, "t c"]:
+def interpolate(grid: Float[Array, "n *rest"], t: Float[Array, " t"]) -> Float[Array, "t *rest"]:
     """Read `grid` at positions `t` in [0, 1], linearly between its rows; the ends of the grid are 0 and 1."""
-    rows = grid.shape[0]
-    position = t * (rows - 1)
-    low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, max(rows - 2, 0))
-    high = jnp.minimum(low + 1, rows - 1)
-    weight = (position - low)[:, None]
-    return grid[low] * (1 - weight) + grid[high] * weight
+    return at(grid, t * (grid.shape[0] - 1))
 
 
 class Modulation(nnx.Module):

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inr.convolutions import Convolution, convolution
 from inr.spec import NeighboursSpec
+from inr.timeline import Indices
 from inr.warp import warp
 
 FLOW_UNIT = 8.0  # pixels of displacement per unit
@@ -32,9 +33,9 @@ class Neighbours(nnx.Module):
         self,
         picture: Float[Array, "t h w 3"],
         features: Float[Array, "t r c d"],
-        indices: Int[Array, " t"],
+        indices: Indices,
         run: bool,
-        own: Callable[[Int[Array, " n"]], Float[Array, "n h w 3"]],
+        own: Callable[[Indices], Float[Array, "n h w 3"]],
     ) -> Float[Array, "t h w 3"]:
         """`picture` with what frames at `indices` see of others, whose pictures `own` gives; beyond the ends, of the first and last."""
         t, h, w, _ = picture.shape
@@ -49,7 +50,7 @@ class Neighbours(nnx.Module):
         mine = jax.nn.sigmoid(looks[:, -1] + OWN)[..., None]
         return mine * picture + (1 - mine) * weighed
 
-    def around(self, indices: Int[Array, " t"], run: bool, own: Callable) -> Float[Array, "n h w 3"]:
+    def around(self, indices: Indices, run: bool, own: Callable) -> Float[Array, "n h w 3"]:
         """The pictures of all neighbours, those of a frame together; in a `run` each is made once."""
         t, offsets = len(indices), jnp.asarray(self.offsets)
         if not run:

@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inr.backbone import Backbone, Features
 from inr.convolutions import Convolution
 from inr.spec import NetworkSpec, Positions, VideoSpec
+from inr.timeline import Indices
 
 
 def position_code(t: Float[Array, " t"], levels: int, base: float) -> Float[Array, "t code"]:
@@ -30,7 +31,7 @@ class NeRV(Backbone):
         rows, columns, stem = self.cells_shape
         self.cells = nnx.Linear(begins.hidden or 2 * begins.levels, rows * columns * stem, rngs=rngs)
 
-    def begin(self, indices: Int[Array, " t"], t: Float[Array, " t"]) -> Features:
+    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
         code = position_code(indices / self.frames, self.begins.levels, self.begins.base / 100)
         code = jax.nn.gelu(self.hidden(code)) if self.begins.hidden else code
         return jax.nn.gelu(self.cells(code)).reshape(len(t), *self.cells_shape)

@@ -6,12 +6,13 @@ That the next group's network begins as this one and is coded as its difference 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32
 
 from inr.backbone import Backbone, Features
 from inr.convolutions import Convolution
 from inr.layout import patch_widths
 from inr.spec import NetworkSpec, Patches, VideoSpec
+from inr.timeline import Indices
 
 FRAME_BASE = 100.0  # of the wavelengths of the code that tells frames apart
 
@@ -24,7 +25,7 @@ def patch_centres(video: VideoSpec, size: int) -> Float32[np.ndarray, "p 2"]:
     return (2 * np.stack([row.ravel(), column.ravel()], axis=-1) / longest - 1).astype(np.float32)
 
 
-def frame_code(indices: Int[Array, " t"], width: int) -> Float[Array, "t width"]:
+def frame_code(indices: Indices, width: int) -> Float[Array, "t width"]:
     """Sines in the first half of the channels, cosines in the second, of the frame's number over growing wavelengths."""
     sines = -(-width // 2)
     angles = indices[:, None] / FRAME_BASE ** (jnp.arange(sines) / sines)
@@ -43,7 +44,7 @@ class NIRVANA(Backbone):
         self.patch = nnx.List([nnx.Linear(before, width, rngs=rngs) for before, width in patch_widths(begins, spec)])
         self.video, self.begins = video, begins
 
-    def begin(self, indices: Int[Array, " t"], t: Float[Array, " t"]) -> Features:
+    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
         x = jnp.asarray(patch_centres(self.video, self.begins.size))
         *hidden, last = self.patch
         for layer in hidden:

@@ -37,9 +37,13 @@ def _renderer(spec: NetworkSpec, video: VideoSpec):
     return still, rendered
 
 
-def render(spec: NetworkSpec, video: VideoSpec, tensors: Tensors, indices: Iterable[int] | None = None) -> UInt8[np.ndarray, "t h w 3"]:
-    """Frames at `indices` (default: all), uint8 R'G'B'; the same pixels whatever else is rendered with them."""
-    wanted = np.arange(video.frames) if indices is None else np.asarray(list(indices), np.int32)
+def render(spec: NetworkSpec, video: VideoSpec, tensors: Tensors, indices: Iterable[float] | None = None) -> UInt8[np.ndarray, "t h w 3"]:
+    """Frames at `indices` (default: all), uint8 R'G'B'; the same pixels whatever else is rendered with them.
+
+    An index that is no integer lies between two frames: embeddings, grids and flows are read linearly between theirs.
+    """
+    wanted = np.arange(video.frames) if indices is None else np.asarray(list(indices))
+    wanted = wanted.astype(np.float32 if np.any(wanted % 1) else np.int32)
     batch = max(1, min(len(wanted), BATCH_PIXELS // (video.height * video.width)))
     still, rendered = _renderer(spec, video)
     on_device = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}

@@ -14,6 +14,8 @@ from train.bench.command import bench_command
 from train.bundle_cli import add_command
 from train.options import (
     PREEMPTED,
+    Cam,
+    Mask,
     Model,
     Preset,
     Quality,
@@ -49,6 +51,8 @@ def encode_command(
     target_bitrate: TargetBitrate = "",
     target_psnr: TargetPsnr = None,
     model: Model = "cam",
+    cam: Cam = False,
+    mask: Mask = None,
     frames: Frames = "",
     scale: Scale = "",
     time_budget: TimeBudget = "",
@@ -64,12 +68,13 @@ def encode_command(
     Ctrl-C stops early with a valid file; the same command then goes on.
     """
     from train.encoding import EncodeOptions
-    from train.presets import MODELS, PRESETS
+    from train.presets import MODELS, MODULATED, PRESETS
     from train.wish import checked_wish
 
     options = EncodeOptions(
         preset=one_of("--preset", preset, tuple(PRESETS)),
-        model=one_of("--model", model, MODELS),
+        model=one_of("--model", model, MODELS) + MODULATED * (cam and model != "cam"),
+        mask=mask,
         wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
         frames=span(frames),
         scale=scaling(scale),

@@ -28,6 +28,7 @@ class FitConfig:
     gain_to_come: float = 0.8  # decibels that a fit still gains from full learning rate to none
     controller_gain: float = 100.0  # change of the log weight over a fit, per unit of log rate error
     controller_from: float = 0.1
+    uniform_bits: int = 0  # if above 0, steps are not learned: each spans the largest weight by so many bits
     embedder_until: float = 0.0  # share of progress during which embeddings come from an embedder
     corrections: bool = True  # whether a further video's layer may change what it keeps, or claims free weights only
     seed: int = 0

@@ -2,19 +2,21 @@
 
 import math
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import UInt8
 
 from codec.bitstream import BitstreamError
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import Report, compare
 from codec.model import QuantizedModel, QuantizedTensor, single_video
-from inr.errors import TargetMissed
+from inr.errors import InputError, TargetMissed, UsageError
 from inr.layout import tensor_shapes, weights
 from inr.reading import read_video
 from inr.spec import NetworkSpec, VideoSpec
@@ -41,6 +43,9 @@ LANDING_SHARE = 0.12  # of a fit's steps, kept for reaching a quality that it na
 LEAST_STEPS = 50
 
 
+Counted = UInt8[np.ndarray, "t h w 1"]
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """What a user can ask of an encode; see `inr encode --help`."""
@@ -52,6 +57,7 @@ class EncodeOptions:
     scale: str = ""
     time_budget: float | None = None  # seconds from `started` to the renamed file
     seed: int = 0
+    mask: Path | None = None  # white where the source does not count
     workdir: Path | None = None
     resume: bool = True
     overwrite: bool = False
@@ -104,10 +110,30 @@ def encode_video(
 ) -> Encoded | None:
     """As `encode_file`, of a video in memory."""
     started = time.monotonic() if started is None else started
-    run = prepare(video, target, options)
+    counted = None if options.mask is None else read_counted(options.mask, video)
+    run = prepare(video, target, options, counted)
     if up_to_date(run, target, options.overwrite):
         return None
     return carried_out(run, video, target, options, display, say, started)
+
+
+def read_counted(path: Path, video: Video) -> Counted:
+    """What of `video` counts, 255 or less, from a mask in which white does not: an image for all frames, or one for each.
+
+    InputError if its size is not the video's, or its length neither 1 nor the video's.
+    """
+    mask = read_video(path).frames
+    if mask.shape[1:] != video.frames.shape[1:] or len(mask) not in (1, len(video)):
+        (count, height, width, _), of = mask.shape, f"{video.width}x{video.height}"
+        raise InputError(
+            "mask-size",
+            f"the mask is {width}x{height}, {count} frames; the video {of}, {len(video)} frames",
+            f"a mask of {of}, one image or as many as the video has frames",
+        )
+    counted = 255 - mask.max(axis=-1, keepdims=True)
+    if not counted.any():
+        raise InputError("mask-full", "the mask is white all over: nothing of the video counts", "a mask that leaves something")
+    return np.broadcast_to(counted, (*video.frames.shape[:3], 1))
 
 
 def carried_out(
@@ -121,7 +147,7 @@ def carried_out(
     with Interrupts() as interrupts:
         run = run.sized(video, options)
         check_memory(run.problem.spec, run.problem.video, run.problem.config)
-        fitter = Fitter(run.problem, video, run.ground)
+        fitter = Fitter(run.problem, video, run.ground, run.counted)
         fitter.rehearse(1)
         first_step = time.monotonic() - started
         fitter.problem = run.settled(fitter, options.time_budget, started)
@@ -167,6 +193,7 @@ class Run:
     workdir: Workdir
     cap: int | None
     ground: Ground | None = None
+    counted: Counted | None = None  # what of the source counts; None: all of it
 
     def sized(self, video: Video, options: EncodeOptions) -> "Run":
         """The run with a network for the rate that its quality is expected to take, found once by a short pilot fit."""
@@ -206,16 +233,19 @@ def steps_within(budget: float, spent: float, step_seconds: float) -> int:
     return max(LEAST_STEPS, int((budget * (1 - SPARED_SHARE) - SPARED_SECONDS - spent) / step_seconds))
 
 
-def prepare(video: Video, target: Path, options: EncodeOptions) -> Run:
+def prepare(video: Video, target: Path, options: EncodeOptions, counted: Counted | None = None) -> Run:
     """Plan an encode; TargetMissed if its cap is out of reach, UsageError if its folder holds another run."""
+    if counted is not None and options.wish.target_psnr is not None:
+        raise UsageError("mask-psnr", "--mask and --target-psnr: what is masked has no quality to reach", "--target-bpp 0.05")
     described, wish = VideoSpec.of(video), options.wish
-    key = run_key(video, wish, options.preset, options.model, options.seed, options.time_budget)
+    masked = () if counted is None else (zlib.crc32(counted.tobytes()),)
+    key = run_key(video, wish, options.preset, options.model, options.seed, options.time_budget, *masked)
     problem, cap = planned(described, options, wish.nominal_bpp(described), key), wish.cap(described)
     if cap is not None:
         check_reachable(described, cap)
         problem = replace(problem, config=replace(problem.config, target_bpp=CAP_AIM * 8 * cap / described.pixels))
     folder = options.workdir or target.with_name(target.name + ".work")
-    return Run(problem, key, Workdir(folder, key, fresh=not options.resume), cap)
+    return Run(problem, key, Workdir(folder, key, fresh=not options.resume), cap, counted=counted)
 
 
 def planned(video: VideoSpec, options: EncodeOptions, bpp: float, key: str) -> Problem:

@@ -17,7 +17,11 @@ TargetPsnr = Annotated[
     float | None, typer.Option("--target-psnr", metavar="DB", help="RGB PSNR of the decoded file, or up to 0.3 dB more.")
 ]
 TargetBpp = Annotated[float | None, typer.Option("--target-bpp", metavar="BPP", help="Whole file at or under this many bits per pixel.")]
-Model = Annotated[str, typer.Option("--model", help="cam (default) or hnerv, as in the paper.")]
+Model = Annotated[str, typer.Option("--model", help="cam (default), or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana.")]
+Cam = Annotated[bool, typer.Option("--cam", help="Modulate a paper's network: norm and grids over time in every block.")]
+Mask = Annotated[
+    Path | None, typer.Option("--mask", metavar="MASK", help="Image or video, white where the source does not count: it is painted over.")
+]
 Scale = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
 TimeBudget = Annotated[str, typer.Option("--time-budget", metavar="10m", help="From process start to the finished file: 90s, 10m, 2h.")]
 Workdir = Annotated[Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints and TensorBoard logs go here.")]

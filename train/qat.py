@@ -26,6 +26,14 @@ def step_sizes(exponents: Float[Array, " tensors"]) -> Float[Array, " tensors"]:
     return lax.stop_gradient(exact) * jnp.exp2((exponents - lax.stop_gradient(exponents)) / 8)
 
 
+def uniform_exponents(layout: RowLayout, weights: Float[Array, "rows 64"], bits: int) -> Float[Array, " tensors"]:
+    """Step exponents by which each tensor's largest weight is the last of 2 ** bits - 1 symbols around zero: uniform quantisation."""
+    owners = jnp.asarray(layout.owners) > 0
+    largest = jnp.max(jnp.where(owners, jnp.max(jnp.abs(weights), axis=1), 0), axis=1)
+    steps = jnp.maximum(largest, 1e-6) / (2 ** (bits - 1) - 1)
+    return jnp.clip(jnp.ceil(8 * jnp.log2(steps)), MIN_EXPONENT, MAX_EXPONENT)
+
+
 def soft_round(y: Float[Array, "*shape"], temperature: Float[Array, ""]) -> Float[Array, "*shape"]:
     """Between the identity (high temperature) and rounding (towards 0).
 

@@ -89,10 +89,10 @@ class Refiner:
         self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
         self.sample = self.batches[np.unique(np.linspace(0, len(self.batches) - 1, SAMPLE).round().astype(int))]
         self.weight = weight_of_bits(fitter)
-        network = fitter.problem.network
+        network, runs = fitter.problem.network, fitter.problem.runs and bool(np.all(np.diff(self.batches) == 1))
 
         def distortion(values, video, indices):
-            return mean_squared_error(network(values)(indices), video[indices])
+            return mean_squared_error(network(values)(indices, run=runs), video[indices])
 
         self.distortion, self.slope = jax.jit(distortion), jax.jit(jax.grad(distortion))
 

@@ -20,7 +20,7 @@ from train.config import FitConfig
 from train.continual import Frozen, subnetwork
 from train.cpu_convolution import patch_convolution
 from train.loss import mean_squared_error
-from train.qat import quantized, straight_through
+from train.qat import quantized, straight_through, uniform_exponents
 from train.rate import estimated_bits, unimodal_bits
 from train.rows import RowLayout
 from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layout_of
@@ -189,6 +189,8 @@ def step(
         jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
         jax.tree.map(lambda p, u: p - config.learning_rate * rate * u, start.scores, updates.scores),
     )
+    if config.uniform_bits:
+        moved = moved._replace(exponents=uniform_exponents(problem.layout, moved.weights, config.uniform_bits))
     if frozen is not None and not config.corrections:
         # After the optimiser: without a gradient, momentum alone would still move a weight.
         moved = moved._replace(weights=moved.weights * (1 - frozen.claimed))
