@@ -115,7 +115,7 @@ def bundle(videos: list[Video], out: Path, bpp: float, kind: str = "bundle") -> 
 def same(a: QuantizedModel, b: QuantizedModel, video: int) -> bool:
     """Whether a video has the same tensors and pixels in two bundles."""
     ours, theirs = a.tensors(video), b.tensors(video)
-    return all(np.array_equal(ours[name], theirs[name]) for name in ours) and np.array_equal(a.render(video=video), b.render(video=video))
+    return all(np.array_equal(ours[name], theirs[name]) for name in ours) and np.array_equal(a.render(clip=video), b.render(clip=video))
 
 
 def forgotten(model: QuantizedModel, latest: int, video: Video) -> float:
@@ -123,7 +123,7 @@ def forgotten(model: QuantizedModel, latest: int, video: Video) -> float:
     entry, now = model.videos[latest - 1], model.videos[latest]
     overwritten = replace(entry, layers=now.layers, masks=now.masks)
     changed = replace(model, videos=(*model.videos[: latest - 1], overwritten, *model.videos[latest:]))
-    return mean_psnr(model.render(video=latest - 1), video.frames) - mean_psnr(changed.render(video=latest - 1), video.frames)
+    return mean_psnr(model.render(clip=latest - 1), video.frames) - mean_psnr(changed.render(clip=latest - 1), video.frames)
 
 
 def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: float) -> Row:
@@ -131,7 +131,7 @@ def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: f
     model = decode(data)
     part = asdict(shares(data, model)[index])
     size = part["bytes"] if len(model.videos) > 1 or kind != "alone" else len(data)
-    psnr = mean_psnr(model.render(video=index), video.frames)
+    psnr = mean_psnr(model.render(clip=index), video.frames)
     facts = {key: value for key, value in part.items() if key not in ("name", "bytes")}
     whole = intact(model, index)
     done = {"kind": kind, "bpp_asked": bpp, "video": video.name, "bytes": size, "psnr_rgb": round(psnr, 3), **facts, "intact": whole}

@@ -1,7 +1,7 @@
 """A file of several videos as a thing to look into and to change: what each takes, taking one out, leaving one out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from codec.bitstream import ORIGIN_BYTES, Fields, Kind, frame, records, varint
 from codec.decoder import decode
 from codec.fields import MAX_MODES
 from codec.masks import mask_bits
-from codec.model import Layer, QuantizedModel, QuantizedTensor, tensors_checksum
+from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, tensors_checksum
 from inr.errors import UsageError
 
 ASKED = 1  # first byte of an extra record that says what a bundle was created with
@@ -47,41 +47,57 @@ def asked_of(data: bytes) -> Asked:
     return Asked()
 
 
-def extracted(model: QuantizedModel, index: int) -> QuantizedModel:
+def extracted(model: QuantizedModel, clip: int) -> QuantizedModel:
     """A video as a file of its own: the layers it stands on, without the symbols it does not use."""
-    entry = model.videos[index]
-    *below, own = entry.layers
+    entries = [model.videos[at] for at in model.clips[clip]]
+    moved = _numbered(entries)
+    layers = []
+    for index in moved:
+        above = [entry for entry in entries if index in entry.layers[:-1]]
+        own = any(index == entry.layers[-1] for entry in entries)
 
-    def used(name: str, tensor: QuantizedTensor) -> QuantizedTensor:
-        return replace(tensor, symbols=np.where(entry.masks[name], tensor.symbols, 0)) if name in entry.masks else tensor
+        def used(name: str, tensor: QuantizedTensor, above: list[VideoEntry] = above, own: bool = own) -> QuantizedTensor:
+            if own or any(name not in entry.masks for entry in above):
+                return tensor
+            return replace(tensor, symbols=np.where(np.any([entry.masks[name] for entry in above], axis=0), tensor.symbols, 0))
 
-    layers = [Layer({name: used(name, tensor) for name, tensor in model.layers[at].tensors.items()}) for at in below]
-    video = replace(entry, layers=tuple(range(len(entry.layers))), masks={})
-    return QuantizedModel(model.spec, (*layers, model.layers[own]), (video,), origin_of_video(model, index))
+        layers.append(Layer({name: used(name, tensor) for name, tensor in model.layers[index].tensors.items()}))
+    videos = tuple(replace(entry, layers=tuple(moved[at] for at in entry.layers), masks={}) for entry in entries)
+    return QuantizedModel(model.spec, tuple(layers), videos, _origins(model, model.clips[clip]))
 
 
-def without(model: QuantizedModel, index: int) -> QuantizedModel:
+def without(model: QuantizedModel, clip: int) -> QuantizedModel:
     """The bundle without a video and without the layers that no other one stands on; UsageError if it is the only one."""
-    videos = [entry for at, entry in enumerate(model.videos) if at != index]
+    left = [at for at in range(len(model.videos)) if at not in model.clips[clip]]
+    videos = [model.videos[at] for at in left]
     if not videos:
-        name = model.videos[index].spec.name
+        name = model.clip_spec(clip).name
         raise UsageError("last-video", f"'{name}' is the only video of the file; nothing was changed", "rm FILE   deletes the file")
-    needed = sorted({layer for entry in videos for layer in entry.layers})
-    moved = {layer: at for at, layer in enumerate(needed)}
+    moved = _numbered(videos)
     kept = tuple(replace(entry, layers=tuple(moved[layer] for layer in entry.layers)) for entry in videos)
-    origin = b"".join(origin_of_video(model, at).ljust(ORIGIN_BYTES, b"\0") for at in range(len(model.videos)) if at != index)
-    return QuantizedModel(model.spec, tuple(model.layers[layer] for layer in needed), kept, origin if any(origin) else b"")
+    return QuantizedModel(model.spec, tuple(model.layers[layer] for layer in moved), kept, _origins(model, left))
+
+
+def _numbered(entries: Iterable[VideoEntry]) -> dict[int, int]:
+    """The layers that entries stand on, in order, and the numbers they get where no others are left."""
+    return {layer: at for at, layer in enumerate(sorted({layer for entry in entries for layer in entry.layers}))}
+
+
+def _origins(model: QuantizedModel, entries: Iterable[int]) -> bytes:
+    """The origins of some entries; nothing where none has one."""
+    origins = b"".join(origin_of_video(model, at).ljust(ORIGIN_BYTES, b"\0") for at in entries)
+    return origins if any(origins) else b""
 
 
 def origin_of_video(model: QuantizedModel, index: int) -> bytes:
-    """The origin of one video; empty where it has none."""
+    """The origin of one entry; empty where it has none."""
     return model.origin[ORIGIN_BYTES * index : ORIGIN_BYTES * (index + 1)]
 
 
-def intact(model: QuantizedModel, index: int) -> bool | None:
-    """Whether a video's dequantised, masked tensors have the checksum stored with it; None where none is stored."""
-    entry = model.videos[index]
-    return None if entry.checksum is None else tensors_checksum(model.tensors(index)) == entry.checksum
+def intact(model: QuantizedModel, clip: int) -> bool | None:
+    """Whether a video's dequantised, masked tensors have the checksums stored with it; None where none is stored."""
+    entries = [at for at in model.clips[clip] if model.videos[at].checksum is not None]
+    return all(tensors_checksum(model.tensors(at)) == model.videos[at].checksum for at in entries) if entries else None
 
 
 @dataclass(frozen=True)
@@ -103,11 +119,15 @@ class Shares:
     corrected: int
     private: int
 
+    def __add__(self, other: "Shares") -> "Shares":
+        """Both together, under the first one's name."""
+        return Shares(self.name, *(a + b for a, b in zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
+
 
 def shares(data: bytes, model: QuantizedModel) -> list[Shares]:
     """Every video's part in a bundle, in the order of the file."""
     sizes: Mapping[Kind, list[int]] = {kind: [r.overhead + len(r.payload) for r in records(data) if r.kind is kind] for kind in Kind}
-    return [_shares_of(model, index, sizes) for index in range(len(model.videos))]
+    return [sum(parts[1:], parts[0]) for parts in ([_shares_of(model, at, sizes) for at in entries] for entries in model.clips)]
 
 
 def _shares_of(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]]) -> Shares:
@@ -160,9 +180,8 @@ def facts(data: bytes, name: str) -> dict[str, object]:
     }
 
 
-def _video_facts(model: QuantizedModel, index: int, part: Shares) -> dict[str, object]:
-    entry = model.videos[index]
-    spec = entry.spec
+def _video_facts(model: QuantizedModel, clip: int, part: Shares) -> dict[str, object]:
+    spec = model.clip_spec(clip)
     return {
         **part.__dict__,
         "mask_bits": round(part.mask_bits, 1),
@@ -171,7 +190,7 @@ def _video_facts(model: QuantizedModel, index: int, part: Shares) -> dict[str, o
         "frames": spec.frames,
         "fps": float(spec.fps),
         "bpp": 8 * part.bytes / spec.pixels,
-        "layers": list(entry.layers),
+        "layers": sorted({layer for at in model.clips[clip] for layer in model.videos[at].layers}),
     }
 
 

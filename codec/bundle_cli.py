@@ -85,7 +85,7 @@ def extract_command(
     if as_json:
         emit("result", output=str(target), bytes=len(data), video=name)
     else:
-        say(f"{target}   {len(data)} bytes, of {size} for all {len(model.videos)} videos")
+        say(f"{target}   {len(data)} bytes, of {size} for all {len(model.clips)} videos")
 
 
 @bundle_application.command("verify")
@@ -96,7 +96,7 @@ def verify_command(source: Bundle, as_json: Json = False) -> None:
     from inr.errors import VerifyError
 
     model, size = open_model(source)
-    found = {entry.spec.name: intact(model, at) for at, entry in enumerate(model.videos)}
+    found = {model.clip_spec(at).name: intact(model, at) for at in range(len(model.clips))}
     if broken := [name for name, fine in found.items() if fine is False]:
         raise VerifyError(
             "tensors", f"the tensors of {', '.join(broken)} are not those that were stored", "report it: checksums of records hold"

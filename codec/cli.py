@@ -28,16 +28,20 @@ def decode_command(
     target: Annotated[str, typer.Argument(metavar="OUT", help=".mp4 .mkv .y4m .npy, a .png pattern (f_%04d.png), a folder, or - (y4m).")],
     frames: Frames = "",
     video: VideoName = "",
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second, between the source's too (experimental).")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Turn a file back into a video, by OUT's extension.
 
+    With --fps, frames between two are what the network gives for times between theirs.
     mp4 is near-lossless x264 to look at; mkv, PNG and npy hold the exact decoded pixels.
     """
     import time
 
-    from codec.loading import open_model, video_index
+    import numpy as np
+
+    from codec.loading import asked_fps, open_model, video_index
     from inr.errors import UsageError
     from inr.runtime import prepare_jax
     from inr.video import Video
@@ -47,17 +51,19 @@ def decode_command(
         raise UsageError("two-outputs", "- and --json both want standard output", "decode to a file, or leave --json out")
     model, _ = open_model(source)
     index = video_index(model, video)
-    spec = model.videos[index].spec
-    wanted = range(spec.frames)[slice(*span(frames))]
-    if not wanted:
+    spec = model.clip_spec(index)
+    wanted = np.arange(spec.frames)[slice(*span(frames))]
+    if not len(wanted):
         raise UsageError("no-frames", f"--frames {frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
+    rate = spec.fps if fps is None else asked_fps(fps)
+    wanted = wanted if fps is None else np.arange(wanted[0], wanted[-1] + 1e-6, float(spec.fps / rate))
     check_output(target, len(wanted), overwrite)
     prepare_jax()
     began = time.monotonic()
     pixels = model.render(wanted, index)
     rendered = time.monotonic() - began
-    note = write_video(Video(pixels, spec.fps, spec.colour, spec.name), target)
-    facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(wanted), "fps": float(spec.fps)}
+    note = write_video(Video(pixels, rate, spec.colour, spec.name), target)
+    facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(wanted), "fps": float(rate)}
     seconds = time.monotonic() - STARTED
     if as_json:
         emit("result", **facts, note=note, seconds=seconds, render_seconds=rendered)

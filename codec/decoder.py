@@ -59,14 +59,15 @@ def decode_layer(record: Record, backbone: Mapping[str, tuple[int, ...]]) -> Lay
 def decode_video(record: Record, model: QuantizedModel) -> VideoEntry:
     """The video in a video record; the layers it stands on, and the videos before it, must be in `model`."""
     fields, layer_count = Fields(record.payload), len(model.layers)
-    video, layers, checksum = read_video_spec(fields)
+    said = read_video_spec(fields, model.videos[-1].spec if model.videos else None)
+    video, layers = said.spec, said.layers
     if any(index >= layer_count for index in layers) or not layers or len(set(layers)) < len(layers):
         raise BitstreamError("missing-layer", f"video '{video.name}' stands on layers {layers}; the file has {layer_count}")
     claims = model.claims(layers[:-1], len(model.videos))
     private = {name: shape for name, shape in checked_shapes(model.spec, video).items() if is_private(name)}
     with opened(fields.rest()) as reader:
         masks = read_masks(reader, claims)
-        return VideoEntry(video, layers, read_tensors(reader, private), masks, checksum)
+        return VideoEntry(video, layers, read_tensors(reader, private), masks, said.checksum, said.continues)
 
 
 def decode_tensors(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, QuantizedTensor]:

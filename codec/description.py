@@ -9,7 +9,7 @@ from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding
 from inr.cost import macs_per_pixel
-from inr.spec import Beginning, Embeddings, Patches, Positions, TimeGrids
+from inr.spec import Beginning, Embeddings, Patches, Positions, TimeGrids, VideoSpec
 
 
 def sections(data: bytes) -> dict[str, int]:
@@ -26,7 +26,7 @@ def sections(data: bytes) -> dict[str, int]:
         head = 0
         if record.kind is Kind.VIDEO:
             fields = Fields(record.payload)
-            read_video_spec(fields)
+            read_video_spec(fields, VideoSpec(1, 1, 1))
             head = fields.position
             parts[f"{name} fields"] = head
         parts[f"{name} tensors" if record.kind is not Kind.EXTRA else name] = len(record.payload) - head
@@ -34,10 +34,11 @@ def sections(data: bytes) -> dict[str, int]:
 
 
 def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
-    """Facts of a file, ready for JSON; those of tensors are of `video` (the first if empty) and its own layer."""
+    """Facts of a file, ready for JSON; those of tensors are of `video` (the first if empty), of its first group and its own layer."""
     model = decode(data)
-    entry = model.videos[video_index(model, video)]
-    first, tensors = entry.spec, entry.tensors | model.layers[entry.layers[-1]].tensors
+    clip = video_index(model, video)
+    entry, first = model.videos[model.clips[clip][0]], model.clip_spec(clip)
+    tensors = entry.tensors | model.layers[entry.layers[-1]].tensors
     weights = sum(tensor.symbols.size for tensor in tensors.values())
     pixels = sum(video.spec.pixels for video in model.videos)
     return {
@@ -49,7 +50,8 @@ def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
         "height": first.height,
         "frames": first.frames,
         "fps": float(first.fps),
-        "videos": [video.spec.name for video in model.videos],
+        "videos": [model.clip_spec(at).name for at in range(len(model.clips))],
+        "groups": [model.videos[at].spec.frames for at in model.clips[clip]],
         "weights": weights,
         "macs_per_pixel": macs_per_pixel(model.spec, first),
         "network": network_line(model),
@@ -94,9 +96,12 @@ def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
 
 def describe_lines(facts: dict) -> list[str]:
     """The same for a person."""
+    groups = facts["groups"]
+    grouped = f", in {len(groups)} groups of {min(groups)} to {max(groups)} frames" if len(groups) > 1 else ""
     lines = [
         f"{facts['output']}   {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, format {facts['format_version']}",
-        f"video    {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps: {', '.join(facts['videos'])}",
+        f"video    {', '.join(facts['videos'])}",
+        f"         {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps{grouped}",
         f"network  {facts['network']}",
         f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits each, "
         f"{facts['macs_per_pixel'] / 1e3:.2f} kMAC/pixel",

@@ -27,7 +27,7 @@ def encode_video(model: QuantizedModel, index: int) -> bytes:
     """The payload of a video record: fields, then one range-coded stream of its masks and its tensors."""
     video, writer = model.videos[index], RangeWriter()
     write_masks(writer, video.masks, model.claims(video.layers[:-1], index))
-    return write_video_spec(video.spec, video.layers, video.checksum) + encode_tensors(video.tensors, writer)
+    return write_video_spec(video.spec, video.layers, video.checksum, video.continues) + encode_tensors(video.tensors, writer)
 
 
 def encode_tensors(tensors: dict[str, QuantizedTensor], writer: RangeWriter | None = None) -> bytes:

@@ -1,6 +1,8 @@
 """Measure a file, or any video, against its source: from bytes only."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -56,6 +58,22 @@ def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
         psnr_rgb_of_mean_mse=psnr(float(np.mean(errors))),
         ms_ssim_rgb=float(np.mean(known)) if known else None,
         frame_psnr_rgb=tuple(psnr(e) for e in errors),
+    )
+
+
+def joined(reports: Sequence[Report], size: int, pixels: int) -> Report:
+    """The report on a file of `size` bytes whose groups of frames are those of `reports`; `pixels` are all of its frames'."""
+    decibels = tuple(chain(*(report.frame_psnr_rgb for report in reports)))
+    frames = [len(report.frame_psnr_rgb) for report in reports]
+    errors = [10 ** (-report.psnr_rgb_of_mean_mse / 10) for report in reports]
+    alike = [report.ms_ssim_rgb for report in reports]
+    return Report(
+        bytes=size,
+        bpp=8 * size / pixels,
+        psnr_rgb=float(np.mean(decibels)),
+        psnr_rgb_of_mean_mse=float(-10 * np.log10(np.average(errors, weights=frames))),
+        ms_ssim_rgb=None if None in alike else float(np.average(np.array(alike, float), weights=frames)),
+        frame_psnr_rgb=decibels,
     )
 
 

@@ -3,6 +3,7 @@
 Every reader checks each field against its limit before anything is allocated from it.
 """
 
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 
@@ -31,7 +32,7 @@ CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
 
 NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, VARIED, NEIGHBOURS = (1 << bit for bit in range(9))
-TAGGED, FULL_RANGE, CHECKED = 1, 2, 4
+TAGGED, FULL_RANGE, CHECKED, CONTINUES = 1, 2, 4, 8
 MAX_MODES = 64
 
 
@@ -180,35 +181,52 @@ def _read_neighbours(fields: Fields, blocks: int) -> NeighboursSpec:
     return NeighboursSpec(tuple(value // 2 if value % 2 == 0 else -(value // 2) - 1 for value in coded), block)
 
 
-def write_video_spec(video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None) -> bytes:
-    """The fields of a video record that stand before its range-coded tensors."""
-    name = _shortened(video.name)
+def write_video_spec(video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None, continues: bool = False) -> bytes:
+    """The fields of a video record that stand before its range-coded tensors; what `continues` says only how long it is."""
+    name = b"" if continues else _shortened(video.name)
     colour = video.colour
-    tagged = colour != Colour()
-    out = varint(len(name)) + name + bytes([TAGGED * tagged | FULL_RANGE * colour.full_range | CHECKED * (checksum is not None)])
+    tagged = colour != Colour() and not continues
+    flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (checksum is not None) | CONTINUES * continues
+    out = varint(len(name)) + name + bytes([flags])
     if tagged:
         out += bytes([colour.primaries, colour.transfer, colour.matrix])
-    numbers = [video.width, video.height, video.frames, video.fps.numerator, video.fps.denominator, len(layers), *layers]
-    out += b"".join(map(varint, numbers))
+    shape = (video.frames,) if continues else (video.width, video.height, video.frames, video.fps.numerator, video.fps.denominator)
+    out += b"".join(map(varint, (*shape, len(layers), *layers)))
     return out if checksum is None else out + checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
-def read_video_spec(fields: Fields) -> tuple[VideoSpec, tuple[int, ...], int | None]:
-    """The video, the layers it stands on, and its tensors' checksum if it has one; leaves `fields` at the range-coded part."""
+@dataclass(frozen=True)
+class VideoFields:
+    """What stands before a video record's tensors: the video, the layers it stands on, its tensors' checksum if it has one."""
+
+    spec: VideoSpec
+    layers: tuple[int, ...]
+    checksum: int | None
+    continues: bool
+
+
+def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoFields:
+    """A video record's fields, `before` being the video of the record before it; leaves `fields` at the range-coded part."""
     try:
         name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 8:
+    if flags >= 2 * CONTINUES or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
-    primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
-    colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
-    width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
-    fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
+    if flags & CONTINUES:
+        if before is None:
+            raise BitstreamError("out-of-range", "a group of frames continues no video")
+        spec = replace(before, frames=_positive(fields, MAX_FRAMES))
+    else:
+        primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
+        colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
+        width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
+        fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
+        spec = VideoSpec(width, height, frames, fps, colour, name)
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
     checksum = int.from_bytes(fields.take(CHECKSUM_BYTES), "little") if flags & CHECKED else None
-    return VideoSpec(width, height, frames, fps, colour, name), layers, checksum
+    return VideoFields(spec, layers, checksum, bool(flags & CONTINUES))
 
 
 def checked_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """Files from a path: read, decoded, and any video's frames for measuring."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from codec.decoder import decode
 from codec.model import QuantizedModel
 from inr.errors import InputError, UsageError
 from inr.reading import read_video
+
+MOST_FPS = 1000
 
 
 def read_file(path: Path) -> bytes:
@@ -27,10 +30,17 @@ def open_model(path: Path) -> tuple[QuantizedModel, int]:
 
 def video_index(model: QuantizedModel, name: str) -> int:
     """Which video `name` means; the only or first one if it is empty."""
-    names = [video.spec.name for video in model.videos]
+    names = [model.videos[entries[0]].spec.name for entries in model.clips]
     if name and name not in names:
         raise UsageError("unknown-video", f"no video '{name}' in the file; it holds {', '.join(names)}", f"--video {names[0]}")
     return names.index(name) if name else 0
+
+
+def asked_fps(fps: float) -> Fraction:
+    """Frames per second as an exact fraction; UsageError outside 0..1000."""
+    if not 0 < fps <= MOST_FPS:
+        raise UsageError("fps-range", f"--fps {fps} lies outside 0..{MOST_FPS} frames per second", "--fps 50")
+    return Fraction(fps).limit_denominator(1001)
 
 
 def _begins_with_magic(path: Path) -> bool:
@@ -47,7 +57,7 @@ def decoded_frames(path: Path, video: str = "") -> tuple[np.ndarray, int]:
         data = read_file(path)
         model = decode(data)
         index = video_index(model, video)
-        return model.render(video=index), shares(data, model)[index].bytes if len(model.videos) > 1 else len(data)
+        return model.render(clip=index), shares(data, model)[index].bytes if len(model.clips) > 1 else len(data)
     frames = read_video(path).frames
     files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
     return frames, sum(file.stat().st_size for file in files)

@@ -1,11 +1,13 @@
 """A quantised model: what a file holds, as plain integers. Parsed first, acted on later."""
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int32, UInt8
 
 from codec.masks import Claims, Masks
 from codec.quantizer import MAX_EXPONENT, dequantize, quantize
@@ -43,6 +45,7 @@ class VideoEntry:
 
     `masks` say which weights of the layers before its own it keeps; a tensor that is not named there is kept whole.
     `checksum` is the CRC-32 of its dequantised tensors, where the file has one: see `tensors_checksum`.
+    One that `continues` holds the frames that follow those of the entry before it: a long video is a chain of such groups.
     """
 
     spec: VideoSpec
@@ -50,13 +53,14 @@ class VideoEntry:
     tensors: dict[str, QuantizedTensor]
     masks: Masks = field(default_factory=dict)
     checksum: int | None = None
+    continues: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedModel:
-    """All that a file says: a network's spec, its layers, and the videos that stand on them.
+    """All that a file says: a network's spec, its layers, and the entries that stand on them.
 
-    `origin` is up to 4 bytes a video by which an encoder knows its own finished work again; decoding ignores it.
+    `origin` is up to 4 bytes an entry by which an encoder knows its own finished work again; decoding ignores it.
     """
 
     spec: NetworkSpec
@@ -64,8 +68,19 @@ class QuantizedModel:
     videos: tuple[VideoEntry, ...]
     origin: bytes = b""
 
+    @cached_property
+    def clips(self) -> tuple[range, ...]:
+        """Every video's entries: one, or its groups of frames in order."""
+        first = [index for index, entry in enumerate(self.videos) if not entry.continues]
+        return tuple(range(start, end) for start, end in pairwise([*first, len(self.videos)]))
+
+    def clip_spec(self, clip: int) -> VideoSpec:
+        """What a whole video is, all its groups together."""
+        entries = [self.videos[index].spec for index in self.clips[clip]]
+        return replace(entries[0], frames=sum(spec.frames for spec in entries))
+
     def tensors(self, video: int = 0) -> dict[str, Float32[np.ndarray, "..."]]:
-        """The network of a video: the sum of its layers and its own tensors, dequantised, in bitstream order."""
+        """The network of an entry: the sum of its layers and its own tensors, dequantised, in bitstream order."""
         entry = self.videos[video]
         values = {name: tensor.values() for name, tensor in entry.tensors.items()}
         values |= {name: tensor.values() for name, tensor in self.layers[entry.layers[-1]].tensors.items()}
@@ -99,11 +114,28 @@ class QuantizedModel:
         nothing = {name: np.zeros(tensor.symbols.shape, bool) for name, tensor in below[0].items()}
         return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, nothing[name])) for name in below[0]}
 
-    def render(self, indices=None, video: int = 0) -> np.ndarray:
-        """Frames of a video, uint8 R'G'B' (t h w 3); `indices` default to all, in order."""
+    def render(self, indices: Iterable[float] | None = None, clip: int = 0) -> UInt8[np.ndarray, "t h w 3"]:
+        """Frames of a video, uint8 R'G'B'; `indices` default to all, in order. Only groups that hold some of them are rendered.
+
+        An index between two frames of one group lies between them; between two groups, it is the first one's last frame.
+        """
+        spec = self.clip_spec(clip)
+        wanted = np.arange(spec.frames) if indices is None else np.asarray(list(indices))
+        out = np.empty((len(wanted), spec.height, spec.width, 3), np.uint8)
+        start = 0
+        for entry in self.clips[clip]:
+            end = start + self.videos[entry].spec.frames
+            here = np.flatnonzero((start <= wanted) & (wanted < end))
+            if len(here):
+                out[here] = self.render_entry(entry, np.minimum(wanted[here] - start, end - start - 1))
+            start = end
+        return out
+
+    def render_entry(self, entry: int, indices: Iterable[float] | None = None) -> UInt8[np.ndarray, "t h w 3"]:
+        """Frames of one entry, counted from its first."""
         from inr.rendering import render
 
-        return render(self.spec, self.videos[video].spec, self.tensors(video), indices)
+        return render(self.spec, self.videos[entry].spec, self.tensors(entry), indices)
 
 
 def kept(ground: Mapping[str, Float32[np.ndarray, "..."]], masks: Masks) -> dict[str, Float32[np.ndarray, "..."]]:

@@ -42,9 +42,13 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
 
     A cap at or above the file's size gives the file itself. UsageError for a file of several videos, which share what would change.
     """
+    if len(model.clips) > 1:
+        raise UsageError(
+            "several-videos", f"the file holds {len(model.clips)} videos on one decoder", "inr bundle extract FILE VIDEO   first"
+        )
     if len(model.videos) > 1:
         raise UsageError(
-            "several-videos", f"the file holds {len(model.videos)} videos on one decoder", "inr bundle extract FILE VIDEO   first"
+            "groups", f"the file is a chain of {len(model.videos)} groups of frames", f"inr encode SOURCE OUT --target-size {cap}"
         )
     if len(data) <= cap:
         return Retargeted(data, 100.0)

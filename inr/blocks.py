@@ -15,7 +15,7 @@ class Separable(nnx.Module):
     """x plus a depthwise and a pointwise convolution of it, activated: NeRV++'s residual block (Ghorbel et al., 2024)."""
 
     def __init__(self, features: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution):
-        self.depthwise = grouped_convolution(features, features, kernel, features, rngs)
+        self.depthwise = grouped_convolution(features, features, kernel, features, rngs, convolve)
         self.pointwise = convolution(features, features, 1, rngs, convolve)
 
     def __call__(self, x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
@@ -36,7 +36,7 @@ class Block(nnx.Module):
             self.before = Separable(features, block.separable, rngs, convolve)
             self.after = Separable(block.width, block.separable, rngs, convolve)
         if block.groups > 1:
-            self.conv = grouped_convolution(features, expanded, block.kernel, block.groups, rngs)
+            self.conv = grouped_convolution(features, expanded, block.kernel, block.groups, rngs, convolve)
             self.expand = convolution(expanded, expanded, 1, rngs, convolve)
         else:
             self.conv = convolution(features, expanded, block.kernel, rngs, convolve)

@@ -21,6 +21,6 @@ def convolution(features: int, width: int, kernel: int, rngs: nnx.Rngs, convolve
     return nnx.Conv(features, width, (kernel, kernel), conv_general_dilated=convolve, rngs=rngs)
 
 
-def grouped_convolution(features: int, width: int, kernel: int, groups: int, rngs: nnx.Rngs) -> nnx.Conv:
+def grouped_convolution(features: int, width: int, kernel: int, groups: int, rngs: nnx.Rngs, convolve: Convolution) -> nnx.Conv:
     """A same-padded convolution with bias in which each of `groups` of outputs sees only its own group of inputs."""
-    return nnx.Conv(features, width, (kernel, kernel), feature_group_count=groups, rngs=rngs)
+    return nnx.Conv(features, width, (kernel, kernel), feature_group_count=groups, conv_general_dilated=convolve, rngs=rngs)

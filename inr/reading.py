@@ -4,6 +4,7 @@ import difflib
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,9 +18,10 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 WORKING_COMMAND = "inr demo   shows a run on the clip that comes with the package"
 
 Frame = UInt8[np.ndarray, "h w 3"]
+Span = tuple[int | None, int | None]  # half-open; None for an end, negative counting from it
 
 
-def read_video(path: str | Path, frames: tuple[int | None, int | None] = (None, None), scale: str = "") -> Video:
+def read_video(path: str | Path, frames: Span = (None, None), scale: str = "") -> Video:
     """The frames `frames[0]` up to, not including, `frames[1]` of `path`, resized if `scale` is '1/2' or '320x160'.
 
     Raises InputError for what cannot be read, and warns (MediaWarning) of every part that is left out.
@@ -28,19 +30,50 @@ def read_video(path: str | Path, frames: tuple[int | None, int | None] = (None, 
     return _resized(video, scale) if scale else video
 
 
-def _read(path: Path, span: tuple[int | None, int | None]) -> Video:
-    images = _image_files(path)
-    if images:
-        chosen = _span(images, span, path)
-        return Video(_stack(map(_read_image, chosen), path), name=source_name(path))
+class Source:
+    """A video that is read as it is asked for: `source[a:b]` holds those frames and no others, `len(source)` counts them all.
+
+    Read in order, no frame is decoded twice. `path`, `frames` and `scale` are as for `read_video`, as is what is raised.
+    """
+
+    def __init__(self, path: str | Path, frames: Span = (None, None), scale: str = ""):
+        self.path, self._scale = Path(path), scale
+        self._images = _image_files(self.path)
+        if not self._images:
+            _check_file(self.path)
+            self._stream = _Stream(self.path)
+        self._range = range(len(self._images) or self._stream.count)[slice(*frames)]
+        _span(list(range(len(self._images) or self._stream.count)), frames, self.path)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def __getitem__(self, index: slice) -> Video:
+        chosen = self._range[index]
+        if self._images:
+            video = Video(_stack((_read_image(self._images[at]) for at in chosen), self.path), name=source_name(self.path))
+        else:
+            video = self._stream.video(chosen)
+        return _resized(video, self._scale) if self._scale else video
+
+
+def _check_file(path: Path) -> None:
     if not path.is_file():
         raise _missing(path)
     if path.stat().st_size == 0:
         raise InputError("empty-file", f"'{path}' is empty (0 bytes): an interrupted copy?", WORKING_COMMAND)
+
+
+def _read(path: Path, span: Span) -> Video:
+    images = _image_files(path)
+    if images:
+        chosen = _span(images, span, path)
+        return Video(_stack(map(_read_image, chosen), path), name=source_name(path))
+    _check_file(path)
     return _read_container(path, span)
 
 
-def _span(items: list, span: tuple[int | None, int | None], path: Path) -> list:
+def _span(items: list, span: Span, path: Path) -> list:
     chosen = items[slice(*span)]
     if items and not chosen:
         first, last = ("" if end is None else end for end in span)
@@ -145,27 +178,85 @@ def _resized(video: Video, scale: str) -> Video:
 # Containers
 
 
-def _read_container(path: Path, span: tuple[int | None, int | None]) -> Video:
+class _Stream:
+    """The first video stream of a container, decoded forward; asked for an earlier frame, it begins again."""
+
+    def __init__(self, path: Path):
+        import av
+
+        av.logging.set_level(None)  # as in `_read_container`
+        self.path = path
+        with _explained(path), av.open(str(path)) as container:
+            stream = _video_stream(container, path)
+            times = [packet.pts for packet in container.demux(stream) if packet.size]
+            self.fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        self.count = len(times)
+        _warn_of_variable_timing(sorted(time for time in times if time is not None))
+        self._at, self._colour = 0, Colour()
+        self._decoded: Iterator | None = None
+
+    def video(self, wanted: range) -> Video:
+        """The frames of `wanted`, a range of step 1."""
+        if self._decoded is None or wanted.start < self._at:
+            self._at, self._decoded = 0, self._frames()
+        frames = []
+        with _explained(self.path):
+            while self._at < wanted.stop and (frame := next(self._decoded, None)) is not None:
+                if self._at == 0:
+                    self._colour = _colour(frame)
+                    _warn_of_depth(frame)
+                if self._at >= wanted.start:
+                    frames.append(_rgb(frame, self.path))
+                self._at += 1
+        if len(frames) < len(wanted):
+            raise InputError(
+                "cut-short", f"'{self.path}' says it has {self.count} frames; frame {self._at} does not decode", WORKING_COMMAND
+            )
+        return Video(_stack(iter(frames), self.path), self.fps, self._colour, source_name(self.path))
+
+    def _frames(self) -> Iterator:
+        import av
+
+        with av.open(str(self.path)) as container:
+            stream = _video_stream(container, self.path)
+            stream.thread_type = "AUTO"
+            _warn_of_other_streams(container)
+            yield from container.decode(stream)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """FFmpeg's errors as InputError."""
+    import av
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        reason = str(error).split("]")[-1].split(":")[0].strip() or type(error).__name__
+        raise InputError("not-a-video", f"'{path}' cannot be read as video: {reason}", WORKING_COMMAND) from error
+
+
+def _video_stream(container, path: Path):
+    if not container.streams.video:
+        raise InputError("no-video", f"'{path}' holds no video stream", WORKING_COMMAND)
+    return container.streams.video[0]
+
+
+def _read_container(path: Path, span: Span) -> Video:
     import av
 
     # Any other level needs the interpreter's lock for an error, which who closes a decoder holds while its threads finish.
     av.logging.set_level(None)
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError("no-video", f"'{path}' holds no video stream", WORKING_COMMAND)
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            _warn_of_other_streams(container)
-            frames, colour = _decode(container, span, path)
-            fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-    except av.FFmpegError as error:
-        reason = str(error).split("]")[-1].split(":")[0].strip() or type(error).__name__
-        raise InputError("not-a-video", f"'{path}' cannot be read as video: {reason}", WORKING_COMMAND) from error
+    with _explained(path), av.open(str(path)) as container:
+        stream = _video_stream(container, path)
+        stream.thread_type = "AUTO"
+        _warn_of_other_streams(container)
+        frames, colour = _decode(container, span, path)
+        fps = stream.average_rate or stream.guessed_rate or Fraction(25)
     return Video(frames, Fraction(fps), colour, source_name(path))
 
 
-def _decode(container, span: tuple[int | None, int | None], path: Path):
+def _decode(container, span: Span, path: Path):
     start, stop = span
     relative = any(end is not None and end < 0 for end in span)  # counts from the end need all frames
     decoded, times, colour = [], [], Colour()

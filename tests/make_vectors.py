@@ -18,7 +18,7 @@ from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, sing
 from codec.quantizer import quantize
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
-from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 from inr.video import Colour
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -35,6 +35,21 @@ VECTORS = {
     "image": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 1, name="image")),
     "pixel": (NetworkSpec(Embeddings(1), 1, (), 1, 1), VideoSpec(1, 1, 1)),
     "fourier": (replace(CAM, blocks=(BlockSpec(6, 2, 3, (2, 3)), BlockSpec(4, 2, 3))), VideoSpec(37, 50, 2, name="fourier")),
+    "nerv": (
+        NetworkSpec(Positions(6, 5), 4, (BlockSpec(6, 2, 3, separable=3, skip=True), BlockSpec(4, 2, 3)), 1, 2, bounded=True),
+        VideoSpec(21, 14, 3, name="nerv"),
+    ),
+    "ffnerv": (
+        NetworkSpec(
+            TimeGrids((2, 4)), 4, (BlockSpec(8, 2, 3), BlockSpec(4, 2, 3, groups=4)), 1, 1, neighbours=NeighboursSpec((-2, -1, 1), 0)
+        ),
+        VideoSpec(18, 12, 4, name="ffnerv"),
+    ),
+    "nirvana": (
+        NetworkSpec(Patches(8, 7, 3), 6, (BlockSpec(4, 2, 3),), 3, 2, norm=True, temporal_grid=2),
+        VideoSpec(20, 12, 3, name="nirvana"),
+    ),
+    "groups": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first group's layer
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three, on the layers of the others
 }
 
@@ -84,13 +99,21 @@ def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     return replace(model, videos=(first, second, replace(third, checksum=tensors_checksum(model.tensors(2)))))
 
 
+def groups_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
+    """Two groups of one video; the second stands on the first one's layer, and on a residual of its own."""
+    key, residual = (model_of(spec, described) for described in (replace(video, frames=3), video))
+    small = Layer({name: t.coarser(24) for name, t in residual.layers[0].tensors.items()})
+    second = VideoEntry(video, (0, 1), residual.videos[0].tensors, continues=True)
+    return QuantizedModel(spec, (key.layers[0], small), (key.videos[0], second))
+
+
 def main() -> None:
     """Write every vector and its json."""
     FOLDER.mkdir(exist_ok=True)
     for name, (spec, video) in VECTORS.items():
-        model = bundle_of(spec, video) if name == "bundle" else model_of(spec, video)
+        model = {"bundle": bundle_of, "groups": groups_of}.get(name, model_of)(spec, video)
         (FOLDER / f"{name}.inr").write_bytes(encode(model))
-        np.save(FOLDER / f"{name}.npy", model.render(video=-1))
+        np.save(FOLDER / f"{name}.npy", model.render_entry(-1))
         facts = {"symbols": hashes(symbols_of(model)), "tensors": hashes(model.tensors(-1))}
         (FOLDER / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -72,7 +72,7 @@ def test_earlier_videos_never_change(grown: tuple[Path, list[bytes]]):
         old, new = decode(earlier), decode(later)
         for index in range(len(old.videos)):
             assert all(np.array_equal(a, new.tensors(index)[name]) for name, a in old.tensors(index).items())
-            assert np.array_equal(old.render(video=index), new.render(video=index))
+            assert np.array_equal(old.render(clip=index), new.render(clip=index))
 
 
 def test_a_later_video_stands_on_the_earlier_layers(grown: tuple[Path, list[bytes]]):
@@ -83,7 +83,7 @@ def test_a_later_video_stands_on_the_earlier_layers(grown: tuple[Path, list[byte
     assert shares(after[-1], model)[1].reused > 0
     assert all(intact(model, index) for index in range(3))
     alone = decode(encode(extracted(model, 2)))
-    assert np.array_equal(alone.render(), model.render(video=2))
+    assert np.array_equal(alone.render(), model.render(clip=2))
 
 
 def test_the_same_addition_is_up_to_date_and_another_of_its_name_refused(grown: tuple[Path, list[bytes]]):

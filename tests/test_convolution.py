@@ -11,17 +11,21 @@ from train.cpu_convolution import patch_convolution
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-@pytest.mark.parametrize(("kernel", "shape"), [(1, (2, 5, 7, 3)), (3, (1, 4, 9, 2)), (5, (2, 3, 3, 4))])
-def test_same_values_and_gradients(kernel: int, shape: tuple[int, ...]):
+@pytest.mark.parametrize(
+    ("kernel", "shape", "groups", "width"),
+    [(1, (2, 5, 7, 3), 1, 6), (3, (1, 4, 9, 2), 1, 6), (5, (2, 3, 3, 4), 1, 6), (3, (2, 5, 4, 6), 3, 12), (3, (2, 5, 4, 6), 6, 6)],
+)
+def test_same_values_and_gradients(kernel: int, shape: tuple[int, ...], groups: int, width: int):
     generator = np.random.default_rng(0)
     x = jnp.asarray(generator.normal(size=shape), jnp.float32)
-    w = jnp.asarray(generator.normal(size=(kernel, kernel, shape[-1], 6)), jnp.float32)
+    w = jnp.asarray(generator.normal(size=(kernel, kernel, shape[-1] // groups, width)), jnp.float32)
 
     def ours(x, w):
-        return jnp.sum(jnp.sin(patch_convolution(x, w, (1, 1), "SAME")))
+        return jnp.sum(jnp.sin(patch_convolution(x, w, (1, 1), "SAME", feature_group_count=groups)))
 
     def theirs(x, w):
-        return jnp.sum(jnp.sin(lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=DIMENSIONS)))
+        options = {"dimension_numbers": DIMENSIONS, "feature_group_count": groups}
+        return jnp.sum(jnp.sin(lax.conv_general_dilated(x, w, (1, 1), "SAME", **options)))
 
     np.testing.assert_allclose(ours(x, w), theirs(x, w), rtol=1e-4, atol=1e-4)
     for a, b in zip(jax.grad(ours, (0, 1))(x, w), jax.grad(theirs, (0, 1))(x, w), strict=True):

@@ -28,7 +28,7 @@ def test_decodes_to_what_it_should(name: str):
     assert hashes(symbols_of(model)) == facts["symbols"]
     assert hashes(model.tensors(-1)) == facts["tensors"]
     expected = np.load(FOLDER / f"{name}.npy")
-    assert np.abs(model.render(video=-1).astype(int) - expected).max() <= 1
+    assert np.abs(model.render_entry(-1).astype(int) - expected).max() <= 1
     assert encode(model) == data
 
 

@@ -16,6 +16,7 @@ from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from inr.writing import check_free
 from train.checkpoint import Workdir
+from train.config import FitConfig
 from train.continual import Ground
 from train.display import Display
 from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, silent_tensors
@@ -72,33 +73,38 @@ def stands_already(model: QuantizedModel | None, video: VideoSpec, key: str) -> 
         raise UsageError("no-name", "a video in a bundle needs a name", "give it one: it is called after its file")
     if model is None:
         return False
-    names = [entry.spec.name for entry in model.videos]
+    names = [model.videos[entries[0]].spec.name for entries in model.clips]
     if video.name not in names:
         return False
-    if origin_of_video(model, names.index(video.name)) == origin_of(key):
+    if origin_of_video(model, model.clips[names.index(video.name)][0]) == origin_of(key):
         return True
     raise UsageError("duplicate-name", f"the bundle holds a video '{video.name}' already; nothing was changed", "rename the source file")
 
 
 def prepared(data: bytes, model: QuantizedModel | None, video: VideoSpec, target: Path, options: EncodeOptions, key: str) -> Run:
     """Plan an addition; TargetMissed if its cap is out of reach."""
-    wish = options.wish
-    bpp = wish.nominal_bpp(video)
+    bpp = options.wish.nominal_bpp(video)
     spec, config = plan(video, bpp, options.preset, options.model, options.seed)
-    config = replace(config, corrections=options.corrections, target_psnr=wish.target_psnr)
     model = model or QuantizedModel(first_network(asked_of(data), spec, video, bpp), (), ())
-    ground = Ground(data, model, options.density, options.every_layer)
+    config = replace(config, corrections=options.corrections)
+    return on_ground(Ground(data, model, options.density, options.every_layer), config, video, target, options, key)
+
+
+def on_ground(ground: Ground, config: FitConfig, video: VideoSpec, target: Path, options: EncodeOptions, key: str) -> Run:
+    """Plan what is added to a ground; TargetMissed if its cap is out of reach."""
+    wish = options.wish
+    config = replace(config, target_psnr=wish.target_psnr)
     if (cap := wish.cap(video)) is not None:
         config = replace(config, target_bpp=CAP_AIM * 8 * cap / video.pixels)
     # The masks' share of a record hardly changes over a fit: which weights are dropped does, how many does not.
-    problem = Problem(model.spec, video, config, 8 * least_growth(ground, video))
+    problem = Problem(ground.model.spec, video, config, 8 * least_growth(ground, video))
     if cap is not None and cap < problem.overhead_bits // 8:
         least = problem.overhead_bits // 8
         raise TargetMissed(
             "target-too-small", f"{cap} bytes is below what any video adds to '{target}': {least} bytes", f"--target-size {2 * least}"
         )
     folder = options.workdir or target.with_name(target.name + ".work")
-    here = f"{key}-{zlib.crc32(data):08x}"  # a fit on another ground is another fit
+    here = f"{key}-{zlib.crc32(ground.data):08x}"  # a fit on another ground is another fit
     return Run(problem, key, Workdir(folder, here, fresh=not options.resume), cap, ground)
 
 

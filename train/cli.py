@@ -15,6 +15,8 @@ from train.bundle_cli import add_command
 from train.options import (
     PREEMPTED,
     Cam,
+    Chunk,
+    KeyEvery,
     Mask,
     Model,
     Preset,
@@ -28,6 +30,8 @@ from train.options import (
     TargetSize,
     TimeBudget,
     Workdir,
+    at_least,
+    chunked,
     one_of,
     scaling,
     seconds,
@@ -52,6 +56,8 @@ def encode_command(
     target_psnr: TargetPsnr = None,
     model: Model = "cam",
     cam: Cam = False,
+    chunk: Chunk = "",
+    key_every: KeyEvery = 8,
     mask: Mask = None,
     frames: Frames = "",
     scale: Scale = "",
@@ -74,6 +80,8 @@ def encode_command(
     options = EncodeOptions(
         preset=one_of("--preset", preset, tuple(PRESETS)),
         model=one_of("--model", model, MODELS) + MODULATED * (cam and model != "cam"),
+        chunk=chunked(chunk),
+        key_every=at_least("--key-every", key_every, 1),
         mask=mask,
         wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
         frames=span(frames),
@@ -127,17 +135,21 @@ def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool)
     from inr.runtime import prepare_jax
     from train.display import display
     from train.encoding import encode_file
+    from train.groups import encode_groups
     from train.interrupts import Preempted, die_of_interrupt
     from train.outcome import missed, result_fields, summary
 
     prepare_jax()
     try:
-        encoded = encode_file(source, target, options, display(as_json), say)
-    except Preempted:
+        encode = encode_file if options.chunk is None else encode_groups
+        encoded = encode(source, target, options, display(as_json), say)
+    except Preempted as left:
         place = options.workdir or f"{target}.work"
         say(f"pre-empted: saved in '{place}'; run the same command to go on")
         if as_json:
             emit("error", id="pre-empted", message=f"saved in '{place}'", fix="run the same command again", exit_code=PREEMPTED)
+        if left.by_hand:
+            die_of_interrupt()
         return PREEMPTED
     if encoded is None:
         say(f"'{target}' is up to date")

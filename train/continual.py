@@ -21,6 +21,7 @@ from codec.encoder import encode_layer, encode_video
 from codec.fields import write_spec
 from codec.masks import Masks, normalised
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, kept, split_tensors, tensors_checksum
+from inr.layout import PER_FRAME
 from inr.spec import VideoSpec
 from train.qat import straight_through
 from train.rows import RowLayout
@@ -43,6 +44,8 @@ class Ground:
     density: float = 1.0  # of the weights that its layers claim, what the video keeps; 0: it stands on none of them
     every_layer: bool = False  # whether to stand on all layers, or on the first alone
 
+    continues: bool = False  # whether what is fitted are the frames after those of the last entry
+
     @classmethod
     def of(cls, data: bytes, density: float = 1.0) -> "Ground":
         """The ground in a bundle that holds a video at least."""
@@ -53,6 +56,16 @@ class Ground:
         """The layers that a further video may stand on."""
         count = len(self.model.layers) if self.every_layer else min(1, len(self.model.layers))
         return tuple(range(count)) if self.density else ()
+
+    @property
+    def begins(self) -> Mapping[str, np.ndarray]:
+        """What a fit begins from, where not from fresh weights: nothing here."""
+        return {}
+
+    @property
+    def exponents(self) -> Mapping[str, int]:
+        """The steps that a fit begins from, where not from fresh ones: none here."""
+        return {}
 
     @cached_property
     def sums(self) -> dict[str, np.ndarray]:
@@ -101,7 +114,7 @@ class Ground:
         layers = tuple(index for index in self.layers if of_use(index))
         model = replace(self.model, layers=(*self.model.layers, Layer(own)))
         known = model.claims(layers, len(self.model.videos))
-        entry = VideoEntry(video, (*layers, len(self.model.layers)), private, normalised(masks, known))
+        entry = VideoEntry(video, (*layers, len(self.model.layers)), private, normalised(masks, known), continues=self.continues)
         model = replace(model, videos=(*self.model.videos, entry))
         entry = replace(entry, checksum=tensors_checksum(model.tensors(-1)))
         return replace(model, videos=(*self.model.videos, entry))
@@ -121,6 +134,39 @@ class Ground:
     def origins(self) -> bytes:
         """The origins of the videos so far; zeros for those that have none."""
         return self.model.origin.ljust(ORIGIN_BYTES * len(self.model.videos), b"\0")
+
+
+@dataclass(frozen=True, eq=False)
+class Chain(Ground):
+    """A video's groups so far, that its next one follows: it begins as the last one's network, and is coded as what changes.
+
+    NIRVANA (Maiya et al., CVPR 2023, section 3): a group's weights are the group's before and a residual. Every `key_every`-th group
+    stands on no other, so that a frame is decoded from at most so many layers.
+    """
+
+    key_every: int = 8
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """Those of the group before; none for a key."""
+        groups = len(self.model.videos)
+        return self.model.videos[-1].layers if groups % self.key_every else ()
+
+    @cached_property
+    def begins(self) -> Mapping[str, np.ndarray]:
+        """The last group's network: all of it but what each frame has of its own."""
+        if not self.model.videos:
+            return {}
+        return {name: values for name, values in self.model.tensors(-1).items() if not name.startswith(PER_FRAME)}
+
+    @cached_property
+    def exponents(self) -> Mapping[str, int]:
+        """The last steps of each tensor that had any symbol but zero."""
+        found: dict[str, int] = {}
+        for entry in self.model.videos:
+            own = self.model.layers[entry.layers[-1]].tensors | entry.tensors
+            found |= {name: tensor.exponent for name, tensor in own.items() if tensor.symbols.any()}
+        return found
 
 
 def subnetwork(layout: RowLayout, scores: Float[Array, "rows 64"], frozen: Frozen) -> Float[Array, "rows 64"]:

@@ -57,6 +57,8 @@ class EncodeOptions:
     scale: str = ""
     time_budget: float | None = None  # seconds from `started` to the renamed file
     seed: int = 0
+    chunk: int | None = None  # frames of a group; 0: as many as their motion suggests; None: all frames are one
+    key_every: int = 8  # of the groups, how often one stands on no other
     mask: Path | None = None  # white where the source does not count
     workdir: Path | None = None
     resume: bool = True

@@ -129,10 +129,15 @@ def ffnerv_spec(video: VideoSpec, size: float) -> NetworkSpec:
 # NIRVANA
 
 
-def nirvana_spec(video: VideoSpec, size: float, patch: int = 32) -> NetworkSpec:
-    """NIRVANA of at most `size` weights: three layers of sines, features of 16 channels, one block and the head.
+def nirvana_spec(video: VideoSpec, size: float) -> NetworkSpec:
+    """NIRVANA of at most `size` weights: three layers of sines, one block and the head, all growing together.
 
-    The paper's features lie at half the picture's size; here at an eighth, where the last layer is small enough for short groups.
+    The paper's patches of 32 pixels have features at half the picture's size; here those of 16 have them at an eighth, where the
+    last layer is small enough for short groups.
     """
-    block = BlockSpec(patch // 4, 2, 3)
-    return largest(lambda hidden: NetworkSpec(Patches(patch, hidden, 3), 16, (block,), 3, 4), video, size)
+
+    def family(unit: int) -> NetworkSpec:
+        features = 4 * max(1, unit // 2)
+        return NetworkSpec(Patches(16, 8 * unit, 3), features, (BlockSpec(features, 2, 3),), 3, 4)
+
+    return largest(family, video, size)

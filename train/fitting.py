@@ -82,7 +82,7 @@ class Fitter:
     def __init__(self, problem: Problem, video: Video, ground: Ground | None = None, counted: UInt8[np.ndarray, "t h w 1"] | None = None):
         self.problem, self.ground = problem, ground
         self.frames = jnp.asarray(video.frames if counted is None else np.concatenate([video.frames, counted], axis=-1))
-        self.advance = make_advance(problem)
+        self.advance = make_advance(problem.compiled)
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None
         self.state = initial_state(problem.spec, problem.video, problem.config, ground)

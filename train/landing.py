@@ -75,7 +75,7 @@ class Landing:
         data, known = self.fitter.encoded(model, self.origin), []
 
         def psnr() -> float:
-            known.append(mean_psnr(model.render(video=-1), self.video.frames))
+            known.append(mean_psnr(model.render_entry(-1), self.video.frames))
             return known[0]
 
         size = len(data) - self.fitter.already
@@ -250,7 +250,7 @@ def write_verified(data: bytes, model: QuantizedModel, target: Path) -> np.ndarr
         except BitstreamError as error:
             raise VerifyError("verify", f"the file just written does not decode: {error}", "try again; report it if it repeats") from error
         check_same(again, model)
-        frames = again.render(video=-1)
+        frames = again.render_entry(-1)
         trial.replace(target)
     finally:
         trial.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ class Logbook:
     def _picture(self) -> np.ndarray:
         """The middle frame, as the file would decode now, its source and their difference side by side."""
         middle = len(self._video) // 2
-        source, fitted = self._video.frames[middle], self._fitter.model().render([middle], -1)[0]
+        source, fitted = self._video.frames[middle], self._fitter.model().render_entry(-1, [middle])[0]
         return side_by_side(source, fitted)
 
     def close(self) -> None:

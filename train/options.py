@@ -19,6 +19,10 @@ TargetPsnr = Annotated[
 TargetBpp = Annotated[float | None, typer.Option("--target-bpp", metavar="BPP", help="Whole file at or under this many bits per pixel.")]
 Model = Annotated[str, typer.Option("--model", help="cam (default), or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana.")]
 Cam = Annotated[bool, typer.Option("--cam", help="Modulate a paper's network: norm and grids over time in every block.")]
+Chunk = Annotated[
+    str, typer.Option("--chunk", metavar="N|auto", help="Groups of N frames, or as their motion suggests: a long video in little memory.")
+]
+KeyEvery = Annotated[int, typer.Option("--key-every", metavar="K", help="With --chunk: every K-th group stands on no other; 1: all.")]
 Mask = Annotated[
     Path | None, typer.Option("--mask", metavar="MASK", help="Image or video, white where the source does not count: it is painted over.")
 ]
@@ -34,6 +38,22 @@ def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise UsageError("unknown-choice", f"{flag} {value}: it is one of {', '.join(known)}", f"{flag} {known[0]}")
     return value
+
+
+def at_least(flag: str, value: int, least: int) -> int:
+    """`value`, if it is not below `least`."""
+    if value < least:
+        raise UsageError("too-small", f"{flag} {value}: at least {least}", f"{flag} {least}")
+    return value
+
+
+def chunked(text: str) -> int | None:
+    """'16' as 16, 'auto' as 0; None for nothing."""
+    if not text:
+        return None
+    if text != "auto" and not (text.isdigit() and int(text)):
+        raise UsageError("bad-chunk", f"--chunk {text} is neither a number of frames nor auto", "--chunk 16")
+    return 0 if text == "auto" else int(text)
 
 
 def seconds(text: str) -> float | None:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import Coding, best_coding
 from codec.prob import probabilities
 from codec.quantizer import MAX_SYMBOL, step_size
+from inr.layout import PER_FRAME
 from train.fitting import Fitter
 from train.loss import mean_squared_error
 from train.step import Problem
@@ -30,8 +32,6 @@ FILLS = tuple(4.0**-k for k in range(1, 11))  # and how much lighter, where bits
 BETTERING_PASSES, MOST_TRIALS = 12, 80  # to fill a file, and how many sizes each of them may measure
 NEWCOMER, OUTLIER = 30.0, 8.0  # bits foreseen for the first symbol of a blank tensor, and for one beyond its table
 LEAST_CURVATURE = 1e-12  # of what does not touch the picture
-
-PER_FRAME = ("embedding", "canvas.flows.")  # tensors of which each frame has a part
 
 Symbols = dict[str, np.ndarray]  # int32, by tensor
 
@@ -89,12 +89,7 @@ class Refiner:
         self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
         self.sample = self.batches[np.unique(np.linspace(0, len(self.batches) - 1, SAMPLE).round().astype(int))]
         self.weight = weight_of_bits(fitter)
-        network, runs = fitter.problem.network, fitter.problem.runs and bool(np.all(np.diff(self.batches) == 1))
-
-        def distortion(values, video, indices):
-            return mean_squared_error(network(values)(indices, run=runs), video[indices])
-
-        self.distortion, self.slope = jax.jit(distortion), jax.jit(jax.grad(distortion))
+        self.distortion, self.slope = distortions(fitter.problem.compiled, bool(np.all(np.diff(self.batches) == 1)))
 
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
         """Weights of symbols, with what is kept of the layers below."""
@@ -229,6 +224,17 @@ class Refiner:
 
 
 UNBOUNDED = Bounds()
+
+
+@lru_cache(maxsize=2)
+def distortions(problem: Problem, run: bool) -> tuple[Callable, Callable]:
+    """The MSE of frames under given weights, and its slopes, compiled once for a problem; `run`: all batches are runs of frames."""
+    network, runs = problem.network, problem.runs and run
+
+    def distortion(values, video, indices):
+        return mean_squared_error(network(values)(indices, run=runs), video[indices])
+
+    return jax.jit(distortion), jax.jit(jax.grad(distortion))
 
 
 def bits_saved(coded: Coding, move: int) -> np.ndarray:

@@ -81,13 +81,18 @@ def initial_state(spec: NetworkSpec, video: VideoSpec, config: FitConfig, ground
     """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
+    known: Mapping[str, int] = {}
     if ground is not None:
+        tensors |= ground.begins
         tensors |= {name: tensors[name] - below for name, below in ground.sums.items()}
+        known = ground.exponents
+    exponents = initial_exponents(layout, tensors, config.initial_bits)
+    exponents = jnp.asarray([known.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32)
     scores = None
     if ground is not None and ground.layers and ground.density < 1:
         scores = initial_scores(layout, ground.sums)
     embedder = embedder_parts(spec, config.seed)[1] if config.embedder_until else {}
     weights = jnp.asarray(layout.pack_on_host(tensors))
-    parameters = Parameters(weights, initial_exponents(layout, tensors, config.initial_bits), embedder, scores)
+    parameters = Parameters(weights, exponents, embedder, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
     return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))

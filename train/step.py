@@ -1,8 +1,8 @@
 """One step of a fit: the loss, its gradient, the update. Compiled once, and run many at a time where that pays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -63,6 +63,12 @@ class Problem:
     def tensor_bits(self, file_bits: float) -> float:
         """What is left for tensors of a file of `file_bits`."""
         return max(file_bits - self.overhead_bits, 1.0)
+
+    @property
+    def compiled(self) -> "Problem":
+        """The problem without what its compiled steps do not depend on: names, targets, lengths."""
+        config = replace(self.config, steps=0, rate_weight=0.0, target_bpp=None, target_psnr=None)
+        return replace(self, video=replace(self.video, name=""), config=config, overhead_bits=0)
 
     @property
     def runs(self) -> bool:
@@ -203,8 +209,11 @@ def step(
     return TrainState(moved, moments, state.step + 1, log_weight, log_bits, state.patience), metrics
 
 
+@lru_cache(maxsize=2)
 def make_advance(problem: Problem) -> Callable[..., tuple[TrainState, Metrics]]:
     """A function (state, video, pace, count, frozen, amortised) that takes `count` steps from `pace` on.
+
+    The same for the same problem, so that the next group of a long video compiles nothing.
 
     On CPU each step is a call of its own, because XLA:CPU runs convolutions inside a loop ten times slower;
     elsewhere all of them are one dispatch.
