@@ -155,7 +155,7 @@ def carried_out(
         fitter.problem = run.settled(fitter, options.time_budget, started)
         say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps")
         with display or Quiet() as shown:
-            deadline = started + last_call(options.time_budget)
+            deadline = started + last_call(options.time_budget, run.spared)
             try:
                 fitted = _fit(fitter, video, options, run.workdir, shown, lambda: interrupts.wish_by(deadline, run.ground is not None))
             except Preempted as left:
@@ -196,6 +196,8 @@ class Run:
     cap: int | None
     ground: Ground | None = None
     counted: Counted | None = None  # what of the source counts; None: all of it
+    spared: float = SPARED_SECONDS  # of a time budget, for what follows the fit
+    step_seconds: float | None = None  # of a fit like this one, if that is known
 
     def sized(self, video: Video, options: EncodeOptions) -> "Run":
         """The run with a network for the rate that its quality is expected to take, found once by a short pilot fit."""
@@ -220,8 +222,8 @@ class Run:
         """
         steps: int = self.problem.config.steps if budget is None else self.workdir.facts.get("steps", 0)
         if budget is not None and steps == 0:
-            step_seconds = fitter.measured_step_seconds()
-            steps = steps_within(budget, time.monotonic() - started, step_seconds)
+            step_seconds = self.step_seconds or fitter.measured_step_seconds()
+            steps = steps_within(budget, time.monotonic() - started, step_seconds, self.spared)
             refining = cost_in_steps(self.problem)
             steps -= refining if refining <= WORTH * steps else 0
             if self.problem.config.target_psnr is not None:
@@ -230,9 +232,9 @@ class Run:
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 
 
-def steps_within(budget: float, spent: float, step_seconds: float) -> int:
-    """Steps that fit into a time budget of which `spent` seconds are gone."""
-    return max(LEAST_STEPS, int((budget * (1 - SPARED_SHARE) - SPARED_SECONDS - spent) / step_seconds))
+def steps_within(budget: float, spent: float, step_seconds: float, spared: float = SPARED_SECONDS) -> int:
+    """Steps that fit into a time budget of which `spent` seconds are gone and `spared` ones kept."""
+    return max(LEAST_STEPS, int((budget * (1 - SPARED_SHARE) - spared - spent) / step_seconds))
 
 
 def prepare(video: Video, target: Path, options: EncodeOptions, counted: Counted | None = None) -> Run:
@@ -270,9 +272,9 @@ def up_to_date(run: Run, target: Path, overwrite: bool) -> bool:
     return False
 
 
-def last_call(budget: float | None) -> float:
+def last_call(budget: float | None, spared: float = SPARED_SECONDS) -> float:
     """Seconds after which a fit must round and end to stay within `budget`, however slow the machine has become."""
-    return math.inf if budget is None else 0.97 * budget - min(FINISH_SECONDS, FINISH_SHARE * budget) - 2
+    return math.inf if budget is None else 0.97 * budget - min(FINISH_SECONDS, FINISH_SHARE * budget) - spared / 3
 
 
 def _fit(fitter: Fitter, video: Video, options: EncodeOptions, workdir: Workdir, display: Display, asked: Callable[[], Wanted]) -> Fitted:

@@ -11,6 +11,10 @@ LEVELS = 40  # frequencies of NeRV's code of time, of base 1.25
 NARROWEST = 12  # channels that a block keeps at least, where a network has no paper's width
 CELLS = 9  # of first features along the short side, in NeRV and what came of it
 STRIDES = ((1,), (2,), (2, 2), (2, 2, 2), (2, 2, 2, 2), (5, 2, 2), (5, 2, 2, 2), (5, 2, 2, 2, 2), (5, 3, 2, 2, 2), (5, 3, 2, 2, 2, 2))
+HNERV_STRIDES = (
+    (5, 4, 4, 3, 2), (5, 4, 4, 2, 2), (5, 4, 3, 2, 2), (4, 4, 3, 2, 2), (4, 4, 2, 2, 2), (5, 4, 2, 2), (4, 4, 2, 2), (4, 3, 2, 2),
+    (4, 2, 2, 2), (5, 2, 2), (4, 2, 2), (2, 2, 2), (2, 2), (2,), (1,),
+)  # fmt: skip
 GROUPS = 8  # of FFNeRV's compact convolutions
 NEIGHBOURS = (-2, -1, 1, 2)
 MOST_UNITS = 4096
@@ -29,15 +33,8 @@ def largest(family: Callable[[int], NetworkSpec], video: VideoSpec, size: float)
 
 
 def hnerv_strides(height: int, width: int) -> tuple[int, ...]:
-    """The paper's strides for its sizes (table 17); for others, a product that leaves two cells or a few more."""
-    known = {(640, 1280): (5, 4, 4, 2, 2), (480, 960): (5, 4, 3, 2, 2), (960, 1920): (5, 4, 4, 3, 2)}
-    if strides := known.get((height, width)):
-        return strides
-    strides, short = (), min(height, width)
-    for stride in (5, 4, 4, 2, 2, 2, 2):
-        if math.prod(strides) * stride <= max(1, short / 2):
-            strides = (*strides, stride)
-    return strides or (1,)
+    """The paper's strides (table 17) where two cells along the short side are left; for smaller pictures, as many as leave two."""
+    return next(strides for strides in HNERV_STRIDES if math.prod(strides) <= max(1, min(height, width) / 2))
 
 
 def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = None) -> NetworkSpec:
@@ -60,6 +57,11 @@ def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = 
         previous = max(round(previous / reduction), NARROWEST)
         blocks.append(BlockSpec(previous, stride, kernel))
     return NetworkSpec(Embeddings(PAPER_EMBEDDING), stem, tuple(blocks), head_kernel=3, head_stride=1, bounded=True)
+
+
+def hnerv_within(video: VideoSpec, size: float) -> NetworkSpec:
+    """The largest HNeRV of at most `size` weights that the paper's rule gives; in small networks the rule alone gives twice as many."""
+    return largest(lambda hundreds: hnerv_spec(video, 100.0 * hundreds), video, size)
 
 
 # NeRV and NeRV++

@@ -32,6 +32,7 @@ GROUPS_FILE = "groups.inr"  # in a run's folder: the groups that are finished
 FEWEST, MOST = 4, 64  # frames of a group whose length follows the motion
 MOTION = 0.3  # of the samples' range, added up over a group from frame to frame: where the next one begins
 CUT = 0.12  # between two frames: another scene
+SPARED_SECONDS = 1.0  # of a group's share of a time budget, for what follows its fit
 THINNED = 4  # every so many rows and columns tell
 
 
@@ -117,6 +118,7 @@ class _Groups:
         self.display, self.say, self.started = display, say, started
         self.folder = folder_of(target, options)
         self.so_far = self.folder / GROUPS_FILE
+        self.step_seconds: float | None = None  # of the last group's fit
 
     def encoded(self, keys: _Keys) -> Encoded | None:
         """All of them, from the first that is not finished; then the file gets its name. None where nothing was left to fit."""
@@ -158,8 +160,10 @@ class _Groups:
         if options.time_budget is not None:
             left = sum(end - start for start, end in self.groups[index:])
             options = replace(options, time_budget=(options.time_budget - (began - self.started)) * len(video) / left)
-        run = self._run(data, video, described, options, key)
-        return carried_out(run, video, self.so_far, replace(options, workdir=None), self.display, self.say, began)
+        run = replace(self._run(data, video, described, options, key), spared=SPARED_SECONDS, step_seconds=self.step_seconds)
+        done = carried_out(run, video, self.so_far, replace(options, workdir=None), self.display, self.say, began)
+        self.step_seconds = done.step_seconds
+        return done
 
     def _run(self, data: bytes, video: Video, described: VideoSpec, options: EncodeOptions, key: str) -> Run:
         model = decode(data) if self.so_far.exists() else None

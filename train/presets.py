@@ -30,7 +30,7 @@ FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
 FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
 MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
-PLAIN_RATE, MODULATED_RATE = 2e-3, 8e-3  # learning rates that papers' networks bear, without and with norm and CAM
+PLAIN_RATE, MODULATED_RATE = 8e-3, 16e-3  # learning rates that papers' networks bear, without and with norm and CAM
 
 
 def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
@@ -128,7 +128,7 @@ def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tu
         case "cam":
             return modulated_spec(video, bpp), config
         case "hnerv":
-            spec, embedded = family.hnerv_spec(video, size), config.anneal_from
+            spec, embedded = family.hnerv_within(video, size), config.anneal_from
         case "nerv":
             spec, embedded = family.nerv_spec(video, size), 0.0
         case "nerv++":
