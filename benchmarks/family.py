@@ -19,8 +19,8 @@ from inr.cost import macs_per_pixel
 from inr.layout import weights
 from inr.reading import read_video
 from inr.runtime import prepare_jax
-from train.encoding import EncodeOptions, encode_file
-from train.groups import encode_groups
+from train.encoding import EncodeOptions
+from train.files import encode_file
 from train.presets import MODELS, MODULATED
 from train.wish import Wish
 
@@ -38,7 +38,7 @@ def measured(name: str, source: Path, bpp: float, seconds: float, folder: Path) 
     options = EncodeOptions(
         model=name, wish=Wish(target_bpp=bpp), frames=FRAMES, scale=SCALE, time_budget=seconds, overwrite=True, chunk=chunk
     )
-    done = (encode_file if chunk is None else encode_groups)(source, target, options)
+    done = encode_file(source, target, options)
     assert done is not None
     data = target.read_bytes()
     model = decode(data)

@@ -2,8 +2,9 @@
 
     INR_CLIPS=DIR python benchmarks/precision.py [--steps 2500]   # writes benchmarks/precision.csv
 
-Uniform steps are quantisation-aware training as in the papers: b bits span each tensor's largest weight, nothing pulls at the rate, the coder takes what
-is left. Learned steps are this package's: their files are steered to the size of the 4-bit and of the 6-bit one. Real bytes, PSNR of the decoded file.
+Uniform steps are quantisation-aware training as in the papers: b bits span each tensor's largest weight, nothing pulls at the
+rate, the coder takes what is left. Learned steps are this package's: their files are steered to the size of the 4-bit and of the
+6-bit one. Real bytes, PSNR of the decoded file.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 
     INR_CLIPS=DIR python benchmarks/tasks.py [--bpp 0.1]
 
-Frames between frames: every second frame is fitted, the others are rendered between them, and scored. Painting over: five boxes are
-masked (HNeRV's places, as large against the picture), and the picture in them is scored. Noise: the source is noisy, the score is against the clean
-one. Beside each the simplest rival: the mean of the two frames around; the boxes filled with the mean of the picture; a 3x3 median.
+Frames between frames: every second frame is fitted, the others are rendered between them, and scored. Painting over: five boxes
+are masked (HNeRV's places, as large against the picture), and the picture in them is scored. Noise: the source is noisy, the score
+is against the clean one. Beside each the simplest rival: the mean of the two frames around; the boxes filled with the mean of the
+picture; a 3x3 median.
 """
 
 import argparse

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from codec.bitstream import BitstreamError as BitstreamError
+    from codec.clip import Clip as Clip
+    from codec.clip import open_file as open_file
     from codec.decoder import decode as decode
     from codec.encoder import encode as encode
     from codec.evaluation import Report as Report
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BitstreamError": "bitstream",
+    "Clip": "clip",
     "Layer": "model",
     "QuantizedModel": "model",
     "QuantizedTensor": "model",
@@ -27,6 +30,7 @@ _HOME = {
     "decode": "decoder",
     "encode": "encoder",
     "evaluate": "evaluation",
+    "open_file": "clip",
 }
 __all__ = sorted(_HOME)
 

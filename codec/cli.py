@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from codec.bundle_cli import bundle_application
-from codec.shell import STARTED, Frames, Json, Overwrite, emit, run, say, span
+from codec.report.command import compare_command
+from codec.shell import STARTED, Frames, Json, Overwrite, Scale, emit, run, say, scaling, span
 
 application = typer.Typer(
     name="inr",
@@ -20,6 +21,7 @@ application = typer.Typer(
 
 VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="Which video, in a file of several; default: the first.")]
 application.add_typer(bundle_application)
+application.command("compare")(compare_command)
 
 
 @application.command("decode")
@@ -91,6 +93,7 @@ def eval_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file, or any video.")],
     reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source to measure against.")],
     frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="Which frames of the reference IN holds.")] = "",
+    scale: Scale = "",
     video: VideoName = "",
     per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write each frame's PSNR here.")] = None,
     overwrite: Overwrite = False,
@@ -107,7 +110,7 @@ def eval_command(
         check_free(per_frame, overwrite)
     prepare_jax()
     pixels, size = decoded_frames(source, video)
-    original = read_video(reference, span(frames))
+    original = read_video(reference, span(frames), scaling(scale))
     report = compare(pixels, original.frames, size)
     if per_frame is not None:
         rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))

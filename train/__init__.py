@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from train.config import FitConfig as FitConfig
     from train.encoding import EncodeOptions as EncodeOptions
-    from train.encoding import encode_file as encode_file
+    from train.files import encode_file as encode_file
     from train.fitting import fit as fit
 
-_HOME = {"EncodeOptions": "encoding", "FitConfig": "config", "encode_file": "encoding", "fit": "fitting"}
+_HOME = {"EncodeOptions": "encoding", "FitConfig": "config", "encode_file": "files", "fit": "fitting"}
 __all__ = sorted(_HOME)
 
 

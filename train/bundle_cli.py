@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codec.bundle_cli import Bundle
-from codec.shell import STARTED, Frames, Json, emit, say, span
+from codec.shell import STARTED, Frames, Json, Scale, emit, say, scaling, span
 from inr.errors import TargetMissed, UsageError
 from train.options import (
     PREEMPTED,
     Preset,
     Quality,
     Resume,
-    Scale,
     Seed,
     TargetBitrate,
     TargetBpp,
@@ -23,7 +22,6 @@ from train.options import (
     TimeBudget,
     Workdir,
     one_of,
-    scaling,
     seconds,
 )
 

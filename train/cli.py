@@ -1,5 +1,6 @@
 """The whole command line: codec's verbs, and those that fit networks."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,8 +9,9 @@ import typer
 
 from codec.bundle_cli import bundle_application
 from codec.cli import application
-from codec.shell import STARTED, Frames, Json, Overwrite, emit, run, say, span
+from codec.shell import STARTED, Frames, Json, Overwrite, Scale, emit, run, say, scaling, span
 from inr.errors import TargetMissed
+from inr.writing import check_free
 from train.bench.command import bench_command
 from train.bundle_cli import add_command
 from train.options import (
@@ -22,18 +24,17 @@ from train.options import (
     Preset,
     Quality,
     Resume,
-    Scale,
     Seed,
     TargetBitrate,
     TargetBpp,
     TargetPsnr,
     TargetSize,
     TimeBudget,
+    WithReport,
     Workdir,
     at_least,
     chunked,
     one_of,
-    scaling,
     seconds,
 )
 
@@ -66,6 +67,7 @@ def encode_command(
     workdir: Workdir = None,
     resume: Resume = "auto",
     overwrite: Overwrite = False,
+    report: WithReport = False,
     estimate: Annotated[bool, typer.Option("--estimate", help="Say size, quality, time and memory, and write nothing.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -95,7 +97,12 @@ def encode_command(
     )
     if estimate:
         return _estimate(source, options, as_json)
-    return _encode(source, target or default_target(source), options, as_json)
+    target = target or default_target(source)
+    page = target.with_suffix(".html")
+    if report:
+        check_free(page, overwrite)
+    outcome = _encode(source, target, options, as_json)
+    return _report(source, target, page, options, outcome) if report and outcome in (0, TargetMissed.exit_code) else outcome
 
 
 @application.command("demo")
@@ -125,6 +132,17 @@ def _estimate(source: Path, options: "EncodeOptions", as_json: bool) -> int:
     return 0
 
 
+def _report(source: Path, target: Path, page: Path, options: "EncodeOptions", outcome: int) -> int:
+    from codec.report.measuring import compared
+    from codec.report.page import page as laid_out
+    from inr.writing import write_atomically
+
+    commands = [shlex.join(["inr", *sys.argv[1:]])]
+    write_atomically(page, laid_out(compared(source, [target], options.frames, scale=options.scale), commands).encode())
+    say(f"{page}   to look at")
+    return outcome
+
+
 def default_target(source: Path) -> Path:
     """IN with .inr; a pattern of images is named after its folder."""
     pattern = any(mark in source.name for mark in "*?")
@@ -134,15 +152,13 @@ def default_target(source: Path) -> Path:
 def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool) -> int:
     from inr.runtime import prepare_jax
     from train.display import display
-    from train.encoding import encode_file
-    from train.groups import encode_groups
+    from train.files import encode_file
     from train.interrupts import Preempted, die_of_interrupt
     from train.outcome import missed, result_fields, summary
 
     prepare_jax()
     try:
-        encode = encode_file if options.chunk is None else encode_groups
-        encoded = encode(source, target, options, display(as_json), say)
+        encoded = encode_file(source, target, options, display(as_json), say)
     except Preempted as left:
         place = options.workdir or f"{target}.work"
         say(f"pre-empted: saved in '{place}'; run the same command to go on")

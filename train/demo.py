@@ -16,7 +16,8 @@ from inr.runtime import prepare_jax
 from inr.video import Video
 from inr.writing import write_video
 from train.display import display
-from train.encoding import EncodeOptions, encode_file
+from train.encoding import EncodeOptions
+from train.files import encode_file
 from train.wish import Wish
 
 TARGET_BPP = 0.2

@@ -1,4 +1,4 @@
-"""One video to one file: read, plan, fit, land, verify. What `inr encode` does, as a function."""
+"""One video to one file: plan, fit, land, verify."""
 
 import math
 import time
@@ -73,6 +73,7 @@ class EncodeOptions:
 class Encoded:
     """An encode's outcome. `seconds` run from `started` to the renamed file, `first_step` to the first step's end."""
 
+    output: Path
     report: Report
     problem: Problem
     estimated_bits: float
@@ -84,22 +85,23 @@ class Encoded:
     target_hit: bool
     model: QuantizedModel
 
+    def __repr__(self) -> str:
+        report = self.report
+        return f"<Encoded '{self.output}': {report.bytes} bytes, {report.bpp:.4f} bpp, {report.psnr_rgb:.2f} dB, {self.steps} steps>"
 
-def encode_file(
-    source: str | Path,
-    target: str | Path,
-    options: EncodeOptions,
-    display: Display | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Encoded | None:
-    """Fit `source` and write `target`; None if `target` is this very run's finished file already.
+    def _repr_html_(self) -> str:
+        """A poster, the figures, and PSNR over the frames: a picture that needs no kernel."""
+        from codec.card import card, picture, sparkline
 
-    Raises the `InrError` of whatever is wrong, and Preempted when told to leave; neither leaves half a file.
-    """
-    started = time.monotonic() if options.started is None else options.started
-    check_free(Path(target), overwrite=True)
-    video = read_video(source, options.frames, options.scale)
-    return encode_video(video, Path(target), options, display, say, started)
+        report, video = self.report, self.problem.video
+        lines = [
+            f"<b>{self.output}</b>",
+            f"{video.width}x{video.height}, {video.frames} frames: {report.bytes} bytes, {report.bpp:.4f} bpp",
+            f"PSNR {report.psnr_rgb:.2f} dB, decoded file, R'G'B'" + (", stopped early" if self.interrupted else ""),
+            sparkline(report.frame_psnr_rgb, "dB"),
+            f"{self.steps} steps in {self.seconds:.0f} s",
+        ]
+        return card(picture(self.model.render_entry(-1, [self.model.videos[-1].spec.frames // 2])[0]), lines)
 
 
 def encode_video(
@@ -110,7 +112,10 @@ def encode_video(
     say: Callable[[str], None] = lambda line: None,
     started: float | None = None,
 ) -> Encoded | None:
-    """As `encode_file`, of a video in memory."""
+    """Fit `video` and write `target`; None if `target` is this very run's finished file already.
+
+    Raises the `InrError` of whatever is wrong, and Preempted when told to leave; neither leaves half a file.
+    """
     started = time.monotonic() if started is None else started
     counted = None if options.mask is None else read_counted(options.mask, video)
     run = prepare(video, target, options, counted)
@@ -173,6 +178,7 @@ def carried_out(
     if not interrupted:
         run.workdir.remove()
     return Encoded(
+        output=target,
         report=compare(frames, video.frames, found.size),
         problem=fitter.problem,
         estimated_bits=found.estimated_bits,

@@ -46,7 +46,7 @@ def encode_groups(
     """Fit `source` group by group and write `target`; None if `target` is this very run's finished file already.
 
     A group begins as the one before and is coded as its residual, but for every `options.key_every`-th. A cap is shared out by
-    frames, and what a group leaves of it goes to the next. Raises as `encode_file`; told to leave, Preempted, with the
+    frames, and what a group leaves of it goes to the next. Raises as `encode_video`; told to leave, Preempted, with the
     groups so far in the run's folder.
     """
     started = time.monotonic() if options.started is None else options.started
@@ -192,6 +192,7 @@ class _Groups:
         spec = model.clip_spec(0)
         return replace(
             last,
+            output=self.target,
             report=joined(reports, len(data), spec.pixels),
             problem=replace(last.problem, video=spec),
             estimated_bits=sum(outcome.estimated_bits for outcome in outcomes),

@@ -1,10 +1,11 @@
 """Signals as questions the loop can ask: stop and finalise, or save and leave."""
 
 import signal
+import threading
 import time
 from enum import Enum
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
@@ -31,6 +32,9 @@ class Interrupts:
         self.preempted = False
 
     def __enter__(self) -> Self:
+        self._previous: dict[int, Any] = {}
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals are the main thread's
         self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *PREEMPTIONS)}
         signal.signal(signal.SIGINT, self._interrupt)
         for number in PREEMPTIONS:

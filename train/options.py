@@ -19,6 +19,7 @@ TargetPsnr = Annotated[
 TargetBpp = Annotated[float | None, typer.Option("--target-bpp", metavar="BPP", help="Whole file at or under this many bits per pixel.")]
 Model = Annotated[str, typer.Option("--model", help="cam (default), or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana.")]
 Cam = Annotated[bool, typer.Option("--cam", help="Modulate a paper's network: norm and grids over time in every block.")]
+WithReport = Annotated[bool, typer.Option("--report", help="Also write OUT.html: the result beside its source, see `inr compare`.")]
 Chunk = Annotated[
     str, typer.Option("--chunk", metavar="N|auto", help="Groups of N frames, or as their motion suggests: a long video in little memory.")
 ]
@@ -26,7 +27,6 @@ KeyEvery = Annotated[int, typer.Option("--key-every", metavar="K", help="With --
 Mask = Annotated[
     Path | None, typer.Option("--mask", metavar="MASK", help="Image or video, white where the source does not count: it is painted over.")
 ]
-Scale = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
 TimeBudget = Annotated[str, typer.Option("--time-budget", metavar="10m", help="From process start to the finished file: 90s, 10m, 2h.")]
 Workdir = Annotated[Path | None, typer.Option("--workdir", metavar="DIR", help="Checkpoints and TensorBoard logs go here.")]
 Resume = Annotated[str, typer.Option("--resume", help="auto, or never: start over.")]
@@ -69,15 +69,3 @@ def seconds(text: str) -> float | None:
     if not 0 < duration < float("inf"):
         raise UsageError("bad-duration", f"--time-budget {text} is not a duration above zero", "--time-budget 10m")
     return duration
-
-
-def scaling(text: str) -> str:
-    """'1/2' or '320x160', checked; empty for none."""
-    top, slash, bottom = text.partition("/")
-    wide, cross, high = text.lower().partition("x")
-    for first, mark, second in ((top, slash, bottom), (wide, cross, high)):
-        if mark and first.isdigit() and second.isdigit() and int(first) and int(second):
-            return text
-    if text:
-        raise UsageError("bad-scale", f"--scale {text} is neither WxH nor a fraction", "--scale 1/2")
-    return ""

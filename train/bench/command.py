@@ -43,7 +43,7 @@ def bench_command(
     from train.bench.asking import asked_codecs, asked_plan, asked_range
     from train.bench.plan import Network
     from train.interrupts import Preempted
-    from train.options import PREEMPTED, one_of, scaling, seconds
+    from train.options import PREEMPTED, one_of, seconds
     from train.presets import PRESETS
 
     network = Network(one_of("--preset", preset, tuple(PRESETS)), time_budget, seconds(time_budget))

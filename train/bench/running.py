@@ -15,7 +15,8 @@ from train.bench.hybrids import Hybrid
 from train.bench.plan import Clip, Job, Network
 from train.bench.points import Measured
 from train.display import Display
-from train.encoding import EncodeOptions, encode_file
+from train.encoding import EncodeOptions
+from train.files import encode_file
 from train.interrupts import die_of_interrupt
 from train.wish import Wish
 

@@ -1,0 +1,47 @@
+"""Small pieces of HTML that stand by themselves: what Jupyter shows of a result."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from jaxtyping import UInt8
+
+POSTER = 320  # pixels that a poster is at most wide
+SPARK_WIDTH, SPARK_HEIGHT = 240, 36
+
+
+def data_address(image: bytes, kind: str) -> str:
+    """An image file as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def picture(frame: UInt8[np.ndarray, "h w 3"]) -> str:
+    """A frame as a data address, exact."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(frame)).save(buffer, "png")
+    return data_address(buffer.getvalue(), "png")
+
+
+def sparkline(values: Sequence[float], unit: str) -> str:
+    """A line through `values` as inline SVG, its range written beside it."""
+    low, high = min(values), max(values)
+    spread = (high - low) or 1.0
+    steps = max(len(values) - 1, 1)
+    points = " ".join(
+        f"{SPARK_WIDTH * at / steps:.1f},{SPARK_HEIGHT - 2 - (SPARK_HEIGHT - 4) * (value - low) / spread:.1f}"
+        for at, value in enumerate(values)
+    )
+    line = f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
+    svg = f'<svg role="img" aria-label="per frame" width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}">{line}</svg>'
+    return f"{svg} {low:.2f} to {high:.2f} {escape(unit)}"
+
+
+def card(poster: str, lines: Sequence[str]) -> str:
+    """A poster beside lines of HTML."""
+    text = "<br>".join(lines)
+    image = f'<img alt="a frame" src="{poster}" style="max-width:{POSTER}px;image-rendering:pixelated">'
+    return f'<div style="display:flex;gap:1em;align-items:flex-start">{image}<div style="font-size:90%">{text}</div></div>'

@@ -1,0 +1,118 @@
+"""A video in a file, decoded as it is asked for: what Python and Jupyter work with."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from codec.card import card, picture
+from codec.decoder import decode
+from codec.description import describe
+from codec.loading import read_file, video_index
+from inr.errors import UsageError
+from inr.spec import VideoSpec
+
+Pure = Callable[[dict[str, Array], Int[Array, " t"]], Float[Array, "t h w 3"]]
+BLOCK = 16  # frames that iterating decodes together
+
+
+def open_file(path: str | Path, video: str = "") -> "Clip":
+    """The video in the file `path`; of a bundle, the one called `video` (the first if empty).
+
+    Raises BitstreamError, InputError or UsageError as decoding at the shell does.
+    """
+    return Clip(read_file(Path(path)), str(path), video)
+
+
+class Clip:
+    """Frames of one video: `clip[10]` (h w 3), `clip[::5]` (t h w 3), `for frame in clip`, `len`, `np.asarray`; uint8 R'G'B'.
+
+    Nothing is rendered before it is asked for; any frame can be, in any order.
+    """
+
+    def __init__(self, data: bytes, name: str, video: str = ""):
+        self.model, self.path = decode(data), name
+        self._data, self._video = data, video
+        self.index = video_index(self.model, video)
+
+    @cached_property
+    def spec(self) -> VideoSpec:
+        """Size, frame count, rate, colour tags, name."""
+        return self.model.clip_spec(self.index)
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second."""
+        return self.spec.fps
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Frames, height, width, channels."""
+        return (self.spec.frames, self.spec.height, self.spec.width, 3)
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file, over all its videos."""
+        pixels = sum(self.model.clip_spec(at).pixels for at in range(len(self.model.clips)))
+        return 8 * len(self._data) / pixels
+
+    @cached_property
+    def info(self) -> dict[str, object]:
+        """What `inr info --json` says."""
+        return describe(self._data, self.path, self._video)
+
+    def __len__(self) -> int:
+        return self.spec.frames
+
+    def __getitem__(self, index: int | slice) -> UInt8[np.ndarray, "..."]:
+        if isinstance(index, slice):
+            return self.model.render(range(len(self))[index], self.index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        return self.model.render([index % len(self)], self.index)[0]
+
+    def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        for start in range(0, len(self), BLOCK):
+            yield from self[start : start + BLOCK]
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("frames are rendered: there is no array to share")
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def jax(self, group: int = 0) -> tuple[dict[str, Array], Pure]:
+        """The parameters (float32, by name) and a pure function of them and of frame indices, to jit, vmap and differentiate.
+
+        It gives frames (t h w 3), 0 black and 1 white, not clamped. Of a video in groups, those of one; indices count from its first.
+        UsageError for a group that there is not.
+        """
+        from functools import partial
+
+        import jax.numpy as jnp
+
+        from inr.network import apply_network
+
+        entries = self.model.clips[self.index]
+        if not 0 <= group < len(entries):
+            raise UsageError("no-group", f"group {group} of {len(entries)}", "group=0")
+        entry = entries[group]
+        parameters = {name: jnp.asarray(values) for name, values in self.model.tensors(entry).items()}
+        return parameters, partial(apply_network, self.model.spec, self.model.videos[entry].spec)
+
+    def __repr__(self) -> str:
+        frames, height, width, _ = self.shape
+        return f"<Clip '{self.spec.name}' of '{self.path}': {width}x{height}, {frames} frames, {len(self._data)} bytes, {self.bpp:.4f} bpp>"
+
+    def _repr_html_(self) -> str:
+        """A poster and the file's parts: a picture that needs no kernel."""
+        frames, height, width, _ = self.shape
+        lines = [
+            f"<b>{self.spec.name or self.path}</b>",
+            f"{width}x{height}, {frames} frames, {float(self.fps):.5g} fps",
+            f"{len(self._data)} bytes, {self.bpp:.4f} bpp",
+            str(self.info["network"]),
+        ]
+        return card(picture(self[len(self) // 2]), lines)

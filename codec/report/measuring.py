@@ -1,0 +1,115 @@
+"""What a report is made of: a source, what was decoded of it, and every figure about both."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from codec.bitstream import MAGIC, Kind, records
+from codec.decoder import decode
+from codec.description import describe
+from codec.evaluation import Report, compare
+from codec.loading import decoded_frames, read_file, video_index
+from inr.errors import UsageError
+from inr.reading import read_video
+from inr.video import Video
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One decoded file: its frames, what they measure, bits of each frame, and where its bytes go (an .inr's alone)."""
+
+    name: str
+    frames: Frames
+    report: Report
+    frame_bits: tuple[float, ...]
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A source and its candidates, and the command that compares them."""
+
+    reference: str
+    source: Video
+    candidates: tuple[Candidate, ...]
+    command: str
+
+    def worst(self, count: int) -> list[int]:
+        """The frames that some candidate shows worst, the worst first, each once."""
+        ranked = sorted(
+            (decibels, frame) for candidate in self.candidates for frame, decibels in enumerate(candidate.report.frame_psnr_rgb)
+        )
+        return list(dict.fromkeys(frame for _, frame in ranked))[:count]
+
+
+def compared(
+    reference: Path, paths: Sequence[Path], frames: tuple[int | None, int | None] = (None, None), video: str = "", scale: str = ""
+) -> Comparison:
+    """Read, decode and measure everything; `frames` of the reference, resized to `scale`, are what the files hold.
+
+    Raises InputError where sizes or frame counts differ, and what reading and decoding raise.
+    """
+    if not paths:
+        raise UsageError("nothing-to-compare", "no file to compare with the reference", "inr compare --ref SRC A.inr -o report.html")
+    source = read_video(reference, frames, scale)
+    names = _names(paths)
+    candidates = tuple(_candidate(name, path, source, video) for name, path in zip(names, paths, strict=True))
+    words = ["inr", "compare", "--ref", reference, *paths]
+    return Comparison(reference.name, source, candidates, shlex.join(map(str, words)))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The files' names; with their folders where two would be the same."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _candidate(name: str, path: Path, source: Video, video: str) -> Candidate:
+    frames, size = decoded_frames(path, video)
+    report = compare(frames, source.frames, size)
+    if path.is_file() and path.read_bytes()[: len(MAGIC)] == MAGIC:
+        return Candidate(name, frames, report, _bits_of_groups(path, video), _parts(path, video))
+    return Candidate(name, frames, report, _bits_of_packets(path, len(frames)))
+
+
+def _bits_of_groups(path: Path, video: str) -> tuple[float, ...]:
+    """An .inr's bits belong to all frames of a group alike: its records' share of each."""
+    data = read_file(path)
+    model = decode(data)
+    sizes = {kind: [record.overhead + len(record.payload) for record in records(data) if record.kind is kind] for kind in Kind}
+    bits: list[float] = []
+    for at in model.clips[video_index(model, video)]:
+        entry = model.videos[at]
+        taken = 8 * (sizes[Kind.VIDEO][at] + sizes[Kind.LAYER][entry.layers[-1]])
+        bits += [taken / entry.spec.frames] * entry.spec.frames
+    return tuple(bits)
+
+
+def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
+    """Bits of a video's packets in the order of display; of images, and where packets are not frames, nothing."""
+    import av
+
+    if path.is_dir():
+        return ()
+    try:
+        with av.open(str(path)) as container:
+            packets = [(packet.pts, 8.0 * packet.size) for packet in container.demux(container.streams.video[0]) if packet.size]
+    except (av.FFmpegError, IndexError):
+        return ()
+    ordered = sorted(packets, key=lambda packet: packet[0] or 0)
+    return tuple(bits for _, bits in ordered) if len(ordered) == frames else ()
+
+
+def _parts(path: Path, video: str) -> dict[str, float]:
+    """Bytes by part: each tensor of the video's first group and its layer, and the rest of the file together."""
+    facts = describe(read_file(path), path.name, video)
+    tensors: dict[str, dict] = facts["tensors"]  # pyrefly: ignore[bad-assignment]
+    parts = {name: tensor["bits"] / 8 for name, tensor in tensors.items() if tensor["bits"] > 0}
+    total: int = facts["bytes"]  # pyrefly: ignore[bad-assignment]
+    return parts | {"tables, fields, other records": max(total - sum(parts.values()), 0.0)}
