@@ -76,13 +76,14 @@ def encode_command(
     Ctrl-C stops early with a valid file; the same command then goes on.
     """
     from train.encoding import EncodeOptions
+    from train.family import NIRVANA_GROUP
     from train.presets import MODELS, MODULATED, PRESETS
     from train.wish import checked_wish
 
     options = EncodeOptions(
         preset=one_of("--preset", preset, tuple(PRESETS)),
         model=one_of("--model", model, MODELS) + MODULATED * (cam and model != "cam"),
-        chunk=chunked(chunk),
+        chunk=NIRVANA_GROUP if model == "nirvana" and not chunk else chunked(chunk),
         key_every=at_least("--key-every", key_every, 1),
         mask=mask,
         wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
@@ -103,6 +104,44 @@ def encode_command(
         check_free(page, overwrite)
     outcome = _encode(source, target, options, as_json)
     return _report(source, target, page, options, outcome) if report and outcome in (0, TargetMissed.exit_code) else outcome
+
+
+@application.command("presets")
+def presets_command(
+    source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Plan networks for this video.")] = None,
+    target_bpp: Annotated[float, typer.Option("--target-bpp", metavar="BPP", help="And for this rate.")] = 0.05,
+    as_json: Json = False,
+) -> None:
+    """List presets and models: network, MAC per pixel, time and PSNR as measured."""
+    from inr.reading import Source
+    from inr.spec import VideoSpec
+    from train.listing import NOMINAL, listed, print_tables
+    from train.wish import checked_wish
+
+    bpp, video = checked_wish(bpp=target_bpp).target_bpp or target_bpp, NOMINAL
+    if source is not None:
+        frames = Source(source)
+        first = frames[0:1]
+        video = VideoSpec(first.width, first.height, len(frames))
+    found = listed(video, bpp)
+    if as_json:
+        emit("result", **found)
+    else:
+        print_tables(found, video, bpp)
+
+
+@application.command("doctor")
+def doctor_command(as_json: Json = False) -> None:
+    """Say what this machine gives a fit: devices, memory, caches, encoders, versions; and what stands in its way."""
+    from inr.runtime import prepare_jax
+    from train.doctor import examined, lines
+
+    prepare_jax()
+    facts = examined(Path.cwd())
+    if as_json:
+        emit("result", **facts)
+    else:
+        print("\n".join(lines(facts)))
 
 
 @application.command("demo")

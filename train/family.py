@@ -17,6 +17,7 @@ HNERV_STRIDES = (
 )  # fmt: skip
 GROUPS = 8  # of FFNeRV's compact convolutions
 NEIGHBOURS = (-2, -1, 1, 2)
+NIRVANA_GROUP = 4  # frames that share a network, where nothing else is asked for; 3 in the paper
 MOST_UNITS = 4096
 
 

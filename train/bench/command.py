@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codec.shell import Frames, Json, emit, say
+from codec.shell import Frames, Json, Scale, emit, say, scaling
 from inr.errors import TargetMissed, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def bench_command(
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of each fit: fast, medium or slow.")] = "medium",
     time_budget: Budget = "",
     frames: Frames = "",
-    scale: Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the clips first.")] = "",
+    scale: Scale = "",
     threads: Threads = None,
     as_json: Json = False,
 ) -> int:
