@@ -11,7 +11,6 @@ from codec.bundle_cli import bundle_application
 from codec.cli import application
 from codec.shell import STARTED, Frames, Json, Overwrite, Scale, emit, run, say, scaling, span
 from inr.errors import TargetMissed
-from inr.writing import check_free
 from train.bench.command import bench_command
 from train.bundle_cli import add_command
 from train.options import (
@@ -75,6 +74,7 @@ def encode_command(
 
     Ctrl-C stops early with a valid file; the same command then goes on.
     """
+    from inr.writing import check_free
     from train.encoding import EncodeOptions
     from train.family import NIRVANA_GROUP
     from train.presets import MODELS, MODULATED, PRESETS

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from inr.errors import UsageError
 from inr.layout import weights
 from inr.reading import read_video
 from inr.spec import VideoSpec
@@ -20,6 +21,8 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
 
     Raises what the encode itself would raise beforehand: an unreadable source, a cap out of reach.
     """
+    if options.chunk is not None:
+        raise UsageError("estimate-chunk", "--estimate looks at one fit, --chunk makes many", "--frames 0:16 --estimate   for one group")
     video = read_video(source, options.frames, options.scale)
     described, wish = VideoSpec.of(video), options.wish
     run = prepare(video, Path("estimate.inr"), options)
