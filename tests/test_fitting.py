@@ -23,6 +23,7 @@ from train.encoding import EncodeOptions, encode_video, last_call, prepare
 from train.fitting import Fitter, fit
 from train.interrupts import Interrupts, Preempted, Wanted
 from train.landing import LEAST_USED, MOST_ABOVE, Landing, Target, check_same, landed
+from train.logbook import bits_by_part
 from train.memory import check_memory
 from train.origin import run_key
 from train.rate import DIFFERENCED
@@ -198,6 +199,14 @@ def test_an_embedder_teaches_and_then_leaves(clip: Video, tmp_path: Path):
     fitted = fit(fitter)
     assert fitted.steps == 40
     check_same(decode(encode(fitted.model)), fitted.model)
+
+
+def test_tensorboard_shows_bits_by_part(problem: Problem, clip: Video):
+    model = Fitter(problem, clip).model()
+    parts = bits_by_part(model)
+    assert set(parts) == {"embedding", "stem", "blocks", "canvas", "head"}
+    tensors = model.layers[0].tensors | model.videos[0].tensors
+    assert sum(parts.values()) == pytest.approx(sum(best_coding(tensor.symbols).bits for tensor in tensors.values()))
 
 
 @pytest.mark.parametrize("share", [1.6, 1.3, 0.99, 0.9, 0.75])

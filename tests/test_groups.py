@@ -109,7 +109,11 @@ def test_groups_end_where_much_moves_or_a_scene_does(tmp_path: Path):
     assert found["scenes"] == [0, 20, 20 + MOST, 90]
     lengths = np.diff(found["restless"])
     assert FEWEST <= lengths.max() <= 5
-    assert boundaries(Source(tmp_path / "still.mkv"), 40) == [0, 40, 80, 90]
+    source = Source(tmp_path / "still.mkv")
+    assert boundaries(source, 30) == [0, 30, 60, 90]
+    assert boundaries(source, 35) == [0, 35, 70, 90]
+    assert boundaries(source, 40) == [0, 40, 90]  # ten frames could not stand alone
+    assert boundaries(source, 200) == [0, 90]
 
 
 # Files

@@ -63,9 +63,12 @@ def encode_groups(
 
 
 def boundaries(frames: Source, chunk: int) -> list[int]:
-    """Where groups begin, and the end. With `chunk` 0 a group ends where much has moved or a scene does, after FEWEST to MOST frames."""
+    """Where groups begin, and the end. With `chunk` 0 a group ends where much has moved or a scene does, after FEWEST to MOST frames.
+
+    A short rest belongs to the group before it: alone it could not pay for what surrounds it.
+    """
     if chunk:
-        return [*range(0, len(frames), chunk), len(frames)]
+        return _merged([*range(0, len(frames), chunk), len(frames)], chunk / 2)
     found, moved, before = [0], 0.0, None
     for index in range(len(frames)):
         picture = frames[index : index + 1].frames[0, ::THINNED, ::THINNED].astype(np.float32) / 255
@@ -74,7 +77,12 @@ def boundaries(frames: Source, chunk: int) -> list[int]:
         if length >= FEWEST and (moved > MOTION or change > CUT or length >= MOST):
             found.append(index)
             moved = 0.0
-    return [*found, len(frames)]
+    return _merged([*found, len(frames)], FEWEST)
+
+
+def _merged(found: list[int], least: float) -> list[int]:
+    """Boundaries without the last but one, if fewer than `least` frames are left behind it."""
+    return [*found[:-2], found[-1]] if len(found) > 2 and found[-1] - found[-2] < least else found
 
 
 def folder_of(target: Path, options: EncodeOptions) -> Path:

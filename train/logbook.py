@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from codec.model import QuantizedModel
+from codec.prediction import best_coding
 from codec.sheet import side_by_side
 from inr.video import Video
 from train.fitting import Fitter, Progress
@@ -33,13 +35,24 @@ class Logbook:
         self._writer.add_histogram("step_exponents", np.asarray(progress.state.parameters.exponents), progress.step)
         if progress.seconds - self._pictured >= IMAGE_SECONDS or last:
             self._pictured = progress.seconds
-            self._writer.add_image("original_fitted_difference", self._picture(), progress.step, dataformats="HWC")
+            model = self._fitter.model()
+            self._writer.add_image("original_fitted_difference", self._picture(model), progress.step, dataformats="HWC")
+            for part, bits in bits_by_part(model).items():
+                self._writer.add_scalar(f"bpp/{part}", bits / self._video.pixels, progress.step)
 
-    def _picture(self) -> np.ndarray:
+    def _picture(self, model: QuantizedModel) -> np.ndarray:
         """The middle frame, as the file would decode now, its source and their difference side by side."""
         middle = len(self._video) // 2
-        source, fitted = self._video.frames[middle], self._fitter.model().render_entry(-1, [middle])[0]
-        return side_by_side(source, fitted)
+        return side_by_side(self._video.frames[middle], model.render_entry(-1, [middle])[0])
 
     def close(self) -> None:
         self._writer.close()
+
+
+def bits_by_part(model: QuantizedModel) -> dict[str, float]:
+    """Coded bits of the last video's tensors by the part of the network that they belong to."""
+    parts: dict[str, float] = {}
+    for name, tensor in (model.layers[-1].tensors | model.videos[-1].tensors).items():
+        part = name.split(".")[0]
+        parts[part] = parts.get(part, 0.0) + best_coding(tensor.symbols).bits
+    return parts
