@@ -58,7 +58,8 @@ def main() -> None:
     row = {
         "model": options.model + "+cam" * options.cam, "million": options.size, "weights": weights(spec, described),
         "epochs": options.epochs, "bytes": len(data), "bpp": round(report.bpp, 5), "psnr_rgb": round(report.psnr_rgb, 3),
-        "paper": PAPER.get((options.model, options.size)), "seconds": round(time.monotonic() - began), "device": jax.devices()[0].device_kind,
+        "paper": PAPER.get((options.model, options.size)), "seconds": round(time.monotonic() - began),
+        "device": jax.devices()[0].device_kind,
     }  # fmt: skip
     print(row)
     new = not TABLE.exists()

@@ -108,7 +108,7 @@ def test_groups_end_where_much_moves_or_a_scene_does(tmp_path: Path):
     assert found["still"] == [0, MOST, 90]
     assert found["scenes"] == [0, 20, 20 + MOST, 90]
     lengths = np.diff(found["restless"])
-    assert FEWEST <= lengths.max() <= 5
+    assert FEWEST <= lengths[:-1].min() <= lengths[:-1].max() <= 5
     source = Source(tmp_path / "still.mkv")
     assert boundaries(source, 30) == [0, 30, 60, 90]
     assert boundaries(source, 35) == [0, 35, 70, 90]
