@@ -184,8 +184,9 @@ def _report(source: Path, target: Path, page: Path, options: "EncodeOptions", ou
 
 def default_target(source: Path) -> Path:
     """IN with .inr; a pattern of images is named after its folder."""
-    pattern = any(mark in source.name for mark in "*?")
-    return (source.parent.absolute() if pattern else source).with_suffix(".inr")
+    from inr.images import is_pattern
+
+    return (source.parent.absolute() if is_pattern(source) else source).with_suffix(".inr")
 
 
 def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool) -> int:
