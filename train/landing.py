@@ -183,16 +183,13 @@ class Landing:
         while size > cap and wider[names[0]] < MAX_WIDER:
             wider = {name: by + 1 for name, by in wider.items()}
             size = self.size(self.fitter.model(wider))
-        best = self.measured(self.fitter.model(wider), 0.0)
-        for _ in range(MAX_WIDER):
-            if best.hit or time.monotonic() > self.deadline:
+        for name in names * MAX_WIDER:
+            if size >= LEAST_USED * cap or time.monotonic() > self.deadline:
                 break
-            for name in names:
-                trial = wider | {name: wider[name] - 1}
-                found = self.measured(self.fitter.model(trial), 0.0)
-                if best.size < found.size <= cap:
-                    best, wider = found, trial
-        return self.measured_symbols(best.model) if best.size <= cap else None
+            trial = wider | {name: wider[name] - 1}
+            if size < (found := self.size(self.fitter.model(trial))) <= cap:
+                size, wider = found, trial
+        return self.measured_symbols(self.fitter.model(wider)) if size <= cap else None
 
 
 def landed(
