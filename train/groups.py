@@ -19,9 +19,10 @@ from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import check_free, write_atomically
 from train.adding import on_ground
+from train.config import FitConfig
 from train.continual import Chain
 from train.display import Display
-from train.encoding import Encoded, EncodeOptions, Run, carried_out
+from train.encoding import Encoded, EncodeOptions, carried_out
 from train.interrupts import Preempted
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
@@ -126,18 +127,16 @@ class _Groups:
         self.display, self.say, self.started = display, say, started
         self.folder = folder_of(target, options)
         self.so_far = self.folder / GROUPS_FILE
-        self.step_seconds: float | None = None  # of the last group's fit
+        self.outcome: Encoded | None = None  # of all groups fitted here so far; its model is the file's
 
     def encoded(self, keys: _Keys) -> Encoded | None:
         """All of them, from the first that is not finished; then the file gets its name. None where nothing was left to fit."""
-        done = self._finished(keys)
-        outcomes: list[Encoded] = []
-        for index in range(done, len(self.groups)):
+        for index in range(self._finished(keys), len(self.groups)):
             start, end = self.groups[index]
             video = self.frames[start:end]
             self.say(f"group {index + 1} of {len(self.groups)}: frames {start} to {end}")
             try:
-                outcomes.append(self._add(video, index, keys.of(video, index)))
+                self.outcome = _together(self.outcome, self._add(video, index, keys.of(video, index)))
             except Preempted as left:
                 if left.by_hand and self.so_far.exists():
                     write_atomically(self.target, self.so_far.read_bytes())
@@ -146,7 +145,7 @@ class _Groups:
         data = self.so_far.read_bytes()
         write_atomically(self.target, data)
         shutil.rmtree(self.folder, ignore_errors=True) if self.options.workdir is None else self.so_far.unlink()
-        return self._whole(data, outcomes) if outcomes else None
+        return self._whole(data, self.outcome) if self.outcome else None
 
     def _finished(self, keys: _Keys) -> int:
         """How many groups an earlier attempt at this run has left."""
@@ -168,20 +167,23 @@ class _Groups:
         if options.time_budget is not None:
             left = sum(end - start for start, end in self.groups[index:])
             options = replace(options, time_budget=(options.time_budget - (began - self.started)) * len(video) / left)
-        run = replace(self._run(data, video, described, options, key), spared=SPARED_SECONDS, step_seconds=self.step_seconds)
+        step_seconds = self.outcome.step_seconds if self.outcome else None
+        chain, config = self._chain(data, video, described, options)
+        run = on_ground(chain, config, described, self.so_far, options, key)
+        run = replace(run, spared=SPARED_SECONDS, step_seconds=step_seconds)
         done = carried_out(run, video, self.so_far, replace(options, workdir=None), self.display, self.say, began)
-        self.step_seconds = done.step_seconds
-        return done
+        # With what its file's end mark says: the next group stands on it as it is, and nothing is decoded again.
+        return replace(done, model=replace(done.model, origin=chain.origins + origin_of(key)))
 
-    def _run(self, data: bytes, video: Video, described: VideoSpec, options: EncodeOptions, key: str) -> Run:
-        model = decode(data) if self.so_far.exists() else None
+    def _chain(self, data: bytes, video: Video, described: VideoSpec, options: EncodeOptions) -> tuple[Chain, FitConfig]:
+        """What the next group stands on, and how it is fitted."""
+        model = self.outcome.model if self.outcome else decode(data) if self.so_far.exists() else None
         bpp = options.wish.nominal_bpp(described)
         if model is None and options.wish.target_psnr is not None:
             bpp = Pilot.of(video, options.model, options.seed, options.wish.target_psnr).expected_bpp(options.wish.target_psnr)
         spec, config = plan(described, bpp, options.preset, options.model, options.seed)
         model = model or QuantizedModel(spec, (), ())
-        chain = Chain(data, model, continues=bool(model.videos), key_every=options.key_every)
-        return on_ground(chain, config, described, self.so_far, options, key)
+        return Chain(data, model, continues=bool(model.videos), key_every=options.key_every), config
 
     def _wish(self, video: VideoSpec, already: int, index: int) -> Wish:
         """What is asked of a group: its frames' share of what is left of a cap, or what is asked of all."""
@@ -192,22 +194,25 @@ class _Groups:
         left = sum(end - start for start, end in self.groups[index:])
         return Wish(target_bytes=int((cap - already) * video.frames / left))
 
-    def _whole(self, data: bytes, outcomes: Sequence[Encoded]) -> Encoded:
+    def _whole(self, data: bytes, outcome: Encoded) -> Encoded:
         """The outcome of all groups: measured on the file, a group at a time."""
         model = decode(data)
         reports = [compare(model.render_entry(at), self.frames[a:b].frames, 0) for at, (a, b) in enumerate(self.groups)]
-        last = outcomes[-1]
-        spec = model.clip_spec(0)
-        return replace(
-            last,
-            output=self.target,
-            report=joined(reports, len(data), spec.pixels),
-            problem=replace(last.problem, video=spec),
-            estimated_bits=sum(outcome.estimated_bits for outcome in outcomes),
-            steps=sum(outcome.steps for outcome in outcomes),
-            seconds=time.monotonic() - self.started,
-            seconds_to_first_step=outcomes[0].seconds_to_first_step,
-            step_seconds=float(np.mean([outcome.step_seconds for outcome in outcomes])),
-            target_hit=all(outcome.target_hit for outcome in outcomes),
-            model=model,
-        )
+        spec, seconds = model.clip_spec(0), time.monotonic() - self.started
+        report, problem = joined(reports, len(data), spec.pixels), replace(outcome.problem, video=spec)
+        return replace(outcome, output=self.target, report=report, problem=problem, seconds=seconds, model=model)
+
+
+def _together(before: Encoded | None, after: Encoded) -> Encoded:
+    """Two outcomes as one, the later one's model and problem with it: no earlier model is kept alive."""
+    if before is None:
+        return after
+    steps = before.steps + after.steps
+    return replace(
+        after,
+        estimated_bits=before.estimated_bits + after.estimated_bits,
+        steps=steps,
+        seconds_to_first_step=before.seconds_to_first_step,
+        step_seconds=(before.steps * before.step_seconds + after.steps * after.step_seconds) / steps,
+        target_hit=before.target_hit and after.target_hit,
+    )
