@@ -107,7 +107,7 @@ def _decode(container, span: Span, path: Path):
             decoded.append(_rgb(frame, path))
     _warn_of_variable_timing(times)
     if not decoded and times:
-        spanned(list(range(len(times))), (len(times), None), path)
+        spanned(list(range(len(times))), span, path)
     if relative:
         decoded = spanned(decoded, span, path)
     return stacked(iter(decoded), path), colour

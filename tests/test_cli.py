@@ -205,7 +205,7 @@ MISTAKES = [
     ("encode {bad}/good.inr {out}", 3, "not-a-video", "cannot be read"),
     ("encode {clip} {bad}/no/folder/a.inr", 4, "no-folder", "mkdir -p"),
     ("encode {clip} {bad}/good.inr", 4, "output-exists", "nothing was written"),
-    ("encode {clip} {out} --frames 9:12", 3, "no-frames", "selects none of the 6 frames"),
+    ("encode {clip} {out} --frames 9:12", 3, "no-frames", "--frames 9:12 selects none of the 6 frames"),
     ("encode {clip} {out} --frames 3", 2, "bad-frames", "A:B"),
     ("encode {clip} {out} -q 10 --target-bpp 0.1", 2, "two-targets", "give one"),
     ("encode {clip} {out} -q 0", 2, "quality-range", "1..100"),

@@ -87,7 +87,7 @@ class Encoded:
 
     def __repr__(self) -> str:
         report = self.report
-        return f"<Encoded '{self.output}': {report.bytes} bytes, {report.bpp:.4f} bpp, {report.psnr_rgb:.2f} dB, {self.steps} steps>"
+        return f"<Encoded '{self.output.name}': {report.bytes} bytes, {report.bpp:.4f} bpp, {report.psnr_rgb:.2f} dB, {self.steps} steps>"
 
     def _repr_html_(self) -> str:
         """A poster, the figures, and PSNR over the frames: a picture that needs no kernel."""
@@ -95,7 +95,7 @@ class Encoded:
 
         report, video = self.report, self.problem.video
         lines = [
-            f"<b>{self.output}</b>",
+            f"<b>{self.output.name}</b>",
             f"{video.width}x{video.height}, {video.frames} frames: {report.bytes} bytes, {report.bpp:.4f} bpp",
             f"PSNR {report.psnr_rgb:.2f} dB, decoded file, R'G'B'" + (", stopped early" if self.interrupted else ""),
             sparkline(report.frame_psnr_rgb, "dB"),
