@@ -6,9 +6,10 @@ The default network for each rate, with weights as initialised: the time does no
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
+
+from tables import write_rows
 
 from codec.decoder import decode
 from codec.encoder import encode
@@ -45,10 +46,7 @@ def main() -> None:
             "first_rendering_seconds": round(first - parsed, 2), "fps": round(video.frames / (time.monotonic() - first), 1),
         })  # fmt: skip
         print(rows[-1], flush=True)
-    with (Path(__file__).parent / "decode.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(Path(__file__).parent / "decode.csv", rows)
 
 
 if __name__ == "__main__":

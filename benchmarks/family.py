@@ -7,11 +7,12 @@ whole clip. What is decoded is timed warm: rendering alone, frames in order. Row
 """
 
 import argparse
-import csv
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bunny_small import clip
+from tables import read_rows, write_rows
 
 from codec.decoder import decode
 from codec.evaluation import compare
@@ -66,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     prepare_jax()
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    rows: list[Mapping[str, object]] = [*read_rows(TABLE)]
     for title in options.clips.split(","):
         for bpp in RATES:
             for name in options.models.split(","):
@@ -74,10 +75,7 @@ def main() -> None:
                     continue
                 rows.append({"clip": title} | measured(name, clip(CLIPS[title]), bpp, options.seconds, options.out))
                 print(rows[-1], flush=True)
-                with TABLE.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, list(rows[-1]))
-                    writer.writeheader()
-                    writer.writerows(rows)
+                write_rows(TABLE, rows)
 
 
 if __name__ == "__main__":

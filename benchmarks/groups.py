@@ -4,7 +4,6 @@ INR_CLIPS=DIR python benchmarks/groups.py memory     # bikes.mp4 there and back 
 INR_CLIPS=DIR python benchmarks/groups.py residuals  # NIRVANA on 36 frames of two clips: every 8th group a key, or each
 """
 
-import csv
 import json
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import av
 from bunny_small import clip
+from tables import read_rows, write_rows
 
 from inr.reading import Source, read_video
 
@@ -88,12 +88,9 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     asked = sys.argv[1:] or ["memory", "residuals"]
     rows = [new for name in asked for new in {"memory": memory, "residuals": residuals}[name]()]
-    old = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    old = read_rows(TABLE)
     fresh = {new["what"] for new in rows}
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows([*(kept for kept in old if kept["what"] not in fresh), *rows])
+    write_rows(TABLE, [*(kept for kept in old if kept["what"] not in fresh), *rows])
 
 
 if __name__ == "__main__":

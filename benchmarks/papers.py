@@ -8,13 +8,13 @@ steps. Appends to benchmarks/papers.csv.
 """
 
 import argparse
-import csv
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 from bunny_small import clip
+from tables import read_rows, write_rows
 
 from codec.encoder import encode
 from codec.evaluation import compare
@@ -62,12 +62,7 @@ def main() -> None:
         "device": jax.devices()[0].device_kind,
     }  # fmt: skip
     print(row)
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    write_rows(TABLE, [*read_rows(TABLE), row])
 
 
 if __name__ == "__main__":

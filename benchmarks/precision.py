@@ -8,11 +8,11 @@ rate, the coder takes what is left. Learned steps are this package's: their file
 """
 
 import argparse
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 from bunny_small import clip
+from tables import write_rows
 
 from codec.encoder import encode
 from codec.evaluation import compare
@@ -62,10 +62,7 @@ def main() -> None:
         used = {bits: add(network, f"{bits} bit", uniform_bits=bits, rate_weight=RATE_FREE) for bits in UNIFORM}
         for bits in UNIFORM[1:]:
             add(network, f"learned, as large as {bits} bit", target_bpp=used[bits])
-    with (Path(__file__).parent / "precision.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(Path(__file__).parent / "precision.csv", rows)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@
 `inr presets` shows these figures: after a change, copy them into `train/presets.py`.
 """
 
-import csv
 import tempfile
 from pathlib import Path
 
 from bunny_small import clip, inr
+from tables import write_rows
 
 from train.presets import MEASURED_BPP, PRESETS
 
@@ -25,10 +25,7 @@ def main() -> None:
             result = inr("encode", clip("bunny-small.mkv"), target, "--preset", preset, "--target-bpp", MEASURED_BPP)
             rows.append({"preset": preset, **{key: round(value, 4) for key in KEYS if (value := result[key]) is not None}})
             print(rows[-1], flush=True)
-    with (Path(__file__).parent / "presets.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(Path(__file__).parent / "presets.csv", rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ picture; a 3x3 median.
 """
 
 import argparse
-import csv
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from bunny_small import clip
 from family import CLIPS, FRAMES, SCALE
 from jaxtyping import Bool, UInt8
+from tables import write_rows
 
 from codec.decoder import decode
 from codec.evaluation import mean_psnr
@@ -121,10 +121,7 @@ def main() -> None:
             rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
             rows.append({"clip": title, "task": task.__name__, "model": options.model, **rounded})
             print(rows[-1], flush=True)
-    with (Path(__file__).parent / "tasks.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(Path(__file__).parent / "tasks.csv", rows)
 
 
 if __name__ == "__main__":

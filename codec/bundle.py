@@ -124,9 +124,14 @@ class Shares:
         return Shares(self.name, *(a + b for a, b in zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
 
 
+def record_sizes(data: bytes) -> Mapping[Kind, list[int]]:
+    """Bytes of a file's records, whole, by kind, in the order of the file."""
+    return {kind: [record.overhead + len(record.payload) for record in records(data) if record.kind is kind] for kind in Kind}
+
+
 def shares(data: bytes, model: QuantizedModel) -> list[Shares]:
     """Every video's part in a bundle, in the order of the file."""
-    sizes: Mapping[Kind, list[int]] = {kind: [r.overhead + len(r.payload) for r in records(data) if r.kind is kind] for kind in Kind}
+    sizes = record_sizes(data)
     return [sum(parts[1:], parts[0]) for parts in ([_shares_of(model, at, sizes) for at in entries] for entries in model.clips)]
 
 

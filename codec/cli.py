@@ -100,8 +100,8 @@ def eval_command(
     as_json: Json = False,
 ) -> None:
     """Measure a file, or any video, against its source: PSNR and MS-SSIM in 8-bit RGB, bits of the whole file."""
+    from codec.clip import decoded_frames
     from codec.evaluation import compare
-    from codec.loading import decoded_frames
     from inr.reading import read_video
     from inr.runtime import prepare_jax
     from inr.writing import check_free, write_atomically

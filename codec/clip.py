@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from codec.bundle import shares
 from codec.card import card, picture
 from codec.decoder import decode
-from codec.description import describe
-from codec.loading import read_file, video_index
+from codec.description import described
+from codec.loading import is_ours, read_file, video_index
 from inr.errors import UsageError
+from inr.reading import read_video
 from inr.spec import VideoSpec
 
 Pure = Callable[[dict[str, Array], Int[Array, " t"]], Float[Array, "t h w 3"]]
@@ -27,6 +29,18 @@ def open_file(path: str | Path, video: str = "") -> "Clip":
     return Clip(read_file(Path(path)), str(path), video)
 
 
+def decoded_frames(path: Path, video: str = "") -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
+    """Frames of an .inr file's `video` or of any video, and its size in bytes.
+
+    A folder's is that of its files, a video's in a bundle that of its records.
+    """
+    if is_ours(path):
+        clip = open_file(path, video)
+        return clip[:], clip.bytes
+    files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
+    return read_video(path).frames, sum(file.stat().st_size for file in files)
+
+
 class Clip:
     """Frames of one video: `clip[10]` (h w 3), `clip[::5]` (t h w 3), `for frame in clip`, `len`, `np.asarray`; uint8 R'G'B'.
 
@@ -35,7 +49,7 @@ class Clip:
 
     def __init__(self, data: bytes, name: str, video: str = ""):
         self.model, self.path = decode(data), name
-        self._data, self._video = data, video
+        self.data = data
         self.index = video_index(self.model, video)
 
     @cached_property
@@ -53,16 +67,21 @@ class Clip:
         """Frames, height, width, channels."""
         return (self.spec.frames, self.spec.height, self.spec.width, 3)
 
+    @cached_property
+    def bytes(self) -> int:
+        """What the video takes: the whole file, or its records in a bundle."""
+        return shares(self.data, self.model)[self.index].bytes if len(self.model.clips) > 1 else len(self.data)
+
     @property
     def bpp(self) -> float:
         """Bits per pixel of the whole file, over all its videos."""
         pixels = sum(self.model.clip_spec(at).pixels for at in range(len(self.model.clips)))
-        return 8 * len(self._data) / pixels
+        return 8 * len(self.data) / pixels
 
     @cached_property
     def info(self) -> dict[str, object]:
         """What `inr info --json` says."""
-        return describe(self._data, self.path, self._video)
+        return described(self.model, self.data, self.path, self.index)
 
     def __len__(self) -> int:
         return self.spec.frames
@@ -104,7 +123,7 @@ class Clip:
 
     def __repr__(self) -> str:
         frames, height, width, _ = self.shape
-        return f"<Clip '{self.spec.name}' of '{self.path}': {width}x{height}, {frames} frames, {len(self._data)} bytes, {self.bpp:.4f} bpp>"
+        return f"<Clip '{self.spec.name}' of '{self.path}': {width}x{height}, {frames} frames, {len(self.data)} bytes, {self.bpp:.4f} bpp>"
 
     def _repr_html_(self) -> str:
         """A poster and the file's parts: a picture that needs no kernel."""
@@ -112,7 +131,7 @@ class Clip:
         lines = [
             f"<b>{self.spec.name or self.path}</b>",
             f"{width}x{height}, {frames} frames, {float(self.fps):.5g} fps",
-            f"{len(self._data)} bytes, {self.bpp:.4f} bpp",
+            f"{len(self.data)} bytes, {self.bpp:.4f} bpp",
             str(self.info["network"]),
         ]
         return card(picture(self[len(self) // 2]), lines)

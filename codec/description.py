@@ -36,7 +36,11 @@ def sections(data: bytes) -> dict[str, int]:
 def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
     """Facts of a file, ready for JSON; those of tensors are of `video` (the first if empty), of its first group and its own layer."""
     model = decode(data)
-    clip = video_index(model, video)
+    return described(model, data, name, video_index(model, video))
+
+
+def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[str, object]:
+    """The same of a file that is decoded already, of its video number `clip`."""
     entry, first = model.videos[model.clips[clip][0]], model.clip_spec(clip)
     tensors = entry.tensors | model.layers[entry.layers[-1]].tensors
     weights = sum(tensor.symbols.size for tensor in tensors.values())

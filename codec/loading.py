@@ -3,14 +3,10 @@
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from codec.bitstream import MAGIC
-from codec.bundle import shares
 from codec.decoder import decode
 from codec.model import QuantizedModel
 from inr.errors import InputError, UsageError
-from inr.reading import read_video
 
 MOST_FPS = 1000
 
@@ -43,21 +39,9 @@ def asked_fps(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _begins_with_magic(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a path is to be read as an .inr file: by its name, or by how it begins."""
+    if path.suffix == ".inr" or not path.is_file():
+        return path.suffix == ".inr"
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
-
-
-def decoded_frames(path: Path, video: str = "") -> tuple[np.ndarray, int]:
-    """Frames (uint8 t h w 3) of an .inr file's `video` or of any video, and its size in bytes.
-
-    A folder's is that of its files, a video's in a bundle that of its records.
-    """
-    if path.suffix == ".inr" or (path.is_file() and _begins_with_magic(path)):
-        data = read_file(path)
-        model = decode(data)
-        index = video_index(model, video)
-        return model.render(clip=index), shares(data, model)[index].bytes if len(model.clips) > 1 else len(data)
-    frames = read_video(path).frames
-    files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
-    return frames, sum(file.stat().st_size for file in files)

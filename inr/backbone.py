@@ -1,5 +1,7 @@
 """What all networks here share: blocks, head, canvas and neighbours. How a frame begins is each network's own."""
 
+from abc import abstractmethod
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -35,9 +37,9 @@ class Backbone(nnx.Module):
             self.canvas = Canvas(spec.canvas, size, features, video.frames, spec.opponent, rngs, convolve)
         self.head = convolution(features, 3 * spec.head_stride**2, spec.head_kernel, rngs, convolve)
 
+    @abstractmethod
     def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
         """A frame's first features; `t` places frames in [0, 1]."""
-        raise NotImplementedError
 
     def __call__(self, indices: Indices, still: Still = None, run: bool = False) -> Frames:
         """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped.

@@ -21,6 +21,7 @@ from inr.video import Video
 from inr.writing import write_video
 from train.continual import Chain
 from train.encoding import EncodeOptions
+from train.estimate import estimate
 from train.groups import FEWEST, MOST, boundaries, encode_groups
 from train.interrupts import Preempted
 from train.wish import Wish
@@ -225,3 +226,36 @@ def test_at_the_shell(long_file: Path, tmp_path: Path, inr: Callable[..., Outcom
     assert sum(described["sections"].values()) == target.stat().st_size
     assert inr("eval", target, "--ref", long_file, "--json").last["psnr_rgb"] == pytest.approx(outcome.last["psnr_rgb"])
     assert inr("retarget", target, tmp_path / "b.inr", "--target-size", "100").code == 2
+
+
+def test_groups_may_be_masked(long_file: Path, tmp_path: Path):
+    """What a mask hides does not count in any group; one image serves all, or one for each frame."""
+    clip = read_video(long_file)
+    hidden = np.zeros((FRAMES, 24, 32, 3), np.uint8)
+    hidden[:, 4:12, 10:20] = 255
+    other = clip.frames.copy()
+    other[:, 4:12, 10:20] = 255 - other[:, 4:12, 10:20]
+    changed = tmp_path / "changed" / long_file.name  # the same name: it is in the file, and takes its bytes
+    changed.parent.mkdir()
+    write_video(Video(other), str(changed))
+    write_video(Video(hidden), str(tmp_path / "each.mkv"))
+    write_video(Video(hidden[:1]), str(tmp_path / "all.png"))
+    write_video(Video(hidden[:3]), str(tmp_path / "few.mkv"))
+    found = []
+    for source, mask in ((long_file, "all.png"), (changed, "each.mkv")):
+        target = tmp_path / f"{mask}.inr"
+        assert encode_groups(source, target, replace(OPTIONS, mask=tmp_path / mask)) is not None
+        found.append(decode(target.read_bytes()).render())
+    assert np.array_equal(*found)
+    with pytest.raises(InputError, match="the mask has 3 frames, the video 8"):
+        encode_groups(long_file, tmp_path / "b.inr", replace(OPTIONS, mask=tmp_path / "few.mkv"))
+    with pytest.raises(UsageError, match="--target-psnr"):
+        encode_groups(long_file, tmp_path / "b.inr", replace(OPTIONS, wish=Wish(target_psnr=30), mask=tmp_path / "all.png"))
+
+
+def test_an_estimate_of_groups_is_of_all_of_them(long_file: Path):
+    one, all_of_them = (estimate(long_file, replace(OPTIONS, frames=span)) for span in ((0, 3), (None, None)))
+    assert all_of_them["estimated_bytes"] == pytest.approx([size * FRAMES / 3 for size in one["estimated_bytes"]], abs=2)
+    assert all_of_them["steps"] == round(STEPS * FRAMES / 3)
+    assert all_of_them["weights"] == one["weights"]
+    assert all_of_them["estimated_seconds"] > one["estimated_seconds"]

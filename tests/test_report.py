@@ -115,7 +115,10 @@ def test_a_report_comes_with_an_encode(clip_file: Path, tmp_path: Path, inr: Cal
     options = ("--report", "--frames", "0:3", "--scale", "1/2", "--target-bpp", 3, "--preset", "fast")
     outcome = inr("encode", clip_file, tmp_path / "a.inr", *options)
     assert outcome.code == 0, outcome.err
-    facts = facts_of((tmp_path / "a.html").read_text())
+    page = (tmp_path / "a.html").read_text()
+    assert inr("encode", clip_file, tmp_path / "a.inr", *options).code == 0  # up to date, and so is the page
+    assert (tmp_path / "a.html").read_text() == page
+    facts = facts_of(page)
     assert (facts["width"], facts["height"], facts["frames"]) == (24, 16, 3)
     assert facts["commands"][0].startswith("inr encode ")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,20 +12,19 @@ from conftest import Outcome, moving_square
 
 from codec.evaluation import mean_psnr
 from inr.errors import InputError, UsageError
+from inr.reading import read_video
 from inr.rendering import render
 from inr.spec import VideoSpec
 from inr.timeline import at
 from inr.video import Video
 from inr.writing import write_video
 from train.batches import run_indices
-from train.encoding import EncodeOptions, prepare, read_counted
+from train.encoding import EncodeOptions, counted_of, prepare
 from train.fitting import Fitter, fit
 from train.loss import mean_squared_error
 from train.presets import plan
 from train.step import Problem
 from train.wish import Wish
-
-import jax  # isort: skip
 
 
 def fitted(clip: Video, model: str, steps: int, **changes: object):
@@ -47,7 +47,7 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_a_mask_hides_does_not_count(clip: Video, holed: Path):
     """Two sources that differ only there give the same network."""
-    counted = read_counted(holed, clip)
+    counted = counted_of(read_video(holed).frames, clip)
     assert counted.shape == (*clip.frames.shape[:3], 1)
     other = clip.frames.copy()
     other[:, 8:16, 20:36] = 255 - other[:, 8:16, 20:36]
@@ -68,12 +68,12 @@ def test_a_masked_error_is_the_mean_of_what_counts():
 
 def test_a_mask_that_does_not_fit_is_refused(clip: Video, holed: Path, tmp_path: Path):
     with pytest.raises(InputError, match="the mask is 48x32"):
-        read_counted(holed, moving_square(6, 16, 16))
+        counted_of(read_video(holed).frames, moving_square(6, 16, 16))
     write_video(Video(np.full((1, 32, 48, 3), 255, np.uint8)), str(tmp_path / "white.png"))
     with pytest.raises(InputError, match="white all over"):
-        read_counted(tmp_path / "white.png", clip)
+        counted_of(read_video(tmp_path / "white.png").frames, clip)
     with pytest.raises(UsageError, match="--target-psnr"):
-        prepare(clip, tmp_path / "a.inr", EncodeOptions(wish=Wish(target_psnr=30)), read_counted(holed, clip))
+        prepare(clip, tmp_path / "a.inr", EncodeOptions(wish=Wish(target_psnr=30), mask=holed))
 
 
 def test_tables_are_read_between_their_entries():

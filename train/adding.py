@@ -103,9 +103,8 @@ def on_ground(ground: Ground, config: FitConfig, video: VideoSpec, target: Path,
         raise TargetMissed(
             "target-too-small", f"{cap} bytes is below what any video adds to '{target}': {least} bytes", f"--target-size {2 * least}"
         )
-    folder = options.workdir or target.with_name(target.name + ".work")
     here = f"{key}-{zlib.crc32(ground.data):08x}"  # a fit on another ground is another fit
-    return Run(problem, key, Workdir(folder, here, fresh=not options.resume), cap, ground)
+    return Run(problem, key, Workdir(options.folder(target), here, fresh=not options.resume), cap, ground)
 
 
 def first_network(asked: Asked, planned: NetworkSpec, video: VideoSpec, bpp: float) -> NetworkSpec:

@@ -125,7 +125,7 @@ def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: b
 
 def _left(target: Path, options: "EncodeOptions", by_hand: bool, as_json: bool, die: "Callable[[], None]") -> int:
     """Say where an unfinished video's state is; by Ctrl-C the process ends as such."""
-    place = options.workdir or f"{target}.work"
+    place = options.folder(target)
     say(f"stopped: '{target}' has the videos that were finished, '{place}' the state of this one; run the same command to go on")
     if as_json:
         name = "interrupted" if by_hand else "pre-empted"

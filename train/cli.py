@@ -100,7 +100,7 @@ def encode_command(
         return _estimate(source, options, as_json)
     target = target or default_target(source)
     page = target.with_suffix(".html")
-    if report:
+    if report and not target.exists():
         check_free(page, overwrite)
     outcome = _encode(source, target, options, as_json)
     return _report(source, target, page, options, outcome) if report and outcome in (0, TargetMissed.exit_code) else outcome
@@ -176,6 +176,8 @@ def _report(source: Path, target: Path, page: Path, options: "EncodeOptions", ou
     from codec.report.page import page as laid_out
     from inr.writing import write_atomically
 
+    if page.exists() and not options.overwrite:  # the run was finished already
+        return outcome
     commands = [shlex.join(["inr", *sys.argv[1:]])]
     write_atomically(page, laid_out(compared(source, [target], options.frames, scale=options.scale), commands).encode())
     say(f"{page}   to look at")
@@ -200,7 +202,7 @@ def _encode(source: Path, target: Path, options: "EncodeOptions", as_json: bool)
     try:
         encoded = encode_file(source, target, options, display(as_json), say)
     except Preempted as left:
-        place = options.workdir or f"{target}.work"
+        place = options.folder(target)
         say(f"pre-empted: saved in '{place}'; run the same command to go on")
         if as_json:
             emit("error", id="pre-empted", message=f"saved in '{place}'", fix="run the same command again", exit_code=PREEMPTED)

@@ -161,9 +161,9 @@ class Chain(Ground):
 
     @cached_property
     def exponents(self) -> Mapping[str, int]:
-        """The last steps of each tensor that had any symbol but zero."""
+        """The last steps, since the last key at least, of each tensor that had any symbol but zero."""
         found: dict[str, int] = {}
-        for entry in self.model.videos:
+        for entry in self.model.videos[-self.key_every :]:
             own = self.model.layers[entry.layers[-1]].tensors | entry.tensors
             found |= {name: tensor.exponent for name, tensor in own.items() if tensor.symbols.any()}
         return found

@@ -68,6 +68,10 @@ class EncodeOptions:
     every_layer: bool = False  # in a bundle: whether a further video stands on all layers, or on the first alone
     started: float | None = None  # time.monotonic() of the process's start
 
+    def folder(self, target: Path) -> Path:
+        """Where a run that makes `target` keeps what it has so far."""
+        return self.workdir or target.with_name(target.name + ".work")
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -117,19 +121,24 @@ def encode_video(
     Raises the `InrError` of whatever is wrong, and Preempted when told to leave; neither leaves half a file.
     """
     started = time.monotonic() if started is None else started
-    counted = None if options.mask is None else read_counted(options.mask, video)
+    counted = None if options.mask is None else counted_of(read_video(options.mask).frames, video)
     run = prepare(video, target, options, counted)
     if up_to_date(run, target, options.overwrite):
         return None
     return carried_out(run, video, target, options, display, say, started)
 
 
-def read_counted(path: Path, video: Video) -> Counted:
+def check_mask(options: EncodeOptions) -> None:
+    """UsageError where a mask is given together with a quality."""
+    if options.mask is not None and options.wish.target_psnr is not None:
+        raise UsageError("mask-psnr", "--mask and --target-psnr: what is masked has no quality to reach", "--target-bpp 0.05")
+
+
+def counted_of(mask: UInt8[np.ndarray, "n h w 3"], video: Video) -> Counted:
     """What of `video` counts, 255 or less, from a mask in which white does not: an image for all frames, or one for each.
 
-    InputError if its size is not the video's, or its length neither 1 nor the video's.
+    InputError if its size is not the video's, its length neither 1 nor the video's, or if nothing counts.
     """
-    mask = read_video(path).frames
     if mask.shape[1:] != video.frames.shape[1:] or len(mask) not in (1, len(video)):
         (count, height, width, _), of = mask.shape, f"{video.width}x{video.height}"
         raise InputError(
@@ -245,17 +254,19 @@ def steps_within(budget: float, spent: float, step_seconds: float, spared: float
 
 def prepare(video: Video, target: Path, options: EncodeOptions, counted: Counted | None = None) -> Run:
     """Plan an encode; TargetMissed if its cap is out of reach, UsageError if its folder holds another run."""
-    if counted is not None and options.wish.target_psnr is not None:
-        raise UsageError("mask-psnr", "--mask and --target-psnr: what is masked has no quality to reach", "--target-bpp 0.05")
+    check_mask(options)
     described, wish = VideoSpec.of(video), options.wish
-    masked = () if counted is None else (zlib.crc32(counted.tobytes()),)
-    key = run_key(video, wish, options.preset, options.model, options.seed, options.time_budget, *masked)
+    key = run_key(video, wish, options.preset, options.model, options.seed, options.time_budget, *mask_key(counted))
     problem, cap = planned(described, options, wish.nominal_bpp(described), key), wish.cap(described)
     if cap is not None:
         check_reachable(described, cap)
         problem = replace(problem, config=replace(problem.config, target_bpp=CAP_AIM * 8 * cap / described.pixels))
-    folder = options.workdir or target.with_name(target.name + ".work")
-    return Run(problem, key, Workdir(folder, key, fresh=not options.resume), cap, counted=counted)
+    return Run(problem, key, Workdir(options.folder(target), key, fresh=not options.resume), cap, counted=counted)
+
+
+def mask_key(counted: Counted | None) -> tuple[int, ...]:
+    """A mask's part of what a run's key is made of; nothing without one."""
+    return () if counted is None else (zlib.crc32(counted.tobytes()),)
 
 
 def planned(video: VideoSpec, options: EncodeOptions, bpp: float, key: str) -> Problem:

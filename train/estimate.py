@@ -1,13 +1,16 @@
 """What an encode would take and give, before anything is spent on it: a pilot fit and a few real steps."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from inr.errors import UsageError
 from inr.layout import weights
 from inr.reading import read_video
 from inr.spec import VideoSpec
+from inr.video import Video
 from train.encoding import EncodeOptions, prepare, steps_within
 from train.fitting import Fitter
+from train.groups import SPARED_SECONDS, Frames, share_of
 from train.memory import fit_bytes
 from train.pilot import SLOPE, Pilot
 
@@ -19,11 +22,27 @@ OTHER_SECONDS = 12.0  # start, compilation, landing, verification
 def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
     """Facts for a result line: ranges of bytes and decibels, seconds, bytes of memory. Writes nothing.
 
+    Of a video in groups, the first one's, multiplied; memory is one group's.
     Raises what the encode itself would raise beforehand: an unreadable source, a cap out of reach.
     """
-    if options.chunk is not None:
-        raise UsageError("estimate-chunk", "--estimate looks at one fit, --chunk makes many", "--frames 0:16 --estimate   for one group")
-    video = read_video(source, options.frames, options.scale)
+    if options.chunk is None:
+        return estimate_of(read_video(source, options.frames, options.scale), options)
+    frames = Frames(source, options)
+    video, whole = frames.group(0), len(frames.source)
+    wish = share_of(options.wish, VideoSpec.of(video), whole, whole)
+    budget = None if options.time_budget is None else options.time_budget * len(video) / whole
+    facts: dict[str, Any] = estimate_of(video, replace(options, wish=wish, time_budget=budget))
+    count = whole / len(video)
+    seconds = (facts["steps"] * facts["step_seconds"] + SPARED_SECONDS) * count + OTHER_SECONDS
+    return facts | {
+        "estimated_bytes": [round(size * count) for size in facts["estimated_bytes"]],
+        "estimated_seconds": options.time_budget or seconds,
+        "steps": round(facts["steps"] * count),
+    }
+
+
+def estimate_of(video: Video, options: EncodeOptions) -> dict[str, object]:
+    """The same of a video in memory, fitted as one."""
     described, wish = VideoSpec.of(video), options.wish
     run = prepare(video, Path("estimate.inr"), options)
     pilot = Pilot.of(video, options.model, options.seed, wish.target_psnr)

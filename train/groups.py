@@ -2,18 +2,19 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from codec.bitstream import BitstreamError
 from codec.bundle import Asked, empty, origin_of_video
 from codec.decoder import decode
 from codec.evaluation import compare, joined
 from codec.model import QuantizedModel
-from inr.errors import UsageError
+from inr.errors import InputError, UsageError
 from inr.reading import Source
 from inr.spec import VideoSpec
 from inr.video import Video
@@ -22,7 +23,7 @@ from train.adding import on_ground
 from train.config import FitConfig
 from train.continual import Chain
 from train.display import Display
-from train.encoding import Encoded, EncodeOptions, carried_out
+from train.encoding import Counted, Encoded, EncodeOptions, carried_out, check_mask, counted_of, mask_key
 from train.interrupts import Preempted
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
@@ -51,16 +52,15 @@ def encode_groups(
     groups so far in the run's folder.
     """
     started = time.monotonic() if options.started is None else options.started
-    if options.mask is not None:
-        raise UsageError("mask-chunk", "--mask and --chunk cannot be combined yet", "--frames A:B   one group at a time")
-    frames = Source(source, options.frames, options.scale)
-    groups = list(pairwise(boundaries(frames, options.chunk or 0)))
-    keys = _Keys(frames, groups, options)
+    check_mask(options)
+    frames = Frames(source, options)
+    run = _Run(frames, target, options, display, say, started)
     if target.exists() and not options.overwrite:
-        if _begins_with(target, keys, len(groups)):
+        model = _decoded(target)
+        if model is not None and len(model.videos) == len(frames.groups) and frames.begin(model):
             return None
-        check_free(target, overwrite=(folder_of(target, options) / GROUPS_FILE).exists())
-    return _Groups(frames, groups, target, options, display, say, started).encoded(keys)
+        check_free(target, overwrite=run.so_far.exists())
+    return run.encoded()
 
 
 def boundaries(frames: Source, chunk: int) -> list[int]:
@@ -86,118 +86,141 @@ def _merged(found: list[int], least: float) -> list[int]:
     return [*found[:-2], found[-1]] if len(found) > 2 and found[-1] - found[-2] < least else found
 
 
-def folder_of(target: Path, options: EncodeOptions) -> Path:
-    """Where a run keeps what it has so far."""
-    return options.workdir or target.with_name(target.name + ".work")
+def share_of(wish: Wish, video: VideoSpec, frames: int, left: int, already: int = 0) -> Wish:
+    """What is asked of one group, `video`, of `frames` frames of which `left` are still to be fitted.
+
+    Its share of what is left of a cap when `already` bytes are spent, or what is asked of all.
+    """
+    cap = wish.cap(replace(video, frames=frames))
+    return wish if cap is None else Wish(target_bytes=int((cap - already) * video.frames / left))
 
 
-class _Keys:
-    """The groups' keys, each a hash of its pixels and of all that is asked; read as they are needed."""
+class Frames:
+    """A source in groups: each with what of it counts, and its key; read as they are asked for."""
 
-    def __init__(self, frames: Source, groups: Sequence[tuple[int, int]], options: EncodeOptions):
-        self.frames, self.groups, self.options = frames, groups, options
+    def __init__(self, source: str | Path, options: EncodeOptions):
+        self.options = options
+        self.source = Source(source, options.frames, options.scale)
+        self.mask = None if options.mask is None else Source(options.mask)
+        if self.mask is not None and len(self.mask) not in (1, len(self.source)):
+            what = f"the mask has {len(self.mask)} frames, the video {len(self.source)}"
+            raise InputError("mask-size", what, "one image, or as many as the video has frames")
+        self.groups = list(pairwise(boundaries(self.source, options.chunk or 0)))
 
-    def of(self, video: Video, index: int) -> str:
+    def group(self, index: int) -> Video:
+        """The frames of a group."""
+        start, end = self.groups[index]
+        return self.source[start:end]
+
+    def counted(self, index: int, video: Video) -> Counted | None:
+        """What of them counts; None where all does."""
+        if self.mask is None:
+            return None
+        start, end = self.groups[index] if len(self.mask) > 1 else (0, 1)
+        return counted_of(self.mask[start:end].frames, video)
+
+    def key(self, index: int, video: Video, counted: Counted | None) -> str:
+        """A hash of a group's pixels and of all that is asked."""
         o = self.options
-        return run_key(video, o.wish, o.preset, o.model, o.seed, o.time_budget, ("group", index, self.groups[index], o.key_every))
+        place = ("group", index, self.groups[index], o.key_every)
+        return run_key(video, o.wish, o.preset, o.model, o.seed, o.time_budget, place, *mask_key(counted))
 
-    def __iter__(self) -> Iterator[str]:
-        return (self.of(self.frames[start:end], index) for index, (start, end) in enumerate(self.groups))
+    def left(self, index: int) -> int:
+        """Frames from a group on."""
+        return len(self.source) - self.groups[index][0]
+
+    def begin(self, model: QuantizedModel) -> bool:
+        """Whether a file's groups are the first of these, made by this run."""
+        for index in range(min(len(model.videos), len(self.groups))):
+            video = self.group(index)
+            if origin_of_video(model, index) != origin_of(self.key(index, video, self.counted(index, video))):
+                return False
+        return len(model.videos) <= len(self.groups)
 
 
-def _begins_with(path: Path, keys: _Keys, count: int) -> bool:
-    """Whether a file holds the first `count` groups of this run."""
+def _decoded(path: Path) -> QuantizedModel | None:
+    """The model in a file; None where there is none."""
     try:
-        model = decode(path.read_bytes())
-    except (ValueError, OSError):
-        return False
-    if len(model.videos) != count:
-        return False
-    return all(origin_of_video(model, at) == origin_of(key) for at, key in zip(range(count), keys, strict=False))
+        return decode(path.read_bytes())
+    except (BitstreamError, OSError):
+        return None
 
 
-class _Groups:
-    """The groups of one run, fitted in turn."""
+class _Run:
+    """One run: its groups fitted in turn, each on the file of those before."""
 
     def __init__(
-        self, frames: Source, groups: Sequence[tuple[int, int]], target: Path, options: EncodeOptions, display: Display | None,
-        say: Callable[[str], None], started: float,
-    ):  # fmt: skip
-        self.frames, self.groups, self.target, self.options = frames, groups, target, options
+        self, frames: Frames, target: Path, options: EncodeOptions, display: Display | None, say: Callable[[str], None], started: float
+    ):
+        self.frames, self.target, self.options = frames, target, options
         self.display, self.say, self.started = display, say, started
-        self.folder = folder_of(target, options)
+        self.folder = options.folder(target)
         self.so_far = self.folder / GROUPS_FILE
-        self.outcome: Encoded | None = None  # of all groups fitted here so far; its model is the file's
+        self.model: QuantizedModel | None = None  # what is in that file
+        self.outcome: Encoded | None = None  # of all groups fitted here
 
-    def encoded(self, keys: _Keys) -> Encoded | None:
+    def encoded(self) -> Encoded | None:
         """All of them, from the first that is not finished; then the file gets its name. None where nothing was left to fit."""
-        for index in range(self._finished(keys), len(self.groups)):
-            start, end = self.groups[index]
-            video = self.frames[start:end]
-            self.say(f"group {index + 1} of {len(self.groups)}: frames {start} to {end}")
+        self.model = self._finished()
+        for index in range(len(self.model.videos) if self.model else 0, len(self.frames.groups)):
+            start, end = self.frames.groups[index]
+            self.say(f"group {index + 1} of {len(self.frames.groups)}: frames {start} to {end}")
             try:
-                self.outcome = _together(self.outcome, self._add(video, index, keys.of(video, index)))
+                self.outcome = _together(self.outcome, self._add(index))
             except Preempted as left:
                 if left.by_hand and self.so_far.exists():
                     write_atomically(self.target, self.so_far.read_bytes())
-                    self.say(f"'{self.target}' holds the first {start} of {len(self.frames)} frames")
+                    self.say(f"'{self.target}' holds the first {start} of {len(self.frames.source)} frames")
                 raise
         data = self.so_far.read_bytes()
         write_atomically(self.target, data)
         shutil.rmtree(self.folder, ignore_errors=True) if self.options.workdir is None else self.so_far.unlink()
         return self._whole(data, self.outcome) if self.outcome else None
 
-    def _finished(self, keys: _Keys) -> int:
-        """How many groups an earlier attempt at this run has left."""
-        if not self.options.resume or not self.so_far.exists():
+    def _finished(self) -> QuantizedModel | None:
+        """The groups that an earlier attempt at this run has left; UsageError where they are another run's."""
+        model = _decoded(self.so_far) if self.options.resume else None
+        if model is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.so_far.unlink(missing_ok=True)
-            return 0
-        count = len(decode(self.so_far.read_bytes()).videos)
-        if not _begins_with(self.so_far, keys, count):
+        elif not self.frames.begin(model):
             what = f"'{self.folder}' holds an unfinished encode of another input or other options"
             raise UsageError("other-run", what, "--resume never   starts fresh there")
-        return count
+        return model
 
-    def _add(self, video: Video, index: int, key: str) -> Encoded:
+    def _add(self, index: int) -> Encoded:
         """Fit one group and append it."""
-        began, described = time.monotonic(), VideoSpec.of(video)
-        data = self.so_far.read_bytes() if index else empty(Asked())
-        options = replace(self.options, wish=self._wish(described, len(data) if index else 0, index), workdir=self.folder / "group")
+        began, video = time.monotonic(), self.frames.group(index)
+        described, counted = VideoSpec.of(video), self.frames.counted(index, video)
+        key = self.frames.key(index, video, counted)
+        data = self.so_far.read_bytes() if self.model else empty(Asked())
+        wish = share_of(self.options.wish, described, len(self.frames.source), self.frames.left(index), len(data) if self.model else 0)
+        options = replace(self.options, wish=wish, workdir=self.folder / "group")
         if options.time_budget is not None:
-            left = sum(end - start for start, end in self.groups[index:])
-            options = replace(options, time_budget=(options.time_budget - (began - self.started)) * len(video) / left)
-        step_seconds = self.outcome.step_seconds if self.outcome else None
+            share = len(video) / self.frames.left(index)
+            options = replace(options, time_budget=(options.time_budget - (began - self.started)) * share)
         chain, config = self._chain(data, video, described, options)
         run = on_ground(chain, config, described, self.so_far, options, key)
-        run = replace(run, spared=SPARED_SECONDS, step_seconds=step_seconds)
+        step_seconds = self.outcome.step_seconds if self.outcome else None
+        run = replace(run, counted=counted, spared=SPARED_SECONDS, step_seconds=step_seconds)
         done = carried_out(run, video, self.so_far, replace(options, workdir=None), self.display, self.say, began)
         # With what its file's end mark says: the next group stands on it as it is, and nothing is decoded again.
-        return replace(done, model=replace(done.model, origin=chain.origins + origin_of(key)))
+        self.model = replace(done.model, origin=chain.origins + origin_of(key))
+        return done
 
     def _chain(self, data: bytes, video: Video, described: VideoSpec, options: EncodeOptions) -> tuple[Chain, FitConfig]:
         """What the next group stands on, and how it is fitted."""
-        model = self.outcome.model if self.outcome else decode(data) if self.so_far.exists() else None
-        bpp = options.wish.nominal_bpp(described)
-        if model is None and options.wish.target_psnr is not None:
-            bpp = Pilot.of(video, options.model, options.seed, options.wish.target_psnr).expected_bpp(options.wish.target_psnr)
+        psnr, bpp = options.wish.target_psnr, options.wish.nominal_bpp(described)
+        if self.model is None and psnr is not None:
+            bpp = Pilot.of(video, options.model, options.seed, psnr).expected_bpp(psnr)
         spec, config = plan(described, bpp, options.preset, options.model, options.seed)
-        model = model or QuantizedModel(spec, (), ())
+        model = self.model or QuantizedModel(spec, (), ())
         return Chain(data, model, continues=bool(model.videos), key_every=options.key_every), config
-
-    def _wish(self, video: VideoSpec, already: int, index: int) -> Wish:
-        """What is asked of a group: its frames' share of what is left of a cap, or what is asked of all."""
-        whole = replace(video, frames=len(self.frames))
-        cap = self.options.wish.cap(whole)
-        if cap is None:
-            return self.options.wish
-        left = sum(end - start for start, end in self.groups[index:])
-        return Wish(target_bytes=int((cap - already) * video.frames / left))
 
     def _whole(self, data: bytes, outcome: Encoded) -> Encoded:
         """The outcome of all groups: measured on the file, a group at a time."""
         model = decode(data)
-        reports = [compare(model.render_entry(at), self.frames[a:b].frames, 0) for at, (a, b) in enumerate(self.groups)]
+        reports = [compare(model.render_entry(at), self.frames.group(at).frames, 0) for at in range(len(self.frames.groups))]
         spec, seconds = model.clip_spec(0), time.monotonic() - self.started
         report, problem = joined(reports, len(data), spec.pixels), replace(outcome.problem, video=spec)
         return replace(outcome, output=self.target, report=report, problem=problem, seconds=seconds, model=model)

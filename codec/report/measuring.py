@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from codec.bitstream import MAGIC, Kind, records
-from codec.decoder import decode
-from codec.description import describe
+from codec.bitstream import Kind
+from codec.bundle import record_sizes
+from codec.clip import Clip, decoded_frames, open_file
 from codec.evaluation import Report, compare
-from codec.loading import decoded_frames, read_file, video_index
+from codec.loading import is_ours
 from inr.errors import UsageError
 from inr.reading import read_video
 from inr.video import Video
@@ -71,21 +71,19 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _candidate(name: str, path: Path, source: Video, video: str) -> Candidate:
-    frames, size = decoded_frames(path, video)
-    report = compare(frames, source.frames, size)
-    if path.is_file() and path.read_bytes()[: len(MAGIC)] == MAGIC:
-        return Candidate(name, frames, report, _bits_of_groups(path, video), _parts(path, video))
-    return Candidate(name, frames, report, _bits_of_packets(path, len(frames)))
+    if is_ours(path):
+        clip = open_file(path, video)
+        frames = clip[:]
+        return Candidate(name, frames, compare(frames, source.frames, clip.bytes), _bits_of_groups(clip), _parts(clip))
+    frames, size = decoded_frames(path)
+    return Candidate(name, frames, compare(frames, source.frames, size), _bits_of_packets(path, len(frames)))
 
 
-def _bits_of_groups(path: Path, video: str) -> tuple[float, ...]:
+def _bits_of_groups(clip: Clip) -> tuple[float, ...]:
     """An .inr's bits belong to all frames of a group alike: its records' share of each."""
-    data = read_file(path)
-    model = decode(data)
-    sizes = {kind: [record.overhead + len(record.payload) for record in records(data) if record.kind is kind] for kind in Kind}
-    bits: list[float] = []
-    for at in model.clips[video_index(model, video)]:
-        entry = model.videos[at]
+    sizes, bits = record_sizes(clip.data), []
+    for at in clip.model.clips[clip.index]:
+        entry = clip.model.videos[at]
         taken = 8 * (sizes[Kind.VIDEO][at] + sizes[Kind.LAYER][entry.layers[-1]])
         bits += [taken / entry.spec.frames] * entry.spec.frames
     return tuple(bits)
@@ -106,10 +104,8 @@ def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
     return tuple(bits for _, bits in ordered) if len(ordered) == frames else ()
 
 
-def _parts(path: Path, video: str) -> dict[str, float]:
+def _parts(clip: Clip) -> dict[str, float]:
     """Bytes by part: each tensor of the video's first group and its layer, and the rest of the file together."""
-    facts = describe(read_file(path), path.name, video)
-    tensors: dict[str, dict] = facts["tensors"]  # pyrefly: ignore[bad-assignment]
+    tensors: dict[str, dict] = clip.info["tensors"]  # pyrefly: ignore[bad-assignment]
     parts = {name: tensor["bits"] / 8 for name, tensor in tensors.items() if tensor["bits"] > 0}
-    total: int = facts["bytes"]  # pyrefly: ignore[bad-assignment]
-    return parts | {"tables, fields, other records": max(total - sum(parts.values()), 0.0)}
+    return parts | {"tables, fields, other records": max(len(clip.data) - sum(parts.values()), 0.0)}

@@ -63,11 +63,11 @@ class Runner:
 
     def _run_network(self, job: Job, codec: Network, folder: Path) -> Measured:
         stream = folder / job.stream
-        resumed = stream.with_name(stream.name + ".work").exists()
         options = EncodeOptions(
             preset=codec.preset, wish=Wish(target_bpp=job.quality), frames=span(job.clip.frames), scale=job.clip.scale,
             time_budget=codec.seconds, overwrite=True,
         )  # fmt: skip
+        resumed = options.folder(stream).exists()
         encoded = encode_file(job.clip.path, stream, options, self._display(), self._say)
         assert encoded is not None  # only without `overwrite` may there be nothing to do
         if encoded.interrupted:
