@@ -27,8 +27,10 @@ from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layou
 
 EMBEDDING = "embedding"
 LOG_WEIGHTS = -25.0, 3.0  # beyond these a weight says nothing more, and its way back is long
+LONG = 10_000  # steps from which on the learning rate of weights falls as the inverse of their number
 STEEPEST = 0.03  # change of the logarithm of the rate's weight a step, however short the fit
 HORIZON = 100.0  # steps over which bits are foreseen to go on as they do; what they take to follow the rate's weight
+AVERAGED, AVERAGED_SHARE = 100.0, 0.025  # steps that the tail's average of weights looks back, at most, and share of a fit
 MEMORY = 20.0  # steps over which it is seen how they do
 Frames = UInt8[Array, "t h w c"]  # R'G'B', and what counts of it where not all does: see `train.loss`
 Scalar = Float[Array, ""]
@@ -55,10 +57,15 @@ class Problem:
         config = self.config
         gain = min(config.controller_gain * per_step, STEEPEST)
         if config.target_bpp is not None:
-            return Pace(progress, per_step, gain, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
+            return Pace(progress, per_step, gain, self.descent, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
         if config.target_psnr is not None:
-            return Pace(progress, per_step, gain, mse=10 ** (-config.target_psnr / 10))
-        return Pace(progress, per_step, 0.0)
+            return Pace(progress, per_step, gain, self.descent, mse=10 ** (-config.target_psnr / 10))
+        return Pace(progress, per_step, 0.0, self.descent)
+
+    @property
+    def descent(self) -> float:
+        """A factor of the weights' learning rate: over many steps, one that suits few leads nowhere (benchmarks/RESULTS.md)."""
+        return min(1.0, LONG / max(self.config.steps, 1))
 
     def tensor_bits(self, file_bits: float) -> float:
         """What is left for tensors of a file of `file_bits`."""
@@ -145,13 +152,14 @@ class Pace(NamedTuple):
     """Where a step stands: progress and its change a step; and what the rate's weight is steered at.
 
     That is `bits` of tensors, or else `mse`; 0 for neither. `gain` is the change of the weight's logarithm a step,
-    per unit of logarithmic error. Arguments rather than constants, so that a fit of another length or
-    target needs no new compilation.
+    per unit of logarithmic error, `descent` a factor of the weights' learning rate. Arguments rather than constants, so
+    that a fit of another length or target needs no new compilation.
     """
 
     progress: Scalar | float
     per_step: Scalar | float
     gain: Scalar | float
+    descent: Scalar | float
     bits: Scalar | float = 0.0
     mse: Scalar | float = 0.0
 
@@ -189,11 +197,12 @@ def step(
     updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(gradient, state.moments))
     rate = schedule.learning_rate(config, progress) * state.patience
     start = made._replace(weights=lax.stop_gradient(made.weights)) if amortised else state.parameters
+    stride = config.learning_rate * rate * pace.descent
     moved = Parameters(
-        start.weights - config.learning_rate * rate * updates.weights,
+        start.weights - stride * updates.weights,
         start.exponents - config.exponent_learning_rate * rate * updates.exponents,
-        jax.tree.map(lambda p, u: p - 0.1 * config.learning_rate * rate * u, start.embedder, updates.embedder),
-        jax.tree.map(lambda p, u: p - config.learning_rate * rate * u, start.scores, updates.scores),
+        jax.tree.map(lambda p, u: p - 0.1 * stride * u, start.embedder, updates.embedder),
+        jax.tree.map(lambda p, u: p - stride * u, start.scores, updates.scores),
     )
     if config.uniform_bits:
         moved = moved._replace(exponents=uniform_exponents(problem.layout, moved.weights, config.uniform_bits))
@@ -206,7 +215,11 @@ def step(
     gain = jnp.where(progress >= config.controller_from, pace.gain, 0)
     log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
     log_bits -= (MEMORY - 1) * trend
-    return TrainState(moved, moments, state.step + 1, log_weight, log_bits, state.patience), metrics
+    # Borderline weights flip from step to step under hard rounding; their mean says on which side they belong.
+    share = jnp.clip(pace.per_step / AVERAGED_SHARE, 1 / AVERAGED, 1)
+    tail = state.average + share * (moved.weights - state.average)
+    average = jnp.where(progress < config.hard_from, moved.weights, tail)
+    return TrainState(moved, moments, average, state.step + 1, log_weight, log_bits, state.patience), metrics
 
 
 @lru_cache(maxsize=2)
