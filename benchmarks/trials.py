@@ -158,11 +158,20 @@ def gaussian(key, shape, softness):
 # What to keep
 
 
-class Unaveraged(Fitter):
-    """Ends on its last weights instead of their average over the tail."""
+class Averaged(Fitter):
+    """Ends on the exponential moving average of its weights (over about 100 steps) instead of its last ones."""
+
+    average = None
+
+    def take(self, count, start, per_step):
+        metrics = super().take(count, start, per_step)
+        weights = np.asarray(self.state.parameters.weights)
+        self.average = weights if self.average is None else 0.85 * self.average + 0.15 * weights
+        return metrics
 
     def model(self, wider=train.fitting.EMPTY):
-        self.state = self.state._replace(average=jnp.copy(self.state.parameters.weights))
+        if self.average is not None:
+            self.state = self.state._replace(parameters=self.state.parameters._replace(weights=jnp.asarray(self.average)))
         return super().model(wider)
 
 
@@ -281,7 +290,7 @@ TRIALS: dict[str, Trial] = {
     "no annealing: noise, then hard": configured(anneal_from=0.8),
     "Kumaraswamy noise between soft roundings": rounded_by(kumaraswamy),
     "Gaussian noise between soft roundings": rounded_by(gaussian),
-    "last weights instead of their average": fitted_by(Unaveraged),
+    "average of weights over the tail": fitted_by(Averaged),
     "Muon on kernels": lambda f: optimiser(muon_on_kernels(f.layout)),
     "AdEMAMix": lambda f: optimiser(optax.contrib.scale_by_ademamix(b1=0.9, b2=0.99)),
     "ADOPT": lambda f: optimiser(optax.contrib.scale_by_adopt(b1=0.9, b2=0.99)),

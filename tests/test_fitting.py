@@ -14,7 +14,6 @@ from codec.encoder import encode
 from codec.evaluation import evaluate, mean_psnr
 from codec.model import QuantizedModel
 from codec.prediction import best_coding, coding, predictable
-from codec.quantizer import step_size
 from inr.errors import ResourceError, TargetMissed, UsageError, VerifyError
 from inr.video import Video
 from train import step as step_module
@@ -28,6 +27,7 @@ from train.logbook import bits_by_part
 from train.memory import check_memory
 from train.origin import run_key
 from train.rate import DIFFERENCED
+from train.refining import cost_in_steps, worthwhile
 from train.state import TrainState
 from train.step import Problem, make_advance
 from train.wish import Wish
@@ -71,7 +71,7 @@ def test_the_network_in_training_is_the_decoders(problem: Problem, clip: Video):
     fitter.take(16, 0.9, 0.001)
     parameters = fitter.state.parameters
     weights, _, _ = quantized(
-        problem.layout, fitter.state.average, parameters.exponents, jax.random.key(0), jnp.float32(0), jnp.float32(1), jnp.bool_(True)
+        problem.layout, parameters.weights, parameters.exponents, jax.random.key(0), jnp.float32(0), jnp.float32(1), jnp.bool_(True)
     )
     decoded = decode(encode(fitter.model())).tensors()
     assert all(np.array_equal(value, decoded[name]) for name, value in problem.layout.unpack(weights).items())
@@ -180,22 +180,6 @@ def test_a_loop_in_one_dispatch_takes_the_same_steps(problem: Problem, clip: Vid
     np.testing.assert_allclose(metrics_one.mse, metrics_many.mse, rtol=1e-3)
     np.testing.assert_allclose(one.parameters.weights, many.parameters.weights, atol=2e-3)
     assert int(one.step) == int(many.step) == 3
-
-
-def test_a_file_holds_the_average_of_the_tails_weights(problem: Problem, clip: Video):
-    """Followed step by step from where rounding becomes hard; before that, the average is the weights."""
-    fitter = Fitter(problem, clip)
-    fitter.take(3, 0.5, 0.0)
-    np.testing.assert_array_equal(fitter.state.average, fitter.state.parameters.weights)
-    expected = np.asarray(fitter.state.average)
-    for _ in range(4):
-        fitter.take(1, 0.9, step_module.AVERAGED_SHARE / 5)  # so that a step counts a fifth
-        expected = expected + 0.2 * (np.asarray(fitter.state.parameters.weights) - expected)
-    np.testing.assert_allclose(fitter.state.average, expected, atol=1e-6)
-    exponents = np.rint(np.asarray(fitter.state.parameters.exponents)).astype(int).tolist()
-    averages, tensors = problem.layout.unpack(expected), fitter.model().tensors()
-    for name, exponent in zip(problem.layout.names, exponents, strict=True):
-        assert np.abs(tensors[name] - averages[name]).max() <= 0.51 * step_size(exponent)
 
 
 def test_many_steps_are_smaller_ones(problem: Problem, clip: Video):
@@ -317,6 +301,19 @@ def test_too_little_memory_is_said_beforehand(problem: Problem):
     assert raised.value.exit_code == 8
 
 
+@pytest.mark.parametrize("seconds", [0.02, 0.015, 0.01, 0.005, 0.001])
+def test_time_is_kept_for_refining_only_where_it_will_happen(clip: Video, tmp_path: Path, seconds: float):
+    run = prepare(clip, tmp_path / "a.inr", replace(OPTIONS, time_budget=20.0))
+    run = replace(run, step_seconds=seconds)
+    now = time.monotonic()
+    steps = run.settled(Fitter(run.problem, clip), 20.0, now).config.steps
+    within, cost = int((20.0 * 0.9 - 6.0) / seconds), cost_in_steps(run.problem)
+    if worthwhile(run.lasting(steps)):
+        assert steps == pytest.approx(within - cost, abs=2 + 0.5 / seconds)
+    else:
+        assert steps == pytest.approx(within, abs=2 + 0.5 / seconds)
+
+
 def test_a_time_budget_has_a_last_call():
     assert last_call(None) == float("inf")
     assert 280 < last_call(300) < 290
@@ -330,7 +327,7 @@ def test_a_time_budget_has_a_last_call():
 def test_a_state_at_its_last_step_is_a_result(problem: Problem, clip: Video):
     """As after a kill between the last step and the file's name."""
     store = Memory(at=STEPS)
-    whole = fit(Fitter(problem, clip), store, save_seconds=0)
+    whole = encode(fit(Fitter(problem, clip), store, save_seconds=0).model)
     again = fit(Fitter(problem, clip), store)
-    assert encode(again.model) == encode(whole.model)
-    assert again.estimated_bits == whole.estimated_bits
+    assert encode(again.model) == whole
+    assert abs(again.estimated_bits - 8 * len(whole)) <= 0.01 * 8 * len(whole) + 8 * 64

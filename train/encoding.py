@@ -33,7 +33,7 @@ from train.memory import check_memory
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
 from train.presets import modulated_spec, plan
-from train.refining import WORTH, cost_in_steps
+from train.refining import cost_in_steps, worthwhile
 from train.step import Problem
 from train.wish import Wish
 
@@ -238,12 +238,16 @@ class Run:
         steps: int = self.problem.config.steps if budget is None else self.workdir.facts.get("steps", 0)
         if budget is not None and steps == 0:
             step_seconds = self.step_seconds or fitter.measured_step_seconds()
-            steps = steps_within(budget, time.monotonic() - started, step_seconds, self.spared)
-            refining = cost_in_steps(self.problem)
-            steps -= refining if refining <= WORTH * steps else 0
-            if self.problem.config.target_psnr is not None:
-                steps = int(steps / (1 + LANDING_SHARE))
+            within = steps_within(budget, time.monotonic() - started, step_seconds, self.spared)
+            share = 1.0 if self.problem.config.target_psnr is None else 1 + LANDING_SHARE
+            left = int((within - cost_in_steps(self.problem)) / share)
+            # Time is kept for refining only where what is left makes a fit that will be refined.
+            steps = left if worthwhile(self.lasting(left)) else int(within / share)
         self.workdir.remember(steps=steps)
+        return self.lasting(steps)
+
+    def lasting(self, steps: int) -> Problem:
+        """The problem with so many steps."""
         return replace(self.problem, config=replace(self.problem.config, steps=steps))
 
 

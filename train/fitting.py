@@ -21,8 +21,7 @@ from inr.errors import InrError
 from inr.video import Video
 from train.continual import Ground
 from train.interrupts import Preempted, Wanted
-from train.qat import hard_round, step_sizes
-from train.rate import estimated_bits, table_bits
+from train.rate import table_bits
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
 
@@ -67,7 +66,7 @@ class NoStore:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit's result. `estimated_bits` is the loss's rate of its weights, the file's fixed overhead included."""
+    """A fit's result. `estimated_bits` is the loss's rate at the last step, the file's fixed overhead included."""
 
     model: QuantizedModel
     estimated_bits: float
@@ -118,17 +117,11 @@ class Fitter:
         codings = [best_coding(tensor.symbols) for tensor in (model.layers[-1].tensors | model.videos[-1].tensors).values()]
         return sum(coded.bits + table_bits(coded.table) for coded in codings)
 
-    def rate(self) -> float:
-        """The rate that the loss gives the weights of `model`, in bits of the whole file."""
-        layout, state = self.problem.layout, self.state
-        symbols = hard_round(state.average / layout.per_row(step_sizes(state.parameters.exponents)))
-        return float(jnp.sum(estimated_bits(layout, symbols))) + self.problem.overhead_bits
-
     def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
         """The state as integers; the steps of the tensors in `wider` by that many eighths of an octave wider."""
         problem, parameters = self.problem, self.state.parameters
         exponents = np.rint(np.asarray(parameters.exponents)).astype(int).tolist()
-        tensors = problem.layout.unpack(np.asarray(self.state.average))
+        tensors = problem.layout.unpack(np.asarray(parameters.weights))
 
         def quantised(name: str, exponent: int) -> QuantizedTensor:
             exponent = min(max(exponent + wider.get(name, 0), MIN_EXPONENT), MAX_EXPONENT)
@@ -187,24 +180,25 @@ def fit(
     first = int(fitter.state.step)
     began = saved = kept = time.monotonic()
     good, restores, stopped = copied(fitter.state), 0, False
+    bits = fitter.symbol_bits(fitter.model())
     while (done := int(fitter.state.step)) < steps:
         if (wanted := asked()) is not Wanted.NOTHING:
             store.save(fitter.state)
             if wanted is Wanted.LEAVE:
                 raise Preempted
-            stopped = True
-            finish_early(fitter, time.monotonic() - began)
+            stopped, bits = True, finish_early(fitter, time.monotonic() - began)
             break
         count = steps_until_change(fitter, done)
         metrics = fitter.take(count, done / steps, 1 / steps)
-        mse, bits, now = float(metrics.mse), float(metrics.bits), time.monotonic()
-        if not math.isfinite(mse + bits):
+        mse, latest, now = float(metrics.mse), float(metrics.bits), time.monotonic()
+        if not math.isfinite(mse + latest):
             restores += 1
             if restores > MAX_RESTORES:
                 raise InrError("diverged", f"the loss was not finite {restores} times around step {int(good.step)}", "--seed 1")
             good = good._replace(patience=good.patience * 0.5)
             fitter.state = copied(good)
             continue
+        bits = latest
         if now - kept > SNAPSHOT_SECONDS or done == 0:
             good, kept = copied(fitter.state), now
         if now - saved > save_seconds:
@@ -212,8 +206,8 @@ def fit(
             saved = time.monotonic()
         bpp = (bits + fitter.problem.overhead_bits) / fitter.problem.video.pixels
         watch(Progress(done + count, steps, -10 * math.log10(max(mse, 1e-10)), bpp, now - began, fitter.state))
-    taken = int(fitter.state.step) - first
-    return Fitted(fitter.model(), fitter.rate(), first + taken, (time.monotonic() - began) / max(taken, 1), stopped, fitter.state)
+    total, taken = bits + fitter.problem.overhead_bits, int(fitter.state.step) - first
+    return Fitted(fitter.model(), total, first + taken, (time.monotonic() - began) / max(taken, 1), stopped, fitter.state)
 
 
 def copied(state: TrainState) -> TrainState:
@@ -228,23 +222,23 @@ def steps_until_change(fitter: Fitter, done: int) -> int:
     return min(fitter.chunk, *(edge - done for edge in (handover, steps) if edge > done))
 
 
-def finish_early(fitter: Fitter, elapsed: float) -> None:
-    """A short hard-rounding tail for a fit that must end now."""
+def finish_early(fitter: Fitter, elapsed: float) -> float:
+    """A short hard-rounding tail for a fit that must end now; returns the rate at its last step, in bits."""
     config, begin = fitter.problem.config, time.monotonic()
     budget = min(FINISH_SECONDS, max(1.0, FINISH_SHARE * elapsed))
     first = max(config.hard_from, int(fitter.state.step) / config.steps)
     progress, per_step = first, 0.0
     while True:
-        fitter.take(fitter.chunk, progress, per_step)
+        metrics = fitter.take(fitter.chunk, progress, per_step)
         share = min((time.monotonic() - begin) / budget, 1.0)
         reached = first + (1 - first) * share
         progress, per_step = reached, (reached - progress) / fitter.chunk
         if share == 1:
-            return
+            return float(metrics.bits)
 
 
 def land(fitter: Fitter, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
-    """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate after them, in bits."""
+    """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate at the last, in bits."""
     pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / count, fitter.problem.descent, bits, mse)
-    fitter.state, _ = fitter.advance(fitter.state, fitter.frames, pace, count, fitter.frozen, False)
-    return fitter.rate()
+    fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, fitter.frozen, False)
+    return float(metrics.bits) + fitter.problem.overhead_bits

@@ -220,7 +220,8 @@ def landed(
         expected = (1 + FINISH_LEFT) * (time.monotonic() - began)
     if target.cap is not None and not best.hit and (found := landing.by_single_tensors(target.cap)) is not None:
         best = landing.better(best, found)
-    refining = cost_in_steps(fitter.problem) * fitted.step_seconds
+    # Half of the time it wants is enough to begin: it ends at the deadline, with what it has found.
+    refining = cost_in_steps(fitter.problem) * fitted.step_seconds / 2
     enough = target.psnr is None or (best.psnr or 0.0) >= target.psnr
     if enough and (worthwhile(fitter.problem) or not best.hit) and time.monotonic() + refining <= deadline:
         best = landing.refined(best)

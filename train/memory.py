@@ -9,7 +9,7 @@ from inr.layout import weights
 from inr.spec import NetworkSpec, VideoSpec
 from train.config import FitConfig
 
-COPIES_OF_WEIGHTS = 12  # value, gradient, two moments, average, noise, quantised, snapshot, and temporaries
+COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
 COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
 FIELDS_OF_FLOW = 60  # per pixel: positions, four corners of three samples twice, mask, and their slopes
 BASE = 600 << 20  # the runtime itself

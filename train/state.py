@@ -35,14 +35,13 @@ class Parameters(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Parameters, Adam's moments, the weights' running mean in a fit's tail, and four scalars.
+    """Parameters, Adam's moments, and four scalars.
 
     They are the steps done, the logarithms of the rate's weight and of the bits (a running mean), the learning rate's factor.
     """
 
     parameters: Parameters
     moments: optax.OptState
-    average: Float[Array, "rows 64"]
     step: Int[Array, ""]
     log_rate_weight: Float[Array, ""]
     log_bits: Float[Array, ""]
@@ -96,5 +95,4 @@ def initial_state(spec: NetworkSpec, video: VideoSpec, config: FitConfig, ground
     weights = jnp.asarray(layout.pack_on_host(tensors))
     parameters = Parameters(weights, exponents, embedder, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
-    moments = OPTIMISER.init(cast(Any, parameters))
-    return TrainState(parameters, moments, jnp.copy(weights), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))
+    return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))

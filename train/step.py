@@ -30,7 +30,6 @@ LOG_WEIGHTS = -25.0, 3.0  # beyond these a weight says nothing more, and its way
 LONG = 10_000  # steps from which on the learning rate of weights falls as the inverse of their number
 STEEPEST = 0.03  # change of the logarithm of the rate's weight a step, however short the fit
 HORIZON = 100.0  # steps over which bits are foreseen to go on as they do; what they take to follow the rate's weight
-AVERAGED, AVERAGED_SHARE = 100.0, 0.025  # steps that the tail's average of weights looks back, at most, and share of a fit
 MEMORY = 20.0  # steps over which it is seen how they do
 Frames = UInt8[Array, "t h w c"]  # R'G'B', and what counts of it where not all does: see `train.loss`
 Scalar = Float[Array, ""]
@@ -215,11 +214,7 @@ def step(
     gain = jnp.where(progress >= config.controller_from, pace.gain, 0)
     log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
     log_bits -= (MEMORY - 1) * trend
-    # Borderline weights flip from step to step under hard rounding; their mean says on which side they belong.
-    share = jnp.clip(pace.per_step / AVERAGED_SHARE, 1 / AVERAGED, 1)
-    tail = state.average + share * (moved.weights - state.average)
-    average = jnp.where(progress < config.hard_from, moved.weights, tail)
-    return TrainState(moved, moments, average, state.step + 1, log_weight, log_bits, state.patience), metrics
+    return TrainState(moved, moments, state.step + 1, log_weight, log_bits, state.patience), metrics
 
 
 @lru_cache(maxsize=2)
