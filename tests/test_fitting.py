@@ -308,10 +308,8 @@ def test_time_is_kept_for_refining_only_where_it_will_happen(clip: Video, tmp_pa
     now = time.monotonic()
     steps = run.settled(Fitter(run.problem, clip), 20.0, now).config.steps
     within, cost = int((20.0 * 0.9 - 6.0) / seconds), cost_in_steps(run.problem)
-    if worthwhile(run.lasting(steps)):
-        assert steps == pytest.approx(within - cost, abs=2 + 0.5 / seconds)
-    else:
-        assert steps == pytest.approx(within, abs=2 + 0.5 / seconds)
+    expected = within - cost if worthwhile(run.lasting(within - cost)) else within
+    assert steps == pytest.approx(expected, abs=2 + 0.5 / seconds)
 
 
 def test_a_time_budget_has_a_last_call():

@@ -214,7 +214,7 @@ def test_what_is_left_is_taken_up_again(long_file: Path, grouped: bytes, tmp_pat
 
 def test_at_the_shell(long_file: Path, tmp_path: Path, inr: Callable[..., Outcome]):
     target = tmp_path / "a.inr"
-    options = ["--chunk", 5, "--target-bpp", "2", "--time-budget", "14s", "--json"]
+    options = ["--chunk", 5, "--target-bpp", "2", "--time-budget", "24s", "--json"]
     outcome = inr("encode", long_file, target, *options)
     assert outcome.code == 0, outcome.err
     assert outcome.last["frames"] == FRAMES

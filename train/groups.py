@@ -25,6 +25,7 @@ from train.continual import Chain
 from train.display import Display
 from train.encoding import Counted, Encoded, EncodeOptions, carried_out, check_mask, counted_of, mask_key
 from train.interrupts import Preempted
+from train.landing import Target
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
 from train.presets import plan
@@ -223,7 +224,10 @@ class _Run:
         reports = [compare(model.render_entry(at), self.frames.group(at).frames, 0) for at in range(len(self.frames.groups))]
         spec, seconds = model.clip_spec(0), time.monotonic() - self.started
         report, problem = joined(reports, len(data), spec.pixels), replace(outcome.problem, video=spec)
-        return replace(outcome, output=self.target, report=report, problem=problem, seconds=seconds, model=model)
+        # A cap is on the file: what one group leaves of its share, the next ones may use.
+        cap = self.options.wish.cap(spec)
+        hit = outcome.target_hit if cap is None else Target(cap).met_by(len(data), lambda: report.psnr_rgb)
+        return replace(outcome, output=self.target, report=report, problem=problem, seconds=seconds, model=model, target_hit=hit)
 
 
 def _together(before: Encoded | None, after: Encoded) -> Encoded:
