@@ -28,6 +28,7 @@ from train.memory import check_memory
 from train.origin import run_key
 from train.rate import DIFFERENCED
 from train.refining import cost_in_steps, worthwhile
+from train.schedule import LONG
 from train.state import TrainState
 from train.step import Problem, make_advance
 from train.wish import Wish
@@ -191,7 +192,7 @@ def test_many_steps_are_smaller_ones(problem: Problem, clip: Video):
         fitter.take(1, 0.5, 0.0)
         return np.abs(np.asarray(fitter.state.parameters.weights) - before)
 
-    whole, quarter = moved(step_module.LONG), moved(4 * step_module.LONG)
+    whole, quarter = moved(LONG), moved(4 * LONG)
     np.testing.assert_array_equal(whole, moved(100))
     np.testing.assert_allclose(quarter, whole / 4, atol=1e-6)
 

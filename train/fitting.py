@@ -22,6 +22,7 @@ from inr.video import Video
 from train.continual import Ground
 from train.interrupts import Preempted, Wanted
 from train.rate import table_bits
+from train.schedule import descent
 from train.state import TrainState, initial_state
 from train.step import Metrics, Pace, Problem, make_advance
 
@@ -239,6 +240,6 @@ def finish_early(fitter: Fitter, elapsed: float) -> float:
 
 def land(fitter: Fitter, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
     """`count` more hard-rounding steps aimed at `bits` of tensors or at `mse`; returns the file's rate at the last, in bits."""
-    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / count, fitter.problem.descent, bits, mse)
+    pace = Pace(LANDING_PROGRESS, (1 - LANDING_PROGRESS) / count, LANDING_GAIN / count, descent(fitter.problem.config), bits, mse)
     fitter.state, metrics = fitter.advance(fitter.state, fitter.frames, pace, count, fitter.frozen, False)
     return float(metrics.bits) + fitter.problem.overhead_bits

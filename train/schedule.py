@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 from train.config import FitConfig
 
 Scalar = Float[Array, ""]
+LONG = 10_000  # steps from which on the learning rate of weights falls as the inverse of their number
 
 
 def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
@@ -14,6 +15,11 @@ def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
     cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(after, 0, 1)))
     rising = progress / max(config.warmup, 1e-9) + 1e-3
     return jnp.minimum(rising, config.floor + (1 - config.floor) * cosine)
+
+
+def descent(config: FitConfig) -> float:
+    """A factor of the weights' learning rate: over many steps, one that suits few leads nowhere (benchmarks/RESULTS.md)."""
+    return min(1.0, LONG / config.steps)
 
 
 def rounding(config: FitConfig, progress: Scalar) -> tuple[Scalar, Scalar, Bool[Array, ""]]:

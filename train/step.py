@@ -27,7 +27,6 @@ from train.state import OPTIMISER, Parameters, TrainState, embedder_parts, layou
 
 EMBEDDING = "embedding"
 LOG_WEIGHTS = -25.0, 3.0  # beyond these a weight says nothing more, and its way back is long
-LONG = 10_000  # steps from which on the learning rate of weights falls as the inverse of their number
 STEEPEST = 0.03  # change of the logarithm of the rate's weight a step, however short the fit
 HORIZON = 100.0  # steps over which bits are foreseen to go on as they do; what they take to follow the rate's weight
 MEMORY = 20.0  # steps over which it is seen how they do
@@ -54,17 +53,12 @@ class Problem:
     def pace(self, progress: float, per_step: float) -> "Pace":
         """Where a step stands, steering at the config's target if it has one."""
         config = self.config
-        gain = min(config.controller_gain * per_step, STEEPEST)
+        gain, descent = min(config.controller_gain * per_step, STEEPEST), schedule.descent(config)
         if config.target_bpp is not None:
-            return Pace(progress, per_step, gain, self.descent, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
+            return Pace(progress, per_step, gain, descent, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
         if config.target_psnr is not None:
-            return Pace(progress, per_step, gain, self.descent, mse=10 ** (-config.target_psnr / 10))
-        return Pace(progress, per_step, 0.0, self.descent)
-
-    @property
-    def descent(self) -> float:
-        """A factor of the weights' learning rate: over many steps, one that suits few leads nowhere (benchmarks/RESULTS.md)."""
-        return min(1.0, LONG / max(self.config.steps, 1))
+            return Pace(progress, per_step, gain, descent, mse=10 ** (-config.target_psnr / 10))
+        return Pace(progress, per_step, 0.0, descent)
 
     def tensor_bits(self, file_bits: float) -> float:
         """What is left for tensors of a file of `file_bits`."""
