@@ -1,4 +1,4 @@
-"""train/cpu_convolution.py against XLA's own convolution, forward and both gradients."""
+"""train/patch_convolution.py against XLA's own convolution, forward and both gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from train.cpu_convolution import patch_convolution
+from train.patch_convolution import patch_convolution
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

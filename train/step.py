@@ -18,8 +18,8 @@ from train import schedule
 from train.batches import batch_indices, run_indices
 from train.config import FitConfig
 from train.continual import Frozen, subnetwork
-from train.cpu_convolution import patch_convolution
 from train.loss import mean_squared_error
+from train.patch_convolution import patch_convolution
 from train.qat import quantized, straight_through, uniform_exponents
 from train.rate import estimated_bits, unimodal_bits
 from train.rows import RowLayout
@@ -85,8 +85,8 @@ class Problem:
 
     @cached_property
     def network(self) -> Callable:
-        on_cpu = jax.default_backend() == "cpu"
-        return bind(self.spec, self.video, patch_convolution if on_cpu else lax.conv_general_dilated)
+        by_patches = jax.default_backend() != "tpu"
+        return bind(self.spec, self.video, patch_convolution if by_patches else lax.conv_general_dilated)
 
 
 def embedded(problem: Problem, parameters: Parameters, frames: Frames, indices: Int[Array, " b"]) -> Parameters:

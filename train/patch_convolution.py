@@ -1,7 +1,9 @@
-"""Convolution for XLA's CPU backend as one matrix product over gathered patches.
+"""Convolution as one matrix product over gathered patches, for XLA's CPU and GPU backends.
 
 XLA:CPU's own gradient of a convolution with respect to its kernel reaches a fifth of what its matrix product does;
 here forward and both gradients are matrix products. `benchmarks/train_step.py` times the two side by side.
+On a GPU, networks as small as these leave cuDNN little to do and much to choose from: a step took half of the time and its
+compilation a fifth (benchmarks/RESULTS.md).
 """
 
 from typing import cast
