@@ -28,7 +28,6 @@ from train.memory import check_memory
 from train.origin import run_key
 from train.rate import DIFFERENCED
 from train.refining import cost_in_steps, worthwhile
-from train.schedule import LONG
 from train.state import TrainState
 from train.step import Problem, make_advance
 from train.wish import Wish
@@ -184,7 +183,7 @@ def test_a_loop_in_one_dispatch_takes_the_same_steps(problem: Problem, clip: Vid
 
 
 def test_many_steps_are_smaller_ones(problem: Problem, clip: Video):
-    """Beyond LONG steps, the first step of a fit moves its weights in inverse proportion to their number."""
+    """Beyond so many steps, the first step of a fit moves its weights in inverse proportion to their number."""
 
     def moved(steps: int) -> np.ndarray:
         fitter = Fitter(replace(problem, config=replace(problem.config, steps=steps)), clip)
@@ -192,7 +191,7 @@ def test_many_steps_are_smaller_ones(problem: Problem, clip: Video):
         fitter.take(1, 0.5, 0.0)
         return np.abs(np.asarray(fitter.state.parameters.weights) - before)
 
-    whole, quarter = moved(LONG), moved(4 * LONG)
+    whole, quarter = moved(problem.config.long), moved(4 * problem.config.long)
     np.testing.assert_array_equal(whole, moved(100))
     np.testing.assert_allclose(quarter, whole / 4, atol=1e-6)
 

@@ -1,5 +1,7 @@
 """train/presets.py: networks sized to a rate, and to the paper."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,11 @@ def test_flows_are_finer_where_bits_pay_for_it():
     assert flow_grids(video, 0.0)[1] == (10, 20)  # never coarser than 32 pixels
     assert flow_grids(VideoSpec(640, 320, 16), 9.0)[1] == (53, 107)  # nor finer than 6
     assert flow_grids(VideoSpec(640, 320, 1), 0.1) == ((1, 1),)
+
+
+def test_fits_of_more_bits_are_long_sooner():
+    """At an eighth of the bits it takes 8 ** 0.5 times the steps, up to a limit; a picture's fit is never long sooner."""
+    video = VideoSpec(640, 320, 16)
+    rich, poor, poorest = (plan(video, bpp, "medium", "cam", 0)[1].long for bpp in (0.4, 0.05, 1e-4))
+    assert (rich, poor, poorest) == (1768, 5000, 10_000)
+    assert plan(replace(video, frames=1), 0.4, "medium", "cam", 0)[1].long == 10_000

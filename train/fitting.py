@@ -21,6 +21,7 @@ from inr.errors import InrError
 from inr.video import Video
 from train.continual import Ground
 from train.interrupts import Preempted, Wanted
+from train.motion import beginning
 from train.rate import table_bits
 from train.schedule import descent
 from train.state import TrainState, initial_state
@@ -86,7 +87,9 @@ class Fitter:
         self.advance = make_advance(problem.compiled)
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None
-        self.state = initial_state(problem.spec, problem.video, problem.config, ground)
+        # Who follows another network begins on its canvas, which lies where that one's frames were.
+        flows = {} if ground is not None and ground.begins else beginning(problem.spec, video.frames)
+        self.state = initial_state(problem.spec, problem.video, problem.config, ground, flows)
 
     def rehearse(self, count: int) -> float:
         """Seconds that `count` steps take, on a copy of the state; the first rehearsal compiles."""

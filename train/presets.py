@@ -32,6 +32,7 @@ FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
 FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
 MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
+LONG, LONG_AT_MEASURED = 10_000, 5_000  # steps from which on learning rates fall: at most, and at MEASURED_BPP
 PLAIN_RATE, MODULATED_RATE = 8e-3, 16e-3  # learning rates that papers' networks bear, without and with norm and CAM
 
 
@@ -116,6 +117,11 @@ def rate_weight(bpp: float) -> float:
     return 1.3e-3 * bpp**-1.2
 
 
+def long_fit(video: VideoSpec, bpp: float) -> int:
+    """From how many steps on learning rates fall: the more bits, the finer what is still to be learned (benchmarks/RESULTS.md)."""
+    return LONG if video.frames == 1 else min(LONG, round(LONG_AT_MEASURED * (MEASURED_BPP / bpp) ** 0.5))
+
+
 def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tuple[NetworkSpec, FitConfig]:
     """The spec and config for a video at about `bpp`; a paper's network whose name ends in MODULATED as the default one is modulated.
 
@@ -128,7 +134,7 @@ def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tu
     name = model.removesuffix(MODULATED)
     match name:
         case "cam":
-            return modulated_spec(video, bpp), config
+            return modulated_spec(video, bpp), replace(config, long=long_fit(video, bpp))
         case "hnerv":
             spec, embedded = family.hnerv_within(video, size), config.anneal_from
         case "nerv":

@@ -6,7 +6,6 @@ from jaxtyping import Array, Bool, Float
 from train.config import FitConfig
 
 Scalar = Float[Array, ""]
-LONG = 10_000  # steps from which on the learning rate of weights falls as the inverse of their number
 
 
 def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
@@ -19,7 +18,7 @@ def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
 
 def descent(config: FitConfig) -> float:
     """A factor of the weights' learning rate: over many steps, one that suits few leads nowhere (benchmarks/RESULTS.md)."""
-    return min(1.0, LONG / config.steps)
+    return min(1.0, config.long / config.steps)
 
 
 def rounding(config: FitConfig, progress: Scalar) -> tuple[Scalar, Scalar, Bool[Array, ""]]:

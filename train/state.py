@@ -1,6 +1,7 @@
 """All that a fit carries from step to step, and nothing else: what a checkpoint holds."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
@@ -73,26 +74,34 @@ def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str
     return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
 
 
-def initial_state(spec: NetworkSpec, video: VideoSpec, config: FitConfig, ground: Ground | None = None) -> TrainState:
-    """A fresh state, a pure function of its arguments.
+def initial_state(
+    spec: NetworkSpec,
+    video: VideoSpec,
+    config: FitConfig,
+    ground: Ground | None = None,
+    known: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> TrainState:
+    """A fresh state, a pure function of its arguments; `known` are tensors that need not begin blank.
 
     On a `ground` the sums of layers begin as a lone video's layer does: what others left only says what is cheap to code. To
     begin from it leads where a fit cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
     """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
-    known: Mapping[str, int] = {}
+    accustomed: Mapping[str, int] = {}
     if ground is not None:
         tensors |= ground.begins
         tensors |= {name: tensors[name] - below for name, below in ground.sums.items()}
-        known = ground.exponents
+        accustomed = ground.exponents
     exponents = initial_exponents(layout, tensors, config.initial_bits)
-    exponents = jnp.asarray([known.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32)
+    exponents = jnp.asarray(
+        [accustomed.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32
+    )
     scores = None
     if ground is not None and ground.layers and ground.density < 1:
         scores = initial_scores(layout, ground.sums)
     embedder = embedder_parts(spec, config.seed)[1] if config.embedder_until else {}
-    weights = jnp.asarray(layout.pack_on_host(tensors))
+    weights = jnp.asarray(layout.pack_on_host(tensors | dict(known)))
     parameters = Parameters(weights, exponents, embedder, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
     return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))

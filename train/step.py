@@ -67,7 +67,7 @@ class Problem:
     @property
     def compiled(self) -> "Problem":
         """The problem without what its compiled steps do not depend on: names, targets, lengths."""
-        config = replace(self.config, steps=0, rate_weight=0.0, target_bpp=None, target_psnr=None)
+        config = replace(self.config, steps=0, long=0, rate_weight=0.0, target_bpp=None, target_psnr=None)
         return replace(self, video=replace(self.video, name=""), config=config, overhead_bits=0)
 
     @property

@@ -1,0 +1,89 @@
+"""train/motion.py: what the camera does, and what a fit gains by knowing it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inr.canvas import FLOW_UNIT
+from inr.spec import VideoSpec
+from inr.video import Video
+from train.fitting import Fitter, fit
+from train.motion import beginning, shifts, thin
+from train.presets import plan
+from train.state import initial_state
+from train.step import Problem
+
+PATH = np.array([[0, 0], [2, 1], [5, 3], [8, 5], [12, 7], [14, 9], [14, 9], [14, 9]])  # pixels down and to the right
+
+
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Blobs of a few pixels, uint8 R'G'B'."""
+    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
+    for axis in (0, 1):
+        for _ in range(2):
+            noise = noise + np.roll(noise, 1, axis) + np.roll(noise, -1, axis)
+    return np.clip(128 + 100 * noise / noise.std() / 2, 0, 255).astype(np.uint8)
+
+
+def panned(height: int = 64, width: int = 96) -> np.ndarray:
+    """What a camera sees of a texture whose content moves along PATH."""
+    world = texture(height + 20, width + 20)
+    return np.stack([world[16 - down : 16 - down + height, 12 - right : 12 - right + width] for down, right in PATH])
+
+
+def spec_of(frames: np.ndarray, bpp: float = 0.5):
+    _, height, width, _ = frames.shape
+    return plan(VideoSpec(width, height, len(frames)), bpp, "medium", "cam", 0)
+
+
+def test_shifts_add_up_along_a_pan():
+    np.testing.assert_allclose(shifts([thin(frame, 1) for frame in panned()]), PATH, atol=0.3)
+
+
+def test_flows_begin_where_the_canvas_shows_the_same():
+    frames = panned()
+    spec, _ = spec_of(frames)
+    flow = FLOW_UNIT * beginning(spec, frames)["canvas.flows.0"]
+    assert flow.shape == (8, *spec.canvas.flow_grids[0], 2)
+    against = PATH[np.argmin(np.abs(flow).sum(axis=(1, 2, 3)))] - PATH
+    np.testing.assert_allclose(flow, np.broadcast_to(against[:, None, None, ::-1], flow.shape), atol=0.5)
+
+
+def test_a_zoom_is_seen():
+    height, width = 96, 128
+    world = texture(height, width, seed=1).astype(np.float32)
+    y, x = np.indices((height, width))
+
+    def zoomed(by: float) -> np.ndarray:
+        rows, columns = (np.clip(((p + 0.5) / n - 0.5) * by * n + n / 2 - 0.5, 0, n - 1) for p, n in ((y, height), (x, width)))
+        return world[rows.round().astype(int), columns.round().astype(int)].astype(np.uint8)
+
+    frames = np.stack([zoomed(by) for by in (1.0, 1.0, 1.0, 0.94)])
+    spec, _ = spec_of(frames)
+    flow = FLOW_UNIT * beginning(spec, frames)["canvas.flows.0"][3]
+    rows, columns = spec.canvas.flow_grids[0]
+    across = (np.arange(columns) + 0.5) / columns - 0.5
+    np.testing.assert_allclose(flow[..., 0], np.broadcast_to(-0.06 * width * across, (rows, columns)), atol=1.0)
+
+
+@pytest.mark.parametrize("kind", ["cuts", "still", "image"])
+def test_what_does_not_move_as_a_whole_begins_without_flow(kind: str):
+    world = texture(64, 96)
+    made = {"cuts": [texture(64, 96, seed) for seed in range(4)], "still": [world] * 4, "image": [world]}
+    frames = np.stack(made[kind])
+    assert beginning(spec_of(frames)[0], frames) == {}
+
+
+def test_a_fit_of_a_pan_is_better_for_it():
+    frames = panned()
+    video = Video(frames)
+    spec, config = spec_of(frames)
+    problem = Problem(spec, VideoSpec.of(video), replace(config, steps=160, rate_weight=1e-5))
+    fitter, blank = Fitter(problem, video), Fitter(problem, video)
+    blank.state = initial_state(spec, problem.video, problem.config)
+
+    def error(fitter: Fitter) -> float:
+        return float(np.mean(np.square(fit(fitter).model.render_entry(-1) - frames.astype(np.float32))))
+
+    assert error(fitter) < 0.7 * error(blank)

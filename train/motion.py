@@ -1,0 +1,152 @@
+"""How the camera moves: where the flows to a video's canvas begin.
+
+A flow finds its way over a pixel or two; from farther away texture leads it nowhere, and frames that the camera has left
+behind would see nothing of the canvas. Phase correlation (Kuglin and Hines, 1975) of whole frames says how far that is,
+of windows all over a frame what else the camera does: turns, zooms, comes nearer.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Complex, Float, Int, UInt8
+
+from inr.canvas import FLOW_UNIT
+from inr.spec import NetworkSpec
+
+WIDEST = 480  # pixels along the longer side of what is compared; larger frames are thinned out
+LEAST, LEAST_OF_ALL = 0.8, 0.9  # of the difference between windows or successive frames, and between any two, what motion may leave
+LITTLE = 1.0  # pixels of motion that need no proof
+NEAR = 0.15  # of a frame's size: as far whole frames are compared
+WINDOWS = 4  # side by side along the shorter side; others overlap them by half
+FEWEST, BOUNDS = 8, (4.0, 2.0, 1.0, 1.0)  # how many windows must agree, and within how many pixels, in turn
+
+Grey = Float[np.ndarray, "h w"]
+Shift = Float[np.ndarray, "2"]  # pixels down and to the right
+Affine = Float[np.ndarray, "3 2"]  # what (y, x, 1), y and x from -0.5 to 0.5 over the frame, makes a shift of
+
+
+def beginning(spec: NetworkSpec, frames: UInt8[np.ndarray, "t h w 3"]) -> dict[str, np.ndarray]:
+    """The coarsest flow of `spec`'s canvas by which frames see it in place, as far as the camera has moved; empty if it has not.
+
+    The canvas is where the camera is most of the time. A frame that is not seen better so begins with no flow.
+    """
+    if spec.canvas is None or len(frames) == 1:
+        return {}
+    thinned = -(-max(frames.shape[1:3]) // WIDEST)
+    views = [thin(frame, thinned) for frame in frames]
+    moved = shifts(views)
+    still = int(np.argmin(np.abs(moved - np.median(moved, axis=0)).sum(axis=1)))
+    grid = positions(spec.canvas.flow_grids[0])
+    flows = np.stack(
+        [
+            -grid @ believed(view, views[still], camera(view, views[still], shift - moved[still]))
+            for view, shift in zip(views, moved, strict=True)
+        ]
+    )
+    if np.max(np.abs(flows)) < 1:
+        return {}
+    return {"canvas.flows.0": (thinned / FLOW_UNIT * flows[..., ::-1]).astype(np.float32)}
+
+
+def thin(frame: UInt8[np.ndarray, "h w 3"], by: int) -> Grey:
+    """Means over squares of `by` pixels; what is left over is left out."""
+    grey = frame.mean(axis=-1, dtype=np.float32)
+    h, w = (size // by for size in grey.shape)
+    return grey[: h * by, : w * by].reshape(h, by, w, by).mean(axis=(1, 3))
+
+
+def shifts(views: list[Grey]) -> Float[np.ndarray, "t 2"]:
+    """By how much each view's content lies from where it lies in the first."""
+    key = before = Seen.of(views[0])
+    known = last = np.zeros(2)
+    found = [last]
+    for view in views[1:]:
+        seen = Seen.of(view)
+        shift = seen.shift_from(key)
+        if shift is None or np.any(np.abs(shift) > NEAR * np.array(view.shape)):
+            # Too little in common with the key: the view before is the next one.
+            key, known = before, last
+            shift = seen.shift_from(key)
+        before, last = seen, known if shift is None else known + shift
+        found.append(last)
+    return np.stack(found)
+
+
+def camera(view: Grey, still: Grey, shift: Shift) -> Affine:
+    """What has moved from `still` to `view`, `shift` as a whole, as a function of position; the shift alone where few windows agree."""
+    whole = np.stack([np.zeros(2), np.zeros(2), shift])
+    (h, w), size = view.shape, min(view.shape) // WINDOWS
+    offset = np.rint(shift).astype(int)
+    places, found = [], []
+    for top in np.arange(0, h - size + 1, max(size // 2, 1)).tolist():
+        for left in np.arange(0, w - size + 1, max(size // 2, 1)).tolist():
+            y, x = top - offset[0], left - offset[1]
+            if 0 <= y <= h - size and 0 <= x <= w - size:
+                here, there = view[top : top + size, left : left + size], still[y : y + size, x : x + size]
+                if (residual := Seen.of(here).shift_from(Seen.of(there))) is not None:
+                    places.append(((top + size / 2) / h - 0.5, (left + size / 2) / w - 0.5, 1.0))
+                    found.append(offset + residual)
+    if len(found) < FEWEST:
+        return whole
+    at, found = np.array(places), np.array(found)
+    affine = np.stack([np.zeros(2), np.zeros(2), np.median(found, axis=0)])
+    for bound in BOUNDS:
+        agree = np.all(np.abs(at @ affine - found) < bound, axis=1)
+        if agree.sum() < FEWEST:
+            return whole
+        affine = np.linalg.lstsq(at[agree], found[agree], rcond=None)[0]
+    return affine
+
+
+def believed(view: Grey, still: Grey, affine: Affine) -> Affine:
+    """`affine`, or no motion at all if `view` is as like `still` as it is."""
+    h, w = view.shape
+    motion = np.moveaxis(positions((h, w)) @ affine, -1, 0)
+    if np.max(np.abs(motion)) < LITTLE:
+        return affine
+    y, x = (np.indices((h, w)) - motion).round().astype(int)
+    seen = still[np.clip(y, 0, h - 1), np.clip(x, 0, w - 1)]
+    return affine if likelier(seen, still, view, LEAST_OF_ALL) else np.zeros((3, 2))
+
+
+def likelier(seen: Grey, unmoved: Grey, view: Grey, least: float = LEAST) -> bool:
+    """Whether `view` differs from `seen` by at most `least` of what it differs from `unmoved` by."""
+    return bool(np.mean(np.square(view - seen)) <= least * np.mean(np.square(view - unmoved)))
+
+
+def positions(grid: tuple[int, int]) -> Float[np.ndarray, "r c 3"]:
+    """(y, x, 1) at the centres of a frame's cells."""
+    y, x = np.meshgrid(*((np.arange(n) + 0.5) / n - 0.5 for n in grid), indexing="ij")
+    return np.stack([y, x, np.ones(grid)], axis=-1)
+
+
+class Seen(NamedTuple):
+    """A frame or a window of one, and its spectrum."""
+
+    grey: Grey
+    spectrum: Complex[np.ndarray, "h w2"]
+
+    @classmethod
+    def of(cls, grey: Grey) -> "Seen":
+        window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
+        return cls(grey, np.fft.rfft2((grey - grey.mean()) * window))
+
+    def shift_from(self, other: "Seen") -> Shift | None:
+        """Where the phase correlation with `other` peaks, between samples by a parabola; None if that explains little."""
+        size, cross = self.grey.shape, self.spectrum * np.conj(other.spectrum)
+        correlation = np.fft.irfft2(cross / (np.abs(cross) + 1e-6), s=size)
+        peak = np.array(np.unravel_index(np.argmax(correlation), size))
+        between = []
+        for step in np.eye(2, dtype=int):
+            left, here, right = (float(correlation[tuple((peak + k * step) % size)]) for k in (-1, 0, 1))
+            between.append((left - right) / (2 * (left - 2 * here + right) - 1e-9))
+        whole = np.where(peak > np.array(size) / 2, peak - size, peak)
+        return whole + np.clip(between, -0.5, 0.5) if self.moved_by(whole, other) else None
+
+    def moved_by(self, whole: Int[np.ndarray, "2"], other: "Seen") -> bool:
+        """Whether a shift by `whole` pixels explains part of the difference from `other`; none at all needs no explanation."""
+        (h, w), (down, right) = self.grey.shape, whole.tolist()
+        here = self.grey[max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)]
+        there = other.grey[max(-down, 0) : h + min(-down, 0), max(-right, 0) : w + min(-right, 0)]
+        unmoved = other.grey[max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)]
+        return not whole.any() or (here.size > 0 and likelier(there, unmoved, here))
