@@ -23,7 +23,7 @@ UPSAMPLINGS: dict[tuple[int, ...], int] = {
 }  # fmt: skip
 MEASURED_BPP = 0.05  # where presets were measured, on bunny-small (320x160, 32 frames), two cores: benchmarks/presets.csv
 MEASURED = {"fast": (31.0, 27.81), "medium": (121.0, 28.14), "slow": (344.0, 27.39)}  # seconds and decibels
-BITS_PER_WEIGHT = 3.2  # what a weight costs on average where rate and distortion balance (benchmarks/RESULTS.md)
+BITS_PER_WEIGHT, FEWEST_BITS = 3.2, 2.2  # what a weight costs on average where rate and distortion balance, and where bits are many
 EMBEDDING_SHARE = 0.2  # of the bits, at most
 BITS_PER_EMBEDDING = 3.2
 CANVAS_SHARE = 0.55  # of the bits
@@ -51,12 +51,18 @@ def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
     return best, UPSAMPLINGS[best]
 
 
-def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_PER_WEIGHT, backbone: int | None = None) -> NetworkSpec:
+def weight_bits(bpp: float) -> float:
+    """What a weight should cost: the richer a file, the less, for the larger a network the better it learns (benchmarks/RESULTS.md)."""
+    return float(np.clip(BITS_PER_WEIGHT * (MEASURED_BPP / max(bpp, 1e-6)) ** 0.5, FEWEST_BITS, BITS_PER_WEIGHT))
+
+
+def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None = None, backbone: int | None = None) -> NetworkSpec:
     """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`.
 
+    `bits_per_weight` each in its convolutions, or `weight_bits(bpp)`.
     With `backbone` it is the largest of at most so many weights in the tensors that videos share.
     """
-    bits = bpp * video.pixels
+    bits, each = bpp * video.pixels, weight_bits(bpp) if bits_per_weight is None else bits_per_weight
     strides, head_stride = upsampling(video.height, video.width)
     cells = math.prod(VideoSpec.cells(video, NetworkSpec(Embeddings(1), 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
@@ -73,7 +79,7 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float = BITS_P
         return NetworkSpec(begins, stem, blocks, 3, head_stride, norm=True, temporal_grid=grid, opponent=True, canvas=canvas)
 
     def network_bits(unit: float) -> float:
-        return canvas_bits + bits_per_weight * weights(replace(family(unit), canvas=None), video)
+        return canvas_bits + each * weights(replace(family(unit), canvas=None), video)
 
     def fits(unit: float) -> bool:
         return network_bits(unit) <= bits if backbone is None else shared_weights(family(unit)) <= backbone
