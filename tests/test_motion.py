@@ -9,7 +9,7 @@ from inr.canvas import FLOW_UNIT
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.fitting import Fitter, fit
-from train.motion import beginning, shifts, thin
+from train.motion import beginning, shifts, thin, without_loners
 from train.presets import plan
 from train.state import initial_state
 from train.step import Problem
@@ -73,6 +73,17 @@ def test_what_does_not_move_as_a_whole_begins_without_flow(kind: str):
     made = {"cuts": [texture(64, 96, seed) for seed in range(4)], "still": [world] * 4, "image": [world]}
     frames = np.stack(made[kind])
     assert beginning(spec_of(frames)[0], frames) == {}
+
+
+def test_a_frame_that_jumps_there_and_back_is_not_believed():
+    moved = [np.array([[0, 0], [0, 0], [down, 0.0]]) for down in (0, 1, 20, 2, 3, 30, 31)]
+    assert [motion[2, 0] for motion in without_loners(moved, 6.0)] == [0, 1, 0, 2, 3, 30, 31]
+
+
+@pytest.mark.parametrize("size", [(8, 1000), (8, 8), (500, 16)])
+def test_strips_and_specks_are_no_trouble(size: tuple[int, int]):
+    frames = np.stack([texture(*size, seed) for seed in range(2)])
+    assert beginning(spec_of(frames)[0], frames).keys() <= {"canvas.flows.0"}
 
 
 def test_a_fit_of_a_pan_is_better_for_it():

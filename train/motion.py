@@ -13,11 +13,12 @@ from jaxtyping import Complex, Float, Int, UInt8
 from inr.canvas import FLOW_UNIT
 from inr.spec import NetworkSpec
 
-WIDEST = 480  # pixels along the longer side of what is compared; larger frames are thinned out
+WIDEST, NARROWEST = 480, 16  # pixels along the longer side of what is compared, and along the shorter; larger frames are thinned out
 LEAST, LEAST_OF_ALL = 0.8, 0.9  # of the difference between windows or successive frames, and between any two, what motion may leave
-LITTLE = 1.0  # pixels of motion that need no proof
+LITTLE = 1.0  # pixels of motion that need no proof, and that are worth no beginning
 NEAR = 0.15  # of a frame's size: as far whole frames are compared
 WINDOWS = 4  # side by side along the shorter side; others overlap them by half
+JUMP = 0.1  # of the shorter side, by which a frame's motion may differ from its neighbours'
 FEWEST, BOUNDS = 8, (4.0, 2.0, 1.0, 1.0)  # how many windows must agree, and within how many pixels, in turn
 
 Grey = Float[np.ndarray, "h w"]
@@ -28,22 +29,21 @@ Affine = Float[np.ndarray, "3 2"]  # what (y, x, 1), y and x from -0.5 to 0.5 ov
 def beginning(spec: NetworkSpec, frames: UInt8[np.ndarray, "t h w 3"]) -> dict[str, np.ndarray]:
     """The coarsest flow of `spec`'s canvas by which frames see it in place, as far as the camera has moved; empty if it has not.
 
-    The canvas is where the camera is most of the time. A frame that is not seen better so begins with no flow.
+    float32, (t, r, c, 2), in units of FLOW_UNIT pixels. The canvas is where the camera is most of the time. A frame that is not
+    seen better so, or alone would be, begins with no flow.
     """
     if spec.canvas is None or len(frames) == 1:
         return {}
-    thinned = -(-max(frames.shape[1:3]) // WIDEST)
+    thinned = max(1, min(-(-max(frames.shape[1:3]) // WIDEST), min(frames.shape[1:3]) // NARROWEST))
     views = [thin(frame, thinned) for frame in frames]
     moved = shifts(views)
     still = int(np.argmin(np.abs(moved - np.median(moved, axis=0)).sum(axis=1)))
+    motions = [
+        believed(view, views[still], camera(view, views[still], shift - moved[still])) for view, shift in zip(views, moved, strict=True)
+    ]
     grid = positions(spec.canvas.flow_grids[0])
-    flows = np.stack(
-        [
-            -grid @ believed(view, views[still], camera(view, views[still], shift - moved[still]))
-            for view, shift in zip(views, moved, strict=True)
-        ]
-    )
-    if np.max(np.abs(flows)) < 1:
+    flows = np.stack([-grid @ motion for motion in without_loners(motions, JUMP * min(views[0].shape))])
+    if np.max(np.abs(flows)) < LITTLE:
         return {}
     return {"canvas.flows.0": (thinned / FLOW_UNIT * flows[..., ::-1]).astype(np.float32)}
 
@@ -107,6 +107,14 @@ def believed(view: Grey, still: Grey, affine: Affine) -> Affine:
     y, x = (np.indices((h, w)) - motion).round().astype(int)
     seen = still[np.clip(y, 0, h - 1), np.clip(x, 0, w - 1)]
     return affine if likelier(seen, still, view, LEAST_OF_ALL) else np.zeros((3, 2))
+
+
+def without_loners(motions: list[Affine], jump: float) -> list[Affine]:
+    """`motions`, but none for a frame whose neighbours both are more than `jump` pixels away from it."""
+    whole = np.stack([motion[2] for motion in motions])
+    jumps = np.max(np.abs(np.diff(whole, axis=0)), axis=1, initial=0) > jump
+    alone = np.concatenate([[True], jumps]) & np.concatenate([jumps, [True]])
+    return [np.zeros_like(motion) if lonely else motion for motion, lonely in zip(motions, alone, strict=True)]
 
 
 def likelier(seen: Grey, unmoved: Grey, view: Grey, least: float = LEAST) -> bool:
