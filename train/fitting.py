@@ -31,6 +31,7 @@ CHUNK = {"cpu": 16}  # steps between looks at the clock and the metrics
 ACCELERATOR_CHUNK = 100
 LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0  # the latter over all steps of an attempt
 MAX_RESTORES = 8
+HIDDEN = np.uint8(128)  # what shows, where the camera is looked for, of a source that does not count
 MEASURE_SECONDS = 3.0
 SNAPSHOT_SECONDS = 10.0
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # an interrupted fit still rounds properly: this much of its time, at most
@@ -88,7 +89,8 @@ class Fitter:
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None
         # Who follows another network begins on its canvas, which lies where that one's frames were.
-        flows = {} if ground is not None and ground.begins else beginning(problem.spec, video.frames)
+        seen = video.frames if counted is None else np.where(counted > 0, video.frames, HIDDEN)
+        flows = {} if ground is not None and ground.begins else beginning(problem.spec, seen)
         self.state = initial_state(problem.spec, problem.video, problem.config, ground, flows)
 
     def rehearse(self, count: int) -> float:

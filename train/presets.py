@@ -51,18 +51,20 @@ def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
     return best, UPSAMPLINGS[best]
 
 
-def weight_bits(bpp: float) -> float:
-    """What a weight should cost: the richer a file, the less, for the larger a network the better it learns (benchmarks/RESULTS.md)."""
+def weight_bits(video: VideoSpec, bpp: float) -> float:
+    """What a weight should cost: the richer a video's file, the less, for a larger network learns better (benchmarks/RESULTS.md)."""
+    if video.frames == 1:
+        return BITS_PER_WEIGHT
     return float(np.clip(BITS_PER_WEIGHT * (MEASURED_BPP / max(bpp, 1e-6)) ** 0.5, FEWEST_BITS, BITS_PER_WEIGHT))
 
 
 def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None = None, backbone: int | None = None) -> NetworkSpec:
     """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`.
 
-    `bits_per_weight` each in its convolutions, or `weight_bits(bpp)`.
+    `bits_per_weight` each in its convolutions, or `weight_bits`.
     With `backbone` it is the largest of at most so many weights in the tensors that videos share.
     """
-    bits, each = bpp * video.pixels, weight_bits(bpp) if bits_per_weight is None else bits_per_weight
+    bits, each = bpp * video.pixels, weight_bits(video, bpp) if bits_per_weight is None else bits_per_weight
     strides, head_stride = upsampling(video.height, video.width)
     cells = math.prod(VideoSpec.cells(video, NetworkSpec(Embeddings(1), 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
