@@ -32,7 +32,7 @@ FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
 FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
 MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
-LONG, LONG_AT_MEASURED = 10_000, 5_000  # steps from which on learning rates fall: at most, and at MEASURED_BPP
+LONG, LEAST_LONG = 10_000, 1_800  # steps from which on learning rates fall, up to MEASURED_BPP and where bits are many
 PLAIN_RATE, MODULATED_RATE = 8e-3, 16e-3  # learning rates that papers' networks bear, without and with norm and CAM
 
 
@@ -127,7 +127,7 @@ def rate_weight(bpp: float) -> float:
 
 def long_fit(video: VideoSpec, bpp: float) -> int:
     """From how many steps on learning rates fall: the more bits, the finer what is still to be learned (benchmarks/RESULTS.md)."""
-    return LONG if video.frames == 1 else min(LONG, round(LONG_AT_MEASURED * (MEASURED_BPP / bpp) ** 0.5))
+    return LONG if video.frames == 1 else round(float(np.clip(LONG * (MEASURED_BPP / bpp) ** 1.5, LEAST_LONG, LONG)))
 
 
 def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tuple[NetworkSpec, FitConfig]:
