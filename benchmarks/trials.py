@@ -1,6 +1,6 @@
 """Other ways to round, to rate, to descend, to judge and to build, each against the default: what the literature offers.
 
-    INR_CLIPS=DIR python benchmarks/trials.py [--steps 4000] [--only NAME ...]
+    INR_CLIPS=DIR python benchmarks/trials.py [--steps 4000] [--only NAME ...] [--clips NAME ...]
 
 One thing changed at a time, same clips, seed, steps and target; real bytes, PSNR of the decoded file. What lost lives
 here and nowhere else. Appends to benchmarks/trials.csv; RESULTS.md says what was concluded.
@@ -8,6 +8,7 @@ here and nowhere else. Appends to benchmarks/trials.csv; RESULTS.md says what wa
 
 import argparse
 import csv
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -57,8 +58,19 @@ class Setting:
         return read_video(clip(self.file), self.frames, self.scale)
 
 
-SETTINGS = (Setting("bunny-small.mkv", 0.04), Setting("BasketballPass_416x240_100f.ffv1.mkv", 0.15, (0, 32), "1/2"))
 OTHER = Setting("tennis_432x240_70f.ffv1.mkv", 0.15, (0, 32), "1/2")  # what a warm start or a prior learns from
+SETTINGS = {
+    "bunny-small": Setting("bunny-small.mkv", 0.04),
+    "bunny-small, richer": Setting("bunny-small.mkv", 0.1),
+    "bunny-small, rich": Setting("bunny-small.mkv", 0.4),
+    "BasketballPass": Setting("BasketballPass_416x240_100f.ffv1.mkv", 0.15, (0, 32), "1/2"),
+    "tennis": Setting("tennis_432x240_70f.ffv1.mkv", 0.15, (0, 32), "320x160"),
+    "bikes": Setting("bikes.mp4", 0.1, (0, 32), "320x160"),
+    "bmx-trees": Setting("bmx-trees", 0.1, (0, 32), "320x160"),
+    "bunny-mid": Setting("bunny-mid.mkv", 0.0342),
+    "bunny-mid, rich": Setting("bunny-mid.mkv", 0.0979),
+}
+USUAL = "bunny-small", "BasketballPass"
 
 
 @dataclass
@@ -295,6 +307,8 @@ TRIALS: dict[str, Trial] = {
     "AdEMAMix": lambda f: optimiser(optax.contrib.scale_by_ademamix(b1=0.9, b2=0.99)),
     "ADOPT": lambda f: optimiser(optax.contrib.scale_by_adopt(b1=0.9, b2=0.99)),
     "0.7 L1 + 0.3 (1 - MS-SSIM)": lambda f: patch.object(train.step, "mean_squared_error", l1_with_ms_ssim),
+    "flows begin at zero": lambda f: patch.object(train.fitting, "beginning", lambda *arguments: {}),
+    **{f"learning rate {rate:g}": configured(learning_rate=rate, long=sys.maxsize) for rate in (24e-3, 12e-3, 8e-3, 3e-3)},
     "warm start from another clip": warm_start,
     "prior: another clip's decoder, differences coded": prior,
     # A step of each tensor's own, by what its weights spread at the start, and the same number of bits for all tensors.
@@ -331,12 +345,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--only", nargs="*", choices=TRIALS)
+    parser.add_argument("--clips", nargs="*", choices=SETTINGS, default=USUAL)
     options = parser.parse_args()
     prepare_jax()
     table = HERE / "trials.csv"
     for name in options.only or TRIALS:
-        for setting in SETTINGS:
-            found = row(name, setting, options.steps)
+        for setting in options.clips:
+            found = row(name, SETTINGS[setting], options.steps)
             new = not table.exists()
             with table.open("a", newline="") as file:
                 rows = csv.DictWriter(file, found)
