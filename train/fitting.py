@@ -88,8 +88,8 @@ class Fitter:
         self.advance = make_advance(problem.compiled)
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None
-        # Who follows another network begins on its canvas, which lies where that one's frames were.
         seen = video.frames if counted is None else np.where(counted > 0, video.frames, HIDDEN)
+        # Who follows another network begins on its canvas, which lies where that one's frames were.
         flows = {} if ground is not None and ground.begins else beginning(problem.spec, seen)
         self.state = initial_state(problem.spec, problem.video, problem.config, ground, flows)
 

@@ -79,29 +79,27 @@ def initial_state(
     video: VideoSpec,
     config: FitConfig,
     ground: Ground | None = None,
-    known: Mapping[str, np.ndarray] = MappingProxyType({}),
+    begins: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> TrainState:
-    """A fresh state, a pure function of its arguments; `known` are tensors that need not begin blank.
+    """A fresh state, a pure function of its arguments; `begins` are tensors, float32, that begin otherwise than fresh ones.
 
     On a `ground` the sums of layers begin as a lone video's layer does: what others left only says what is cheap to code. To
     begin from it leads where a fit cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
     """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
-    accustomed: Mapping[str, int] = {}
+    known: Mapping[str, int] = {}
     if ground is not None:
         tensors |= ground.begins
         tensors |= {name: tensors[name] - below for name, below in ground.sums.items()}
-        accustomed = ground.exponents
+        known = ground.exponents
     exponents = initial_exponents(layout, tensors, config.initial_bits)
-    exponents = jnp.asarray(
-        [accustomed.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32
-    )
+    exponents = jnp.asarray([known.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32)
     scores = None
     if ground is not None and ground.layers and ground.density < 1:
         scores = initial_scores(layout, ground.sums)
     embedder = embedder_parts(spec, config.seed)[1] if config.embedder_until else {}
-    weights = jnp.asarray(layout.pack_on_host(tensors | dict(known)))
+    weights = jnp.asarray(layout.pack_on_host(tensors | dict(begins)))
     parameters = Parameters(weights, exponents, embedder, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
     return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))
