@@ -6,6 +6,7 @@ Every reader checks each field against its limit before anything is allocated fr
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
+from math import prod
 
 from codec.bitstream import BitstreamError, Fields, varint
 from inr.layout import tensor_shapes
@@ -29,10 +30,10 @@ MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_BASE, MAX_PATCH, MAX_OFFSET = 1000, 1024, 64
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 CHECKSUM_BYTES = 4
-MAX_WEIGHTS = 1 << 28  # per record: what a decoder is willing to allocate for
+MAX_WEIGHTS = 1 << 28  # and samples of a picture, per record: what a decoder is willing to allocate for
 
-NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, VARIED, NEIGHBOURS = (1 << bit for bit in range(9))
-TAGGED, FULL_RANGE, CHECKED, CONTINUES = 1, 2, 4, 8
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, VARIED, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
+TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS = 1, 2, 4, 8, 16
 MAX_MODES = 64
 
 
@@ -42,7 +43,7 @@ def write_spec(spec: NetworkSpec) -> bytes:
     flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
     operates, varied = any(any(block.modes) for block in spec.blocks), any(map(_is_varied, spec.blocks))
     flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * operates | VARIED * varied
-    flags |= NEIGHBOURS * (spec.neighbours is not None)
+    flags |= NEIGHBOURS * (spec.neighbours is not None) | HALVES * (spec.canvas is not None and spec.canvas.half_samples)
     numbers = [flags, *_beginning_numbers(spec.beginning), spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
@@ -118,27 +119,27 @@ def _canvas_numbers(canvas: CanvasSpec) -> list[int]:
     ]
 
 
-def _read_canvas(fields: Fields) -> CanvasSpec:
+def _read_canvas(fields: Fields, half_samples: bool) -> CanvasSpec:
     stride, width, kernel = _positive(fields, MAX_STRIDE), _positive(fields, MAX_WIDTH), _kernel(fields)
     flow_grids = tuple((_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) for _ in range(fields.varint(MAX_LEVELS)))
     grids = tuple(fields.varint(MAX_WIDTH) for _ in range(fields.varint(MAX_LEVELS)))
     if not grids or not grids[0] or not flow_grids:
         raise BitstreamError("out-of-range", "a canvas without grids of its finest size, or without a flow")
-    return CanvasSpec(grids, flow_grids, stride, width, kernel)
+    return CanvasSpec(grids, flow_grids, stride, width, kernel, half_samples)
 
 
 def read_spec(payload: bytes) -> NetworkSpec:
     """The spec in a spec record's payload; BitstreamError if any field is out of its range."""
     fields = Fields(payload)
     network, flags = fields.byte(), fields.varint()
-    if flags >= 2 * NEIGHBOURS:
+    if flags >= 2 * HALVES or (flags & HALVES and not flags & CANVAS):
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
     beginning, stem = _read_beginning(network, fields), _positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
     temporal = _positive(fields, MAX_GRID) if flags & TEMPORAL else 0
     spatial = (_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) if flags & SPATIAL else (0, 0)
     blocks = tuple(_read_block(fields, bool(flags & FOURIER), bool(flags & VARIED)) for _ in range(fields.varint(MAX_BLOCKS)))
-    canvas = _read_canvas(fields) if flags & CANVAS else None
+    canvas = _read_canvas(fields, bool(flags & HALVES)) if flags & CANVAS else None
     neighbours = _read_neighbours(fields, len(blocks)) if flags & NEIGHBOURS else None
     _must_end(fields)
     norm, bounded, opponent = bool(flags & NORM), bool(flags & BOUNDED), bool(flags & OPPONENT)
@@ -185,13 +186,14 @@ def write_video_spec(video: VideoSpec, layers: tuple[int, ...], checksum: int | 
     """The fields of a video record that stand before its range-coded tensors; what `continues` says only how long it is."""
     name = b"" if continues else _shortened(video.name)
     colour = video.colour
-    tagged = colour != Colour() and not continues
+    tagged, beyond = colour != Colour() and not continues, any(video.margins) and not continues
     flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (checksum is not None) | CONTINUES * continues
+    flags |= MARGINS * beyond
     out = varint(len(name)) + name + bytes([flags])
     if tagged:
         out += bytes([colour.primaries, colour.transfer, colour.matrix])
     shape = (video.frames,) if continues else (video.width, video.height, video.frames, video.fps.numerator, video.fps.denominator)
-    out += b"".join(map(varint, (*shape, len(layers), *layers)))
+    out += b"".join(map(varint, (*shape, *(video.margins if beyond else ()), len(layers), *layers)))
     return out if checksum is None else out + checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
@@ -212,7 +214,7 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoFields:
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 2 * CONTINUES or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE))):
+    if flags >= 2 * MARGINS or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     if flags & CONTINUES:
         if before is None:
@@ -223,7 +225,8 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoFields:
         colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
         width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
         fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
-        spec = VideoSpec(width, height, frames, fps, colour, name)
+        above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
+        spec = VideoSpec(width, height, frames, fps, colour, name, (above, left, below, right))
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
     checksum = int.from_bytes(fields.take(CHECKSUM_BYTES), "little") if flags & CHECKED else None
     return VideoFields(spec, layers, checksum, bool(flags & CONTINUES))
@@ -238,8 +241,9 @@ def checked_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, 
         for side in shape:
             size *= side
         weights += size
-    if weights > MAX_WEIGHTS or video.height * video.width > MAX_WEIGHTS:
-        raise BitstreamError("too-large", f"{weights} weights for {video.width}x{video.height}; the limit is {MAX_WEIGHTS} each")
+    samples = prod(video.painted(spec)) * (1 + spec.canvas.half_samples) ** 2 if spec.canvas else video.height * video.width
+    if max(weights, samples) > MAX_WEIGHTS:
+        raise BitstreamError("too-large", f"{weights} weights for {samples} samples of a picture; the limit is {MAX_WEIGHTS} each")
     return shapes
 
 

@@ -33,8 +33,7 @@ class Backbone(nnx.Module):
         if spec.neighbours:
             self.neighbours = Neighbours(spec.neighbours, spec.blocks[spec.neighbours.block].width, rngs, convolve)
         if spec.canvas:
-            size = rows * spec.head_stride, columns * spec.head_stride
-            self.canvas = Canvas(spec.canvas, size, features, video.frames, spec.opponent, rngs, convolve)
+            self.canvas = Canvas(spec, spec.canvas, video, features, rngs, convolve)
         self.head = convolution(features, 3 * spec.head_stride**2, spec.head_kernel, rngs, convolve)
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """What a network costs to run, counted from its spec."""
 
+from math import prod
+
 from inr.layout import patch_widths
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
@@ -25,7 +27,7 @@ def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
     if spec.neighbours:
         macs += looked + RESIZED_AND_READ * pixels * len(spec.neighbours.offsets)
     if spec.canvas:
-        macs += _painting(spec.canvas, pixels) + cells * features * 9 + RESIZED_AND_READ * pixels
+        macs += _painting(spec.canvas, prod(video.painted(spec))) + cells * features * 9 + RESIZED_AND_READ * pixels
     return macs / pixels
 
 

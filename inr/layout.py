@@ -22,8 +22,8 @@ def tensor_shapes(spec: NetworkSpec, video: VideoSpec) -> Shapes:
         looked = spec.blocks[spec.neighbours.block].width
         shapes |= _conv("neighbours.look", looked, 3 * len(spec.neighbours.offsets) + 1, 3)
     if spec.canvas:
-        rows, columns = (cells * spec.upscale for cells in video.cells(spec))
-        shapes |= {f"canvas.{name}": shape for name, shape in _canvas(spec.canvas, rows, columns, video.frames, features).items()}
+        size = video.painted(spec)
+        shapes |= {f"canvas.{name}": shape for name, shape in _canvas(spec.canvas, size, video.frames, features).items()}
     return shapes | _conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
 
 
@@ -82,8 +82,8 @@ def _separable(name: str, features: int, kernel: int) -> Shapes:
     return _conv(f"{name}.depthwise", 1, features, kernel) | _conv(f"{name}.pointwise", features, features, 1)
 
 
-def _canvas(canvas: CanvasSpec, rows: int, columns: int, frames: int, features: int) -> Shapes:
-    grids = canvas.grid_shapes(rows, columns)
+def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: int) -> Shapes:
+    grids = canvas.grid_shapes(*size)
     shapes: Shapes = {f"grids.{index}": shape for index, shape in enumerate(grids)}
     shapes |= _conv("mix", len(grids), canvas.width, canvas.kernel) | _conv("paint", canvas.width, 3 * canvas.stride**2, 3)
     shapes |= {f"flows.{index}": (frames, *grid, 2) for index, grid in enumerate(canvas.flow_grids)}

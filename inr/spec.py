@@ -37,6 +37,7 @@ class CanvasSpec:
     `grids` counts the pyramid's grids at each size, from `stride` pixels a cell on, each size half the one before;
     a convolution of `kernel` mixes them into `width` features. A frame's flow is the sum
     of `flow_grids`, each of so many (rows, columns) of vectors: what moves as a whole is said once, and what moves otherwise finely.
+    With `half_samples` the picture is read from twice as many samples along each axis, those between filtered.
     """
 
     grids: tuple[int, ...]
@@ -44,6 +45,7 @@ class CanvasSpec:
     stride: int = 2
     width: int = 12
     kernel: int = 3
+    half_samples: bool = False
 
     def grid_shapes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Rows and columns of every grid under a picture of `height` x `width`, finest first."""
@@ -144,7 +146,10 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """What a file says of one video besides its tensors: true size, frame count, rate, colour tags, name."""
+    """What a file says of one video besides its tensors: true size, frame count, rate, colour tags, name.
+
+    `margins` are pixels above, left of, below and right of a frame by which its canvas reaches beyond it.
+    """
 
     width: int
     height: int
@@ -152,6 +157,7 @@ class VideoSpec:
     fps: Fraction = Fraction(25)
     colour: Colour = field(default_factory=Colour)
     name: str = ""
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     @classmethod
     def of(cls, video: Video) -> "VideoSpec":
@@ -167,3 +173,8 @@ class VideoSpec:
         whole = spec.beginning.size if isinstance(spec.beginning, Patches) else spec.upscale
         rows, columns = -(-self.height // whole), -(-self.width // whole)
         return rows * whole // spec.upscale, columns * whole // spec.upscale
+
+    def painted(self, spec: NetworkSpec) -> tuple[int, int]:
+        """Height and width of a canvas's picture: all cells' pixels, and the margins."""
+        (rows, columns), (above, left, below, right) = self.cells(spec), self.margins
+        return above + rows * spec.upscale + below, left + columns * spec.upscale + right

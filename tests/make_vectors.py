@@ -26,6 +26,10 @@ CAM = NetworkSpec(Embeddings(4), 8, (BlockSpec(8, 3, 1), BlockSpec(8, 2, 3)), 3,
 VECTORS = {
     "cam": (CAM, VideoSpec(37, 26, 4, Fraction(30000, 1001), Colour(1, 1, 1), "cam")),
     "canvas": (replace(CAM, canvas=CanvasSpec((1, 2, 1), ((2, 3),), 2, 5, 3)), VideoSpec(37, 26, 3, name="canvas")),
+    "beyond": (
+        replace(CAM, canvas=CanvasSpec((1, 1), ((2, 3),), 2, 4, 3, half_samples=True)),
+        VideoSpec(37, 26, 3, name="beyond", margins=(3, 0, 5, 2)),
+    ),
     "drift": (replace(CAM, opponent=True, canvas=CanvasSpec((1, 1), ((1, 2), (2, 3)), 2, 4, 3)), VideoSpec(24, 24, 9, name="drift")),
     "spatial": (replace(CAM, spatial_grid=(2, 3), temporal_grid=0), VideoSpec(24, 24, 2, name="spatial")),
     "hnerv": (

@@ -13,9 +13,10 @@ from codec.bitstream import MAGIC, BitstreamError, Kind, frame, records
 from codec.decoder import decode
 from codec.description import describe, sections
 from codec.encoder import encode
+from codec.fields import checked_shapes, read_spec, write_video_spec
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from inr.layout import tensor_shapes
-from inr.spec import BlockSpec, Embeddings, NetworkSpec, Positions, TimeGrids, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Positions, TimeGrids, VideoSpec
 from inr.video import Colour
 
 SPEC = NetworkSpec(Embeddings(3), 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=2, spatial_grid=(2, 3))
@@ -55,6 +56,8 @@ specs = st.builds(
     spatial_grid=st.sampled_from([(0, 0), (1, 2)]),
     bounded=st.booleans(),
     opponent=st.booleans(),
+    canvas=st.none()
+    | st.builds(CanvasSpec, st.just((1, 1)), st.just(((1, 2),)), st.integers(1, 3), st.just(2), half_samples=st.booleans()),
 )
 videos = st.builds(
     VideoSpec,
@@ -64,6 +67,7 @@ videos = st.builds(
     st.fractions(Fraction(1, 10), 240, max_denominator=1001),
     st.builds(Colour, st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.booleans()),
     st.text(max_size=20),
+    st.just((0, 0, 0, 0)) | st.tuples(*(st.integers(0, 9) for _ in range(4))),
 )
 
 
@@ -166,7 +170,21 @@ def test_a_video_must_stand_on_layers_that_exist():
 def test_a_file_may_not_ask_for_endless_memory():
     huge = replace(VIDEO, frames=1 << 24, width=65536, height=65536)
     spec, layer, _ = [(r.kind, r.payload) for r in records(encode(model())) if r.kind is not Kind.END]
-    from codec.fields import write_video_spec
-
     with pytest.raises(BitstreamError, match="limit"):
         decode(frame([spec, layer, (Kind.VIDEO, write_video_spec(huge, (0,)))]))
+
+
+def test_a_canvas_of_few_weights_may_not_be_endless_either():
+    """Margins of 16000 x 16000 pixels are 2 ** 24 cells of 4 pixels a side, but more half samples than a decoder should paint."""
+    canvas = CanvasSpec((1,), ((1, 1),), stride=4, half_samples=True)
+    spec, video = replace(model().spec, canvas=canvas), replace(VIDEO, margins=(16000, 16000, 0, 0))
+    assert checked_shapes(replace(spec, canvas=replace(canvas, half_samples=False)), video)
+    with pytest.raises(BitstreamError, match="samples of a picture"):
+        checked_shapes(spec, video)
+
+
+def test_half_samples_without_a_canvas_are_refused():
+    spec, *_ = records(encode(model()))
+    flags = spec.payload[1] | 0x80, 512 >> 7
+    with pytest.raises(BitstreamError, match="reserved bits"):
+        read_spec(spec.payload[:1] + bytes(flags) + spec.payload[2:])

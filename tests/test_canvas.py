@@ -11,7 +11,7 @@ from inr.canvas import FLOW_UNIT
 from inr.layout import is_private, tensor_shapes
 from inr.network import apply_network, bind, initial_tensors
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
-from inr.warp import warp
+from inr.warp import doubled, warp
 
 SPEC = NetworkSpec(
     Embeddings(3),
@@ -58,12 +58,37 @@ def test_no_flow_is_the_identity():
     assert warp(picture[:1, :1], still[:1, :1, :1] + 5, still[:1, :1, :1]).shape == (1, 1, 1, 3)
 
 
-def test_slopes_are_those_of_small_differences():
-    picture, dx, dy = drawn(5, 7, 3), 0.3 + 0 * drawn(1, 5, 7), 0.6 + 0 * drawn(1, 5, 7)
-    pull = drawn(1, 5, 7, 3, seed=3)
+def test_half_samples_are_filtered_rows_and_columns():
+    """Between every two samples H.264's half sample, by hand; the samples themselves as they were; edges repeat."""
+    picture = np.asarray(drawn(4, 3, 3))
+    taps = np.array([1, -5, 20, 20, -5, 1]) / 32
+    more = np.asarray(doubled(jnp.asarray(picture)))
+    assert more.shape == (7, 5, 3)
+    np.testing.assert_array_equal(more[::2, ::2], picture)
+    edged = np.pad(picture, ((2, 3), (0, 0), (0, 0)), mode="edge")
+    down = np.array([np.tensordot(taps, edged[y : y + 6], 1) for y in range(3)])
+    np.testing.assert_allclose(more[1::2, ::2], down, atol=1e-6)
+    edged = np.pad(more[:, ::2], ((0, 0), (2, 3), (0, 0)), mode="edge")
+    across = np.stack([np.tensordot(edged[:, x : x + 6], taps, ((1,), (0,))) for x in range(2)], axis=1)
+    np.testing.assert_allclose(more[:, 1::2], across, atol=1e-6)
 
-    def total(*arguments: jax.Array) -> jax.Array:
-        return jnp.sum(warp(*arguments) * pull)
+
+def test_displacements_are_in_pixels_whatever_the_samples():
+    """Read at whole pixels, twice the samples give the picture's own; half-way between, the filtered ones."""
+    picture, still = drawn(6, 9, 3), jnp.zeros((1, 6, 9))
+    more = doubled(picture)
+    np.testing.assert_array_equal(warp(more, still + 2, still - 1, 2), warp(picture, still + 2, still - 1))
+    np.testing.assert_allclose(warp(more, still + 0.5, still, 2)[0, :, :-1], more[::2, 1::2], atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (1, 2), (2, 1)])
+def test_slopes_are_those_of_small_differences(samples: int, height: int, width: int):
+    picture, dx, dy = drawn(height, width, 3), 0.3 + 0 * drawn(1, height, width), 0.6 + 0 * drawn(1, height, width)
+    pull = drawn(1, height, width, 3, seed=3)
+
+    def total(picture: jax.Array, *field: jax.Array) -> jax.Array:
+        return jnp.sum(warp(doubled(picture) if samples == 2 else picture, *field, samples) * pull)
 
     slopes = jax.grad(total, argnums=(0, 1, 2))(picture, dx, dy)
     for at, slope in enumerate(slopes):
@@ -99,6 +124,32 @@ def test_flow_moves_the_canvas():
     moved = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
     np.testing.assert_allclose(moved[:, :-4], still[:, 4:], atol=1e-5)
     assert float(jnp.abs(moved - still).max()) > 0.1
+
+
+def test_a_canvas_reaches_beyond_the_frame():
+    """Of a picture with margins a still frame sees the middle, and one that is displaced what lies beyond."""
+    wide = replace(VIDEO, margins=(4, 2, 0, 6))
+    shapes = tensor_shapes(SPEC, wide)
+    assert shapes["canvas.grids.0"] == ((16 + 4) // 2, (24 + 2 + 6) // 2)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    for index, name in enumerate(("canvas.grids.0", "canvas.grids.1", "canvas.mix.kernel", "canvas.paint.kernel")):
+        tensors[name] = np.asarray(drawn(*shapes[name], seed=index))
+    tensors["canvas.flows.0"][1] = np.array([6, -4]) / FLOW_UNIT
+    network = bind(SPEC, wide)(tensors)
+    picture = network.still()
+    assert picture is not None
+    assert picture.shape == (20, 32, 3)
+    still, moved = network(jnp.arange(2))
+    mask = 1 / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(still, 0.5 + mask * picture[4:, 2:26], atol=1e-5)
+    np.testing.assert_allclose(moved, 0.5 + mask * picture[:16, 8:], atol=1e-5)
+
+
+def test_what_is_held_at_an_edge_moves_nothing():
+    picture, dx, dy = drawn(5, 7, 3), jnp.zeros((1, 5, 7)) + 9, jnp.zeros((1, 5, 7)) - 9
+    x, y = jax.grad(lambda *field: jnp.sum(warp(picture, *field) ** 2), argnums=(0, 1))(dx, dy)
+    np.testing.assert_array_equal(x, 0)
+    np.testing.assert_array_equal(y, 0)
 
 
 def test_flows_add_up():

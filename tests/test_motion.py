@@ -8,11 +8,13 @@ import pytest
 from inr.canvas import FLOW_UNIT
 from inr.spec import VideoSpec
 from inr.video import Video
+from train.encoding import EncodeOptions, observed
 from train.fitting import Fitter, fit
-from train.motion import beginning, shifts, thin, without_loners
+from train.motion import beginning, camera_path, margins, shifts, thin, without_loners
 from train.presets import plan
 from train.state import initial_state
 from train.step import Problem
+from train.wish import Wish
 
 PATH = np.array([[0, 0], [2, 1], [5, 3], [8, 5], [12, 7], [14, 9], [14, 9], [14, 9]])  # pixels down and to the right
 
@@ -44,10 +46,33 @@ def test_shifts_add_up_along_a_pan():
 def test_flows_begin_where_the_canvas_shows_the_same():
     frames = panned()
     spec, _ = spec_of(frames)
-    flow = FLOW_UNIT * beginning(spec, frames)["canvas.flows.0"]
+    flow = FLOW_UNIT * beginning(spec, camera_path(frames))["canvas.flows.0"]
     assert flow.shape == (8, *spec.canvas.flow_grids[0], 2)
     against = PATH[np.argmin(np.abs(flow).sum(axis=(1, 2, 3)))] - PATH
     np.testing.assert_allclose(flow, np.broadcast_to(against[:, None, None, ::-1], flow.shape), atol=0.5)
+
+
+def test_a_canvas_holds_what_the_camera_sees():
+    """A pan's canvas reaches as far as other frames than the one that does not move lie beyond that, but not by more than half a frame."""
+    path = camera_path(panned())
+    still = PATH[np.argmin(np.abs(path).sum(axis=(1, 2)))]
+    above, left, below, right = margins(path, 64, 96)
+    np.testing.assert_allclose([above, left], (PATH.max(axis=0) - still), atol=1.5)
+    np.testing.assert_allclose([below, right], (still - PATH.min(axis=0)), atol=1.5)
+    far = np.zeros((2, 3, 2))
+    far[1, 2] = 100, -100
+    assert margins(far, 64, 96) == (32, 0, 0, 48)
+    assert margins(np.zeros((3, 3, 2)), 64, 96) == (0, 0, 0, 0)
+
+
+def test_margins_are_for_files_that_can_pay_for_them():
+    video = Video(panned())
+    rich, poor, other = (
+        EncodeOptions(wish=Wish(target_bytes=size), model=model) for size, model in ((3000, "cam"), (900, "cam"), (3000, "nerv"))
+    )
+    assert observed(video, rich)[1].margins == margins(camera_path(video.frames), 64, 96)
+    assert observed(video, poor)[1] == VideoSpec.of(video)
+    assert observed(video, other) == (None, VideoSpec.of(video))
 
 
 def test_a_zoom_is_seen():
@@ -61,7 +86,7 @@ def test_a_zoom_is_seen():
 
     frames = np.stack([zoomed(by) for by in (1.0, 1.0, 1.0, 0.94)])
     spec, _ = spec_of(frames)
-    flow = FLOW_UNIT * beginning(spec, frames)["canvas.flows.0"][3]
+    flow = FLOW_UNIT * beginning(spec, camera_path(frames))["canvas.flows.0"][3]
     rows, columns = spec.canvas.flow_grids[0]
     across = (np.arange(columns) + 0.5) / columns - 0.5
     np.testing.assert_allclose(flow[..., 0], np.broadcast_to(-0.06 * width * across, (rows, columns)), atol=1.0)
@@ -72,7 +97,7 @@ def test_what_does_not_move_as_a_whole_begins_without_flow(kind: str):
     world = texture(64, 96)
     made = {"cuts": [texture(64, 96, seed) for seed in range(4)], "still": [world] * 4, "image": [world]}
     frames = np.stack(made[kind])
-    assert beginning(spec_of(frames)[0], frames) == {}
+    assert beginning(spec_of(frames)[0], camera_path(frames)) == {}
 
 
 def test_a_frame_that_jumps_there_and_back_is_not_believed():
@@ -83,7 +108,7 @@ def test_a_frame_that_jumps_there_and_back_is_not_believed():
 @pytest.mark.parametrize("size", [(8, 1000), (8, 8), (500, 16)])
 def test_strips_and_specks_are_no_trouble(size: tuple[int, int]):
     frames = np.stack([texture(*size, seed) for seed in range(2)])
-    assert beginning(spec_of(frames)[0], frames).keys() <= {"canvas.flows.0"}
+    assert beginning(spec_of(frames)[0], camera_path(frames)).keys() <= {"canvas.flows.0"}
 
 
 def test_a_fit_of_a_pan_is_better_for_it():

@@ -9,7 +9,7 @@ from inr.errors import UsageError
 from inr.layout import weights
 from inr.spec import VideoSpec
 from train.family import hnerv_spec
-from train.presets import flow_grids, modulated_spec, plan, rate_weight, upsampling
+from train.presets import flow_grids, modulated_spec, plan, rate_weight, steps_of, upsampling
 
 BUNNY = VideoSpec(1280, 640, 132)
 
@@ -63,6 +63,21 @@ def test_flows_are_finer_where_bits_pay_for_it():
     assert flow_grids(video, 0.0)[1] == (10, 20)  # never coarser than 32 pixels
     assert flow_grids(VideoSpec(640, 320, 16), 9.0)[1] == (53, 107)  # nor finer than 6
     assert flow_grids(VideoSpec(640, 320, 1), 0.1) == ((1, 1),)
+
+
+def test_where_steps_are_cheap_networks_are_larger_and_batches_too():
+    video, picture = VideoSpec(640, 320, 132), VideoSpec(640, 320, 1)
+    (small, slow), (large, quick) = (plan(video, 0.1, "fast", "cam", 0, accelerated) for accelerated in (False, True))
+    assert weights(large, video) > 1.2 * weights(small, video)
+    assert (slow.batch, quick.batch) == (2, 8)
+    assert plan(BUNNY, 0.02, "fast", "cam", 0, True)[1].batch == 4  # as many pixels a step
+    assert plan(picture, 0.1, "fast", "cam", 0, True) == plan(picture, 0.1, "fast", "cam", 0, False)
+
+
+def test_a_preset_may_be_a_number_of_steps():
+    assert plan(BUNNY, 0.1, "1234", "cam", 0)[1].steps == 1234
+    with pytest.raises(UsageError, match="or a number of steps"):
+        steps_of("0")
 
 
 def test_fits_of_more_bits_are_long_sooner():

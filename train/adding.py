@@ -19,7 +19,7 @@ from train.checkpoint import Workdir
 from train.config import FitConfig
 from train.continual import Ground
 from train.display import Display
-from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, silent_tensors
+from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, observed, silent_tensors
 from train.origin import origin_of, run_key
 from train.presets import modulated_spec, plan
 from train.state import layout_of
@@ -56,13 +56,13 @@ def add_video(
     started = time.monotonic() if started is None else started
     check_free(target, overwrite=True)
     data = read_file(target)
-    described = VideoSpec.of(video)
     reuse = (options.density, options.corrections, options.every_layer)
     key = run_key(video, options.wish, options.preset, options.model, options.seed, options.time_budget, reuse)
     model = decode(data) if begun(data) else None
-    if stands_already(model, described, key):
+    if stands_already(model, VideoSpec.of(video), key):
         return None
-    run = prepared(data, model, described, target, options, key)
+    path, described = observed(video, options)
+    run = replace(prepared(data, model, described, target, options, key), path=path)
     say(f"'{video.name}' on {len(run.ground.layers) if run.ground else 0} layers of '{target}'")
     return carried_out(run, video, target, options, display, say, started)
 

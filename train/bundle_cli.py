@@ -21,6 +21,7 @@ from train.options import (
     TargetSize,
     TimeBudget,
     Workdir,
+    known_preset,
     one_of,
     seconds,
 )
@@ -64,7 +65,6 @@ def add_command(
     """
     from inr.reading import source_name
     from train.encoding import EncodeOptions
-    from train.presets import PRESETS
     from train.wish import checked_wish
 
     if not 0 <= density <= 1:
@@ -72,7 +72,7 @@ def add_command(
     if len(sources) != len({source_name(source) for source in sources}):
         raise UsageError("duplicate-name", "two of the sources have the same name, and a video is called after its file", "rename one")
     options = EncodeOptions(
-        preset=one_of("--preset", preset, tuple(PRESETS)),
+        preset=known_preset(preset),
         wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
         frames=span(frames),
         scale=scaling(scale),

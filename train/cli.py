@@ -33,6 +33,7 @@ from train.options import (
     Workdir,
     at_least,
     chunked,
+    known_preset,
     one_of,
     seconds,
 )
@@ -77,11 +78,11 @@ def encode_command(
     from inr.writing import check_free
     from train.encoding import EncodeOptions
     from train.family import NIRVANA_GROUP
-    from train.presets import MODELS, MODULATED, PRESETS
+    from train.presets import MODELS, MODULATED
     from train.wish import checked_wish
 
     options = EncodeOptions(
-        preset=one_of("--preset", preset, tuple(PRESETS)),
+        preset=known_preset(preset),
         model=one_of("--model", model, MODELS) + MODULATED * (cam and model != "cam"),
         chunk=NIRVANA_GROUP if model == "nirvana" and not chunk else chunked(chunk),
         key_every=at_least("--key-every", key_every, 1),

@@ -15,7 +15,7 @@ class FitConfig:
     steps: int
     batch: int = 2  # frames a step
     learning_rate: float = 24e-3  # of weights, before the schedule
-    long: int = 10_000  # steps from which on that falls as the inverse of their number
+    long: int = 10_000  # steps from which on that falls with their number
     exponent_learning_rate: float = 16e-2  # of step exponents, in eighths of an octave
     warmup: float = 0.05  # share of progress over which the learning rates rise
     floor: float = 0.02  # what the cosine falls to, so that the controller keeps its grip to the end

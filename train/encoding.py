@@ -30,9 +30,10 @@ from train.interrupts import Interrupts, Preempted, Wanted
 from train.landing import Target, landed, write_verified
 from train.logbook import Logbook
 from train.memory import check_memory
+from train.motion import CameraPath, camera_path, margins
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
-from train.presets import modulated_spec, plan
+from train.presets import modulated_spec, plan, steps_of
 from train.refining import cost_in_steps, worthwhile
 from train.step import Problem
 from train.wish import Wish
@@ -41,6 +42,7 @@ CAP_AIM = 0.99  # of the cap, where the rate's controller aims: the rest is what
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # of a time budget, kept for landing, verifying and the machine's moods
 LANDING_SHARE = 0.12  # of a fit's steps, kept for reaching a quality that it narrowly missed
 LEAST_STEPS = 50
+LEAST_FOR_MARGINS = 1000
 
 
 Counted = UInt8[np.ndarray, "t h w 1"]
@@ -67,6 +69,11 @@ class EncodeOptions:
     corrections: bool = True  # in a bundle: whether a further video's layer may change them
     every_layer: bool = False  # in a bundle: whether a further video stands on all layers, or on the first alone
     started: float | None = None  # time.monotonic() of the process's start
+
+    @property
+    def most_steps(self) -> float:
+        """Steps that a time budget is not to be filled beyond: a preset that is a number says so."""
+        return steps_of(self.preset) if self.preset.isdecimal() else math.inf
 
     def folder(self, target: Path) -> Path:
         """Where a run that makes `target` keeps what it has so far."""
@@ -163,10 +170,10 @@ def carried_out(
     with Interrupts() as interrupts:
         run = run.sized(video, options)
         check_memory(run.problem.spec, run.problem.video, run.problem.config)
-        fitter = Fitter(run.problem, video, run.ground, run.counted)
+        fitter = Fitter(run.problem, video, run.ground, run.counted, run.path)
         fitter.rehearse(1)
         first_step = time.monotonic() - started
-        fitter.problem = run.settled(fitter, options.time_budget, started)
+        fitter.problem = run.settled(fitter, options.time_budget, started, options.most_steps)
         say(f"{spec_line(fitter.problem)}; {fitter.problem.config.steps} steps")
         with display or Quiet() as shown:
             deadline = started + last_call(options.time_budget, run.spared)
@@ -211,6 +218,7 @@ class Run:
     cap: int | None
     ground: Ground | None = None
     counted: Counted | None = None  # what of the source counts; None: all of it
+    path: CameraPath | None = None  # what the camera does; None: not looked for yet
     spared: float = SPARED_SECONDS  # of a time budget, for what follows the fit
     step_seconds: float | None = None  # of a fit like this one, if that is known
 
@@ -223,17 +231,17 @@ class Run:
         if bpp is None:
             bpp = Pilot.of(video, options.model, options.seed, psnr).expected_bpp(psnr)
             self.workdir.remember(expected_bpp=bpp)
-        return self.for_rate(VideoSpec.of(video), options, bpp)
+        return self.for_rate(options, bpp)
 
-    def for_rate(self, video: VideoSpec, options: EncodeOptions, bpp: float) -> "Run":
+    def for_rate(self, options: EncodeOptions, bpp: float) -> "Run":
         """The run with a network for `bpp`, steered at the quality asked for."""
-        problem = planned(video, options, bpp, self.key)
+        problem = planned(self.problem.video, options, bpp, self.key)
         return replace(self, problem=replace(problem, config=replace(problem.config, target_psnr=options.wish.target_psnr)))
 
-    def settled(self, fitter: Fitter, budget: float | None, started: float) -> Problem:
+    def settled(self, fitter: Fitter, budget: float | None, started: float, most: float = math.inf) -> Problem:
         """The problem with its number of steps, noted in the run's folder for whoever resumes it.
 
-        A budget in seconds becomes a number once: as many steps as fit into what is left of it.
+        A budget in seconds becomes a number once: as many steps as fit into what is left of it, `most` of them at most.
         """
         steps: int = self.problem.config.steps if budget is None else self.workdir.facts.get("steps", 0)
         if budget is not None and steps == 0:
@@ -243,6 +251,7 @@ class Run:
             left = int((within - cost_in_steps(self.problem)) / share)
             # Time is kept for refining only where what is left makes a fit that will be refined.
             steps = left if worthwhile(self.lasting(left)) else int(within / share)
+            steps = int(min(steps, most))
         self.workdir.remember(steps=steps)
         return self.lasting(steps)
 
@@ -259,13 +268,27 @@ def steps_within(budget: float, spent: float, step_seconds: float, spared: float
 def prepare(video: Video, target: Path, options: EncodeOptions, counted: Counted | None = None) -> Run:
     """Plan an encode; TargetMissed if its cap is out of reach, UsageError if its folder holds another run."""
     check_mask(options)
-    described, wish = VideoSpec.of(video), options.wish
+    (path, described), wish = observed(video, options, counted), options.wish
     key = run_key(video, wish, options.preset, options.model, options.seed, options.time_budget, *mask_key(counted))
     problem, cap = planned(described, options, wish.nominal_bpp(described), key), wish.cap(described)
     if cap is not None:
         check_reachable(described, cap)
         problem = replace(problem, config=replace(problem.config, target_bpp=CAP_AIM * 8 * cap / described.pixels))
-    return Run(problem, key, Workdir(options.folder(target), key, fresh=not options.resume), cap, counted=counted)
+    return Run(problem, key, Workdir(options.folder(target), key, fresh=not options.resume), cap, counted=counted, path=path)
+
+
+def observed(video: Video, options: EncodeOptions, counted: Counted | None = None) -> tuple[CameraPath | None, VideoSpec]:
+    """What the camera does in `video`, None for networks without a canvas; and the video's spec, with margins that hold what it sees.
+
+    A file of LEAST_FOR_MARGINS bytes or less has better use for the bytes that say so.
+    """
+    described = VideoSpec.of(video)
+    if options.model != "cam":
+        return None, described
+    path = camera_path(video.frames, counted)
+    if options.wish.nominal_bpp(described) * described.pixels <= 8 * LEAST_FOR_MARGINS:
+        return path, described
+    return path, replace(described, margins=margins(path, video.height, video.width))
 
 
 def mask_key(counted: Counted | None) -> tuple[int, ...]:

@@ -48,12 +48,12 @@ def estimate_of(video: Video, options: EncodeOptions) -> dict[str, object]:
     pilot = Pilot.of(video, options.model, options.seed, wish.target_psnr)
     if wish.target_psnr is not None:
         bpp = pilot.expected_bpp(wish.target_psnr)
-        run, psnr, octaves = run.for_rate(described, options, bpp), (wish.target_psnr, wish.target_psnr + 0.3), SPREAD / SLOPE
+        run, psnr, octaves = run.for_rate(options, bpp), (wish.target_psnr, wish.target_psnr + 0.3), SPREAD / SLOPE
     else:
         bpp = wish.nominal_bpp(described)
         expected = pilot.expected_psnr(bpp)
         psnr, octaves = (expected - SPREAD, expected + SPREAD), UNTARGETED if run.cap is None else 0.0
-    fitter = Fitter(run.problem, video)
+    fitter = Fitter(run.problem, video, path=run.path)
     fitter.rehearse(1)
     step_seconds = fitter.measured_step_seconds()
     budget = options.time_budget
@@ -64,10 +64,10 @@ def estimate_of(video: Video, options: EncodeOptions) -> dict[str, object]:
         "estimated_bytes": [round(size * 2**-octaves), round(size * 2**octaves)],
         "estimated_psnr_rgb": [round(decibels, 1) for decibels in psnr],
         "estimated_seconds": budget or steps * step_seconds + OTHER_SECONDS,
-        "estimated_memory_bytes": fit_bytes(run.problem.spec, described, run.problem.config),
+        "estimated_memory_bytes": fit_bytes(run.problem.spec, run.problem.video, run.problem.config),
         "steps": steps,
         "step_seconds": step_seconds,
-        "weights": weights(run.problem.spec, described),
+        "weights": weights(run.problem.spec, run.problem.video),
     }
 
 

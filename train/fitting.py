@@ -21,7 +21,7 @@ from inr.errors import InrError
 from inr.video import Video
 from train.continual import Ground
 from train.interrupts import Preempted, Wanted
-from train.motion import beginning
+from train.motion import CameraPath, beginning, camera_path
 from train.rate import table_bits
 from train.schedule import descent
 from train.state import TrainState, initial_state
@@ -31,7 +31,6 @@ CHUNK = {"cpu": 16}  # steps between looks at the clock and the metrics
 ACCELERATOR_CHUNK = 100
 LANDING_PROGRESS, LANDING_GAIN = 0.97, 4.0  # the latter over all steps of an attempt
 MAX_RESTORES = 8
-HIDDEN = np.uint8(128)  # what shows, where the camera is looked for, of a source that does not count
 MEASURE_SECONDS = 3.0
 SNAPSHOT_SECONDS = 10.0
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # an interrupted fit still rounds properly: this much of its time, at most
@@ -82,15 +81,23 @@ class Fitted:
 class Fitter:
     """A fit under way: the compiled step, the video on the device, and the state."""
 
-    def __init__(self, problem: Problem, video: Video, ground: Ground | None = None, counted: UInt8[np.ndarray, "t h w 1"] | None = None):
+    def __init__(
+        self,
+        problem: Problem,
+        video: Video,
+        ground: Ground | None = None,
+        counted: UInt8[np.ndarray, "t h w 1"] | None = None,
+        path: CameraPath | None = None,
+    ):
         self.problem, self.ground = problem, ground
         self.frames = jnp.asarray(video.frames if counted is None else np.concatenate([video.frames, counted], axis=-1))
         self.advance = make_advance(problem.compiled)
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None
-        seen = video.frames if counted is None else np.where(counted > 0, video.frames, HIDDEN)
+        flows: Mapping[str, np.ndarray] = {}
         # Who follows another network begins on its canvas, which lies where that one's frames were.
-        flows = {} if ground is not None and ground.begins else beginning(problem.spec, seen)
+        if problem.spec.canvas and not (ground is not None and ground.begins):
+            flows = beginning(problem.spec, camera_path(video.frames, counted) if path is None else path)
         self.state = initial_state(problem.spec, problem.video, problem.config, ground, flows)
 
     def rehearse(self, count: int) -> float:

@@ -11,6 +11,7 @@ from train.config import FitConfig
 
 COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
 COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
+SAMPLES = 30  # per sample of a canvas: three channels, in pairs, and their slopes
 FIELDS_OF_FLOW = 60  # per pixel: positions, four corners of three samples twice, mask, and their slopes
 BASE = 600 << 20  # the runtime itself
 
@@ -31,7 +32,9 @@ def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
     if spec.canvas:
         floats += FIELDS_OF_FLOW * pixels
         grids = sum(spec.canvas.grids) * spec.canvas.kernel**2 + (9 + COPIES_OF_FEATURES) * spec.canvas.width
-        floats += pixels // spec.canvas.stride**2 * grids  # painted once a step, counted once a frame
+        height, width = video.painted(spec)
+        floats += height * width // spec.canvas.stride**2 * grids  # painted once a step, counted once a frame
+        floats += SAMPLES * (1 + spec.canvas.half_samples) ** 2 * height * width
     raw = 2 * video.pixels * 3  # on the host and on the device
     return BASE + raw + 4 * (batch * floats + COPIES_OF_WEIGHTS * weights(spec, video))
 

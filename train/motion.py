@@ -16,24 +16,27 @@ from inr.spec import NetworkSpec
 WIDEST, NARROWEST = 480, 16  # pixels along the longer side of what is compared, and along the shorter; larger frames are thinned out
 LEAST, LEAST_OF_ALL = 0.8, 0.9  # of the difference between windows or successive frames, and between any two, what motion may leave
 LITTLE = 1.0  # pixels of motion that need no proof, and that are worth no beginning
+HIDDEN = np.uint8(128)  # what shows of a source that does not count
 NEAR = 0.15  # of a frame's size: as far whole frames are compared
 WINDOWS = 4  # side by side along the shorter side; others overlap them by half
 JUMP = 0.1  # of the shorter side, by which a frame's motion may differ from its neighbours'
+MOST_BEYOND = 0.5  # of a frame's size, by which its canvas may reach beyond it on a side
 FEWEST, BOUNDS = 8, (4.0, 2.0, 1.0, 1.0)  # how many windows must agree, and within how many pixels, in turn
 
 Grey = Float[np.ndarray, "h w"]
 Shift = Float[np.ndarray, "2"]  # pixels down and to the right
 Affine = Float[np.ndarray, "3 2"]  # what (y, x, 1), y and x from -0.5 to 0.5 over the frame, makes a shift of
+CameraPath = Float[np.ndarray, "t 3 2"]  # of every frame, in pixels of it
 
 
-def beginning(spec: NetworkSpec, frames: UInt8[np.ndarray, "t h w 3"]) -> dict[str, np.ndarray]:
-    """The coarsest flow of `spec`'s canvas by which frames see it in place, as far as the camera has moved; empty if it has not.
+def camera_path(frames: UInt8[np.ndarray, "t h w 3"], counted: UInt8[np.ndarray, "t h w 1"] | None = None) -> CameraPath:
+    """What the camera does to each frame: what has moved, from where it is most of the time, as a function of position.
 
-    float32, (t, r, c, 2), in units of FLOW_UNIT pixels. The canvas is where the camera is most of the time. A frame that is not
-    seen better so, or alone would be, begins with no flow.
+    Nothing for a frame that is not more like the others so, or alone would be; what is not `counted` does not show.
     """
-    if spec.canvas is None or len(frames) == 1:
-        return {}
+    frames = frames if counted is None else np.where(counted > 0, frames, HIDDEN)
+    if len(frames) == 1:
+        return np.zeros((1, 3, 2))
     thinned = max(1, min(-(-max(frames.shape[1:3]) // WIDEST), min(frames.shape[1:3]) // NARROWEST))
     views = [thin(frame, thinned) for frame in frames]
     moved = shifts(views)
@@ -41,11 +44,32 @@ def beginning(spec: NetworkSpec, frames: UInt8[np.ndarray, "t h w 3"]) -> dict[s
     motions = [
         believed(view, views[still], camera(view, views[still], shift - moved[still])) for view, shift in zip(views, moved, strict=True)
     ]
-    grid = positions(spec.canvas.flow_grids[0])
-    flows = np.stack([-grid @ motion for motion in without_loners(motions, JUMP * min(views[0].shape))])
+    return thinned * np.stack(without_loners(motions, JUMP * min(views[0].shape)))
+
+
+def beginning(spec: NetworkSpec, path: CameraPath) -> dict[str, np.ndarray]:
+    """The coarsest flow of `spec`'s canvas by which frames see it in place; empty if the camera has hardly moved.
+
+    float32, (t, r, c, 2), in units of FLOW_UNIT pixels.
+    """
+    if spec.canvas is None:
+        return {}
+    flows = -positions(spec.canvas.flow_grids[0]) @ path[:, None]
     if np.max(np.abs(flows)) < LITTLE:
         return {}
-    return {"canvas.flows.0": (thinned / FLOW_UNIT * flows[..., ::-1]).astype(np.float32)}
+    return {"canvas.flows.0": (flows[..., ::-1] / FLOW_UNIT).astype(np.float32)}
+
+
+def margins(path: CameraPath, height: int, width: int) -> tuple[int, int, int, int]:
+    """By how much a canvas must reach beyond a frame to hold all that the camera sees: pixels above, left, below, right.
+
+    Not beyond MOST_BEYOND.
+    """
+    corners = np.array([[y, x, 1.0] for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
+    reach = -corners @ path
+    most = np.array([height, width]) * MOST_BEYOND
+    before, behind = (np.ceil(np.clip(by, 0, most)).astype(int).tolist() for by in (-reach.min(axis=(0, 1)), reach.max(axis=(0, 1))))
+    return (before[0], before[1], behind[0], behind[1])
 
 
 def thin(frame: UInt8[np.ndarray, "h w 3"], by: int) -> Grey:

@@ -9,7 +9,7 @@ from inr.errors import UsageError
 
 PREEMPTED = 75  # exit code, EX_TEMPFAIL: run the same command again
 
-Preset = Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow.")]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow, or a number of steps.")]
 Quality = Annotated[int | None, typer.Option("--quality", "-q", metavar="1..100", help="Quality dial; 50 if nothing is asked for.")]
 TargetSize = Annotated[str, typer.Option("--target-size", metavar="120kB", help="Whole file at or under this: kB, MB, KiB, or bytes.")]
 TargetBitrate = Annotated[str, typer.Option("--target-bitrate", metavar="300k", help="Whole file at or under this many bits per second.")]
@@ -38,6 +38,13 @@ def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise UsageError("unknown-choice", f"{flag} {value}: it is one of {', '.join(known)}", f"{flag} {known[0]}")
     return value
+
+
+def known_preset(text: str) -> str:
+    """`text`, if it names a preset or is a number of steps."""
+    from train.presets import PRESETS
+
+    return text if text.isdecimal() and int(text) else one_of("--preset", text, tuple(PRESETS))
 
 
 def at_least(flag: str, value: int, least: int) -> int:

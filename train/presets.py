@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from inr.errors import UsageError
@@ -30,6 +31,8 @@ CANVAS_SHARE = 0.55  # of the bits
 PYRAMID = (2, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
 FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
 FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
+ACCELERATED_BITS = 0.5  # of what a weight should cost, where an accelerator makes steps cheap
+ACCELERATED_PIXELS, LARGEST_BATCH = 3_300_000, 8  # of a step there, and frames at most
 MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
 SMALLEST_UNIT, LARGEST_UNIT = 4, 256
 LONG, LEAST_LONG = 10_000, 1_800  # steps from which on learning rates fall, up to MEASURED_BPP and where bits are many
@@ -69,7 +72,7 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
     cells = math.prod(VideoSpec.cells(video, NetworkSpec(Embeddings(1), 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
     embedding = int(np.clip(channels // 4 * 4, 4, 16))
-    canvas = CanvasSpec(PYRAMID, flow_grids(video, bpp)) if len(strides) > 1 else None
+    canvas = CanvasSpec(PYRAMID, flow_grids(video, bpp), half_samples=video.frames > 1) if len(strides) > 1 else None
     canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
     def family(unit: float) -> NetworkSpec:
@@ -130,19 +133,37 @@ def long_fit(video: VideoSpec, bpp: float) -> int:
     return LONG if video.frames == 1 else round(float(np.clip(LONG * (MEASURED_BPP / bpp) ** 1.5, LEAST_LONG, LONG)))
 
 
-def plan(video: VideoSpec, bpp: float, preset: str, model: str, seed: int) -> tuple[NetworkSpec, FitConfig]:
+def steps_of(preset: str) -> int:
+    """Steps of a fit with `preset`, which may be their number itself; UsageError for one of no known name."""
+    if preset.isdecimal() and int(preset):
+        return int(preset)
+    if preset not in PRESETS:
+        raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}, or a number of steps", "--preset medium")
+    return PRESETS[preset]
+
+
+def default_plan(video: VideoSpec, bpp: float, config: FitConfig, accelerated: bool) -> tuple[NetworkSpec, FitConfig]:
+    """The spec of the default family, and `config` as suits it: where steps are cheap, a larger network and more frames a step."""
+    config = replace(config, long=long_fit(video, bpp))
+    if not accelerated or video.frames == 1:
+        return modulated_spec(video, bpp), config
+    batch = int(np.clip(ACCELERATED_PIXELS // (video.height * video.width), config.batch, LARGEST_BATCH))
+    return modulated_spec(video, bpp, ACCELERATED_BITS * weight_bits(video, bpp)), replace(config, batch=batch)
+
+
+def plan(
+    video: VideoSpec, bpp: float, preset: str, model: str, seed: int, accelerated: bool | None = None
+) -> tuple[NetworkSpec, FitConfig]:
     """The spec and config for a video at about `bpp`; a paper's network whose name ends in MODULATED as the default one is modulated.
 
-    UsageError for a preset or model of no known name.
+    `accelerated`: whether it is fitted on a GPU or TPU; None: where JAX runs. UsageError for a preset or model of no known name.
     """
-    if preset not in PRESETS:
-        raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}", "--preset medium")
-    config = FitConfig(PRESETS[preset], rate_weight=rate_weight(bpp), seed=seed)
+    config = FitConfig(steps_of(preset), rate_weight=rate_weight(bpp), seed=seed)
     size = bpp * video.pixels / BITS_PER_WEIGHT
     name = model.removesuffix(MODULATED)
     match name:
         case "cam":
-            return modulated_spec(video, bpp), replace(config, long=long_fit(video, bpp))
+            return default_plan(video, bpp, config, jax.default_backend() != "cpu" if accelerated is None else accelerated)
         case "hnerv":
             spec, embedded = family.hnerv_within(video, size), config.anneal_from
         case "nerv":

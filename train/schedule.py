@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float
 
 from train.config import FitConfig
 
+DESCENT = 0.75  # power of their number by which learning rates fall once steps are many
 Scalar = Float[Array, ""]
 
 
@@ -18,7 +19,7 @@ def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
 
 def descent(config: FitConfig) -> float:
     """A factor of the weights' learning rate: over many steps, one that suits few leads nowhere (benchmarks/RESULTS.md)."""
-    return min(1.0, config.long / config.steps)
+    return min(1.0, (config.long / config.steps) ** DESCENT)
 
 
 def rounding(config: FitConfig, progress: Scalar) -> tuple[Scalar, Scalar, Bool[Array, ""]]:

@@ -29,7 +29,7 @@ def bench_command(
     anchor: Anchor = "",
     folder: Folder = Path("bench"),
     bpp: Range = "0.02:0.2",
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Of each fit: fast, medium or slow.")] = "medium",
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Of each fit: fast, medium or slow, or a number of steps.")] = "medium",
     time_budget: Budget = "",
     frames: Frames = "",
     scale: Scale = "",
@@ -43,10 +43,9 @@ def bench_command(
     from train.bench.asking import asked_codecs, asked_plan, asked_range
     from train.bench.plan import Network
     from train.interrupts import Preempted
-    from train.options import PREEMPTED, one_of, seconds
-    from train.presets import PRESETS
+    from train.options import PREEMPTED, known_preset, seconds
 
-    network = Network(one_of("--preset", preset, tuple(PRESETS)), time_budget, seconds(time_budget))
+    network = Network(known_preset(preset), time_budget, seconds(time_budget))
     chosen = asked_codecs(codecs, anchor, network)
     if points < 1:
         raise UsageError("points-range", f"--points {points}: a curve has at least one", "--points 5")
