@@ -3,7 +3,7 @@
 #
 #   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT quick   # 32 frames at half size, a minute a fit: some ten minutes on 2 cores
 #   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT cpu     # bunny-mid, four points of a quarter of an hour
-#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT gpu     # five points of bunny-mid and bunny-full side by side on one accelerator
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT gpu     # five points of bunny-mid and bunny-full side by side on one accelerator: eight minutes
 #
 # DIR holds bunny-small.mkv, bunny-mid.mkv, bunny-full.mkv, and for `quick` BasketballPass*.mkv and tennis*.mkv.
 set -eu
@@ -22,9 +22,12 @@ gpu)  # side by side: a single fit leaves most of an accelerator idle
     points="mid:0.0118 mid:0.0342 mid:0.0979 full:0.0185 full:0.037"
     mkdir -p "$out"
     for point in $points; do
-        inr encode "$INR_CLIPS/bunny-${point%:*}.mkv" "$out/bunny-$point.inr" --target-bpp "${point#*:}" --time-budget 7m --json >"$out/bunny-$point.log" &
+        inr encode "$INR_CLIPS/bunny-${point%:*}.mkv" "$out/bunny-$point.inr" --target-bpp "${point#*:}" --preset 24000 --time-budget 460s --json >"$out/bunny-$point.log" &
     done
     wait
-    for point in $points; do inr eval "$out/bunny-$point.inr" --ref "$INR_CLIPS/bunny-${point%:*}.mkv"; done ;;
+    for clip in mid full; do
+        inr bench "$INR_CLIPS/bunny-$clip.mkv" --codecs x264,x265,svtav1 --anchor x264 --points 6 -o "$out/hybrids"
+        python "$(dirname "$0")/against.py" "$out/hybrids" "$INR_CLIPS/bunny-$clip.mkv" "$out/bunny-$clip":*.inr
+    done ;;
 *) echo "quick, cpu or gpu?" >&2; exit 2 ;;
 esac

@@ -35,12 +35,13 @@ from inr.rendering import render
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.encoding import CAP_AIM, silent_model
+from train.encoding import CAP_AIM, EncodeOptions, observed, silent_model
 from train.fitting import Fitter, fit
 from train.presets import plan
 from train.rows import RowLayout
 from train.state import layout_of
 from train.step import Problem
+from train.wish import Wish
 
 HERE = Path(__file__).parent
 
@@ -227,6 +228,22 @@ def optimiser(transformation: optax.GradientTransformation) -> Iterator[None]:
         yield
 
 
+# The canvas
+
+
+def bilinear(fit_: Fit) -> AbstractContextManager:
+    """A canvas's picture is read from its pixels alone, without filtered samples between them."""
+    assert fit_.problem.spec.canvas
+    fit_.spec(canvas=replace(fit_.problem.spec.canvas, half_samples=False))
+    return nullcontext()
+
+
+def unmoved(fit_: Fit) -> AbstractContextManager:
+    """What a camera leaves behind is not kept: the canvas has the frame's size."""
+    fit_.problem = replace(fit_.problem, video=replace(fit_.problem.video, margins=(0, 0, 0, 0)))
+    return nullcontext()
+
+
 # What to judge by
 
 
@@ -307,6 +324,8 @@ TRIALS: dict[str, Trial] = {
     "AdEMAMix": lambda f: optimiser(optax.contrib.scale_by_ademamix(b1=0.9, b2=0.99)),
     "ADOPT": lambda f: optimiser(optax.contrib.scale_by_adopt(b1=0.9, b2=0.99)),
     "0.7 L1 + 0.3 (1 - MS-SSIM)": lambda f: patch.object(train.step, "mean_squared_error", l1_with_ms_ssim),
+    "canvas read bilinearly between pixels": bilinear,
+    "canvas no larger than a frame": unmoved,
     "flows begin at zero": lambda f: patch.object(train.fitting, "beginning", lambda *arguments: {}),
     **{f"learning rate {rate:g}": configured(learning_rate=rate, long=sys.maxsize) for rate in (24e-3, 12e-3, 8e-3, 3e-3)},
     "warm start from another clip": warm_start,
@@ -319,12 +338,12 @@ TRIALS: dict[str, Trial] = {
 def row(name: str, setting: Setting, steps: int) -> dict[str, object]:
     """Fit one trial on one clip."""
     video = setting.read()
-    described = VideoSpec.of(video)
+    described = observed(video, EncodeOptions(wish=Wish(target_bpp=setting.bpp)))[1]
     spec, config = plan(described, setting.bpp, "medium", "cam", 0)
     config = replace(config, steps=steps, target_bpp=CAP_AIM * setting.bpp)
     trial = Fit(video, Problem(spec, described, config))
     with TRIALS[name](trial):
-        spec = trial.problem.spec
+        spec, described = trial.problem.spec, trial.problem.video
         trial.problem = replace(trial.problem, overhead_bits=8 * len(encode(silent_model(spec, described))))
         jax.clear_caches()  # what was compiled for another trial has its functions inside
         fitter = trial.kind(trial.problem, video)

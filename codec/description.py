@@ -9,7 +9,7 @@ from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding
 from inr.cost import macs_per_pixel
-from inr.spec import Beginning, Embeddings, Patches, Positions, TimeGrids, VideoSpec
+from inr.spec import Beginning, Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
 
 def sections(data: bytes) -> dict[str, int]:
@@ -58,20 +58,21 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
         "groups": [model.videos[at].spec.frames for at in model.clips[clip]],
         "weights": weights,
         "macs_per_pixel": macs_per_pixel(model.spec, first),
-        "network": network_line(model),
+        "network": network_line(model.spec, first),
         "sections": sections(data),
         "tensors": {name: tensor_facts(tensor) for name, tensor in tensors.items()},
     }
 
 
-def network_line(model: QuantizedModel) -> str:
-    """The spec in a line."""
-    spec = model.spec
+def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
+    """The spec in a line, with the size of `video`'s canvas."""
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
     grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} places" if spec.modulated else ""
+    height, width = video.painted(spec)
+    canvas = f", canvas {width}x{height}{', half samples' * spec.canvas.half_samples}" if spec.canvas else ""
     around = f", neighbours {spec.neighbours.offsets}" if spec.neighbours else ""
     begins = beginning_line(spec.beginning)
-    return f"{begins}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}{around}"
+    return f"{begins}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}{canvas}{around}"
 
 
 def beginning_line(beginning: Beginning) -> str:

@@ -95,6 +95,14 @@ def test_info_facts_sum_to_the_file():
     assert abs(sum(tensor["bits"] for tensor in facts["tensors"].values()) + side - 8 * coded) <= 160
 
 
+def test_info_says_what_the_canvas_is():
+    canvas = CanvasSpec((1,), ((1, 1),), half_samples=True)
+    facts = describe(encode(model(replace(SPEC, canvas=canvas), replace(VIDEO, width=20, height=12, margins=(1, 2, 3, 4)))), "x.inr")
+    rows, columns = VideoSpec(20, 12, 1).cells(SPEC)
+    assert f"canvas {columns * SPEC.upscale + 6}x{rows * SPEC.upscale + 4}, half samples" in facts["network"]
+    assert "canvas" not in describe(encode(model()), "x.inr")["network"]
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_flipped_bits_are_refused(data: st.DataObject):

@@ -72,7 +72,7 @@ class Results:
 
     def __init__(self, folder: Path):
         self.folder, self.path = folder, folder / "results.csv"
-        self._points = {point.stream: point for point in _read(self.path)} if self.path.is_file() else {}
+        self._points = {point.stream: point for point in read_points(self.path)} if self.path.is_file() else {}
 
     def finished(self, job: Job) -> Point | None:
         """The point of a job that was run before and whose stream is still there."""
@@ -91,7 +91,8 @@ class Results:
         write_atomically(self.path, table.getvalue().encode())
 
 
-def _read(path: Path) -> list[Point]:
+def read_points(path: Path) -> list[Point]:
+    """The points of a table; InputError if it is none of this version."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file, strict=True)
