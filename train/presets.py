@@ -23,7 +23,7 @@ UPSAMPLINGS: dict[tuple[int, ...], int] = {
     (5, 4, 3, 2): 4, (5, 4, 4, 2): 4,
 }  # fmt: skip
 MEASURED_BPP = 0.05  # where presets were measured, on bunny-small (320x160, 32 frames), two cores: benchmarks/presets.csv
-MEASURED = {"fast": (31.0, 27.81), "medium": (121.0, 28.14), "slow": (344.0, 27.39)}  # seconds and decibels
+MEASURED = {"fast": (66.0, 27.83), "medium": (178.0, 28.22), "slow": (565.0, 28.26)}  # seconds and decibels
 BITS_PER_WEIGHT, FEWEST_BITS = 3.2, 2.2  # what a weight costs on average where rate and distortion balance, and where bits are many
 EMBEDDING_SHARE = 0.2  # of the bits, at most
 BITS_PER_EMBEDDING = 3.2
