@@ -41,7 +41,9 @@ def main() -> None:
         report = compare(model.render_entry(-1), source.frames, path.stat().st_size)
         measured = {name: getattr(report, name) for name in ("bytes", "bpp", "psnr_rgb", "psnr_rgb_of_mean_mse", "ms_ssim_rgb")}
         cost = macs_per_pixel(model.spec, model.videos[-1].spec)
-        ours.append(type(like)(**asdict(like) | measured | {"codec": "inr", "label": path.stem, "macs_per_pixel": cost}))
+        ours.append(
+            type(like)(**asdict(like) | measured | {"codec": "inr", "label": path.stem, "encode_seconds": None, "macs_per_pixel": cost})
+        )
         print(ours[-1].line)
     for codec in dict.fromkeys(point.codec for point in others):
         rate = bd_rate([point for point in others if point.codec == codec], ours)
