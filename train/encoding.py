@@ -229,7 +229,7 @@ class Run:
             return self
         bpp = self.workdir.facts.get("expected_bpp")
         if bpp is None:
-            bpp = Pilot.of(video, options.model, options.seed, psnr).expected_bpp(psnr)
+            bpp = Pilot.of(video, options.model, options.seed, psnr, self.path).expected_bpp(psnr)
             self.workdir.remember(expected_bpp=bpp)
         return self.for_rate(options, bpp)
 

@@ -45,7 +45,7 @@ def estimate_of(video: Video, options: EncodeOptions) -> dict[str, object]:
     """The same of a video in memory, fitted as one."""
     described, wish = VideoSpec.of(video), options.wish
     run = prepare(video, Path("estimate.inr"), options)
-    pilot = Pilot.of(video, options.model, options.seed, wish.target_psnr)
+    pilot = Pilot.of(video, options.model, options.seed, wish.target_psnr, run.path)
     if wish.target_psnr is not None:
         bpp = pilot.expected_bpp(wish.target_psnr)
         run, psnr, octaves = run.for_rate(options, bpp), (wish.target_psnr, wish.target_psnr + 0.3), SPREAD / SLOPE

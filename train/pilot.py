@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.fitting import Fitter
+from train.motion import CameraPath
 from train.presets import plan
 from train.step import Problem
 
@@ -25,20 +26,23 @@ class Pilot:
     psnr: float
 
     @classmethod
-    def of(cls, video: Video, model: str, seed: int, psnr: float | None = None) -> "Pilot":
-        """The point of `video`, by a pilot fit of some seconds; by a second one if `psnr` lies far from the first."""
-        first = cls.at(max(BPP, LEAST_BITS / VideoSpec.of(video).pixels), video, model, seed)
+    def of(cls, video: Video, model: str, seed: int, psnr: float | None = None, path: CameraPath | None = None) -> "Pilot":
+        """The point of `video`, by a pilot fit of some seconds; by a second one if `psnr` lies far from the first.
+
+        `path` is what the camera does, if that is known.
+        """
+        first = cls.at(max(BPP, LEAST_BITS / VideoSpec.of(video).pixels), video, model, seed, path)
         if psnr is None or abs(psnr - first.psnr) < FAR:
             return first
-        return cls.at(first.expected_bpp(psnr), video, model, seed)
+        return cls.at(first.expected_bpp(psnr), video, model, seed, path)
 
     @classmethod
-    def at(cls, bpp: float, video: Video, model: str, seed: int) -> "Pilot":
+    def at(cls, bpp: float, video: Video, model: str, seed: int, path: CameraPath | None = None) -> "Pilot":
         """The point near `bpp`."""
         described = VideoSpec.of(video)
         spec, config = plan(described, bpp, "fast", model, seed)
         problem = Problem(spec, described, replace(config, steps=STEPS, target_bpp=bpp))
-        fitter = Fitter(problem, video)
+        fitter = Fitter(problem, video, path=path)
         fitter.take(STEPS - LAST, 0.0, 1 / STEPS)
         metrics = fitter.take(LAST, 1 - LAST / STEPS, 1 / STEPS)
         reached = -10 * math.log10(max(float(metrics.mse), 1e-10))
