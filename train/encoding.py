@@ -33,7 +33,7 @@ from train.memory import check_memory
 from train.motion import CameraPath, camera_path, margins
 from train.origin import origin_of, run_key
 from train.pilot import Pilot
-from train.presets import modulated_spec, plan, steps_of
+from train.presets import counts_steps, modulated_spec, plan, steps_of
 from train.refining import cost_in_steps, worthwhile
 from train.step import Problem
 from train.wish import Wish
@@ -73,7 +73,7 @@ class EncodeOptions:
     @property
     def most_steps(self) -> float:
         """Steps that a time budget is not to be filled beyond: a preset that is a number says so."""
-        return steps_of(self.preset) if self.preset.isdecimal() else math.inf
+        return steps_of(self.preset) if counts_steps(self.preset) else math.inf
 
     def folder(self, target: Path) -> Path:
         """Where a run that makes `target` keeps what it has so far."""

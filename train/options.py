@@ -42,9 +42,9 @@ def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
 
 def known_preset(text: str) -> str:
     """`text`, if it names a preset or is a number of steps."""
-    from train.presets import PRESETS
+    from train.presets import PRESETS, counts_steps
 
-    return text if text.isdecimal() and int(text) else one_of("--preset", text, tuple(PRESETS))
+    return text if counts_steps(text) else one_of("--preset", text, tuple(PRESETS))
 
 
 def at_least(flag: str, value: int, least: int) -> int:

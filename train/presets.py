@@ -133,9 +133,14 @@ def long_fit(video: VideoSpec, bpp: float) -> int:
     return LONG if video.frames == 1 else round(float(np.clip(LONG * (MEASURED_BPP / bpp) ** 1.5, LEAST_LONG, LONG)))
 
 
+def counts_steps(preset: str) -> bool:
+    """Whether `preset` is no name but a number of steps."""
+    return preset.isdecimal() and int(preset) > 0
+
+
 def steps_of(preset: str) -> int:
     """Steps of a fit with `preset`, which may be their number itself; UsageError for one of no known name."""
-    if preset.isdecimal() and int(preset):
+    if counts_steps(preset):
         return int(preset)
     if preset not in PRESETS:
         raise UsageError("unknown-preset", f"no preset '{preset}'; there are {', '.join(PRESETS)}, or a number of steps", "--preset medium")
