@@ -1,11 +1,13 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
-    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500] [--seed 0]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
 bmx-trees: 32 frames of each at 320x160. With --shots it is five shots of one film instead, bikes.mp4. Every fit is what `inr encode`
 or `inr bundle add` does with --target-bpp and so many steps. Files stay in the folder of --out, and finished ones are not made
-again. Writes bundles.csv (bundles_shots.csv) and prints a summary.
+again. Writes bundles.csv (bundles_shots.csv) beside what is in it of other kinds and seeds, and prints a summary: bytes of a
+bundle against those of files of their own at equal PSNR, the mean of these over all seeds that were run. Fits of one
+clip with several seeds differ by a tenth, so that one seed alone says little.
 
 alone     a file a video
 bundle    one file, one video after the other, each on the first one's layer
@@ -76,31 +78,31 @@ def shots() -> list[Video]:
     return [replace(read_video(clip("bikes.mp4"), frames, "320x160"), name=name) for name, frames in SHOTS.items()]
 
 
-def options(bpp: float, **more: object) -> EncodeOptions:
-    return EncodeOptions(preset="fast", wish=Wish(target_bpp=bpp), **more)  # pyrefly: ignore[bad-argument-type]
+def options(bpp: float, seed: int, **more: object) -> EncodeOptions:
+    return EncodeOptions(preset="fast", wish=Wish(target_bpp=bpp), seed=seed, **more)  # pyrefly: ignore[bad-argument-type]
 
 
-def alone(videos: list[Video], out: Path, bpp: float) -> list[Row]:
+def alone(videos: list[Video], out: Path, bpp: float, seed: int) -> list[Row]:
     """A file a video."""
     rows = []
     for video in videos:
-        target, began = out / f"alone-{bpp}-{video.name}.inr", time.monotonic()
-        encode_video(video, target, options(bpp))
+        target, began = out / f"alone-{bpp}-{seed}-{video.name}.inr", time.monotonic()
+        encode_video(video, target, options(bpp, seed))
         data = target.read_bytes()
         rows.append(row("alone", bpp, data, 0, video, time.monotonic() - began))
     return rows
 
 
-def bundle(videos: list[Video], out: Path, bpp: float, kind: str = "bundle") -> list[Row]:
+def bundle(videos: list[Video], out: Path, bpp: float, seed: int, kind: str = "bundle") -> list[Row]:
     """One file; after every addition all earlier videos are compared with what they were."""
-    target, rows, before = out / f"{kind}-{bpp}.inr", [], None
+    target, rows, before = out / f"{kind}-{bpp}-{seed}.inr", [], None
     if not target.exists():
         first = VideoSpec.of(videos[0])
         twice = 2 * shared_weights(modulated_spec(first, bpp))
         target.write_bytes(empty(Asked(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
     for index, video in enumerate(videos):
         began = time.monotonic()
-        added = add_video(video, target, options(bpp, **CONTROLS.get(kind, {})))
+        added = add_video(video, target, options(bpp, seed, **CONTROLS.get(kind, {})))
         data = target.read_bytes()
         model = decode(data)
         made = row(kind, bpp, data, index, video, time.monotonic() - began if added else 0.0)
@@ -142,9 +144,9 @@ def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: f
 # One layer for all
 
 
-def joint(clips: list[Video], out: Path, bpp: float) -> list[Row]:
+def joint(clips: list[Video], out: Path, bpp: float, seed: int) -> list[Row]:
     """One layer fitted to all videos at once, each with private tensors; the layer's rate counts once, not five times."""
-    spec = plan(VideoSpec.of(clips[0]), bpp, "fast", "cam", 0)[0]
+    spec = plan(VideoSpec.of(clips[0]), bpp, "fast", "cam", seed)[0]
     share = 1 / len(clips)
 
     def shared(bits):
@@ -154,7 +156,7 @@ def joint(clips: list[Video], out: Path, bpp: float) -> list[Row]:
         patch.object(train.step, "estimated_bits", shared(estimated_bits)),
         patch.object(train.step, "unimodal_bits", shared(unimodal_bits)),
     ):
-        fitters = [Fitter(joint_problem(spec, video, bpp), video) for video in clips]
+        fitters = [Fitter(joint_problem(spec, video, bpp, seed), video) for video in clips]
         steps, last = train.presets.PRESETS["fast"], fitters[-1]
         for done in range(0, steps, TURN):
             for fitter in fitters:
@@ -166,13 +168,13 @@ def joint(clips: list[Video], out: Path, bpp: float) -> list[Row]:
     models = [fitter.model() for fitter in fitters]
     entries = tuple(VideoEntry(model.videos[0].spec, (0,), model.videos[0].tensors) for model in models)
     data = encode(QuantizedModel(spec, (Layer(models[-1].layers[0].tensors),), entries))
-    (out / f"joint-{bpp}.inr").write_bytes(data)
+    (out / f"joint-{bpp}-{seed}.inr").write_bytes(data)
     return [row("joint", bpp, data, index, video, 0.0) for index, video in enumerate(clips)]
 
 
-def joint_problem(spec: NetworkSpec, video: Video, bpp: float) -> Problem:
+def joint_problem(spec: NetworkSpec, video: Video, bpp: float, seed: int) -> Problem:
     described = VideoSpec.of(video)
-    return Problem(spec, described, replace(plan(described, bpp, "fast", "cam", 0)[1], target_bpp=bpp), 8 * 60)
+    return Problem(spec, described, replace(plan(described, bpp, "fast", "cam", seed)[1], target_bpp=bpp), 8 * 60)
 
 
 def hand_over(source: Fitter, target: Fitter) -> None:
@@ -200,24 +202,30 @@ def hand_over(source: Fitter, target: Fitter) -> None:
 
 
 def bytes_alone(rows: list[Row], video: str, psnr: float) -> float:
-    """Bytes of a file of its own at a PSNR: log bytes interpolated linearly, and OCTAVE beyond the ends."""
-    curve = sorted((float(r["psnr_rgb"]), float(r["bytes"])) for r in rows if r["kind"] == "alone" and r["video"] == video)  # pyrefly: ignore
+    """Bytes of a file of its own at a PSNR, a geometric mean over seeds."""
+    mine = [row for row in rows if row["kind"] == "alone" and row["video"] == video]
+    curves = [[row for row in mine if row["seed"] == seed] for seed in {row["seed"] for row in mine}]
+    return float(2 ** np.mean([log_bytes(curve, psnr) for curve in curves]))
+
+
+def log_bytes(rows: list[Row], psnr: float) -> float:
+    """The logarithm (base 2) of a curve's bytes at a PSNR: interpolated linearly, and OCTAVE beyond the ends."""
+    curve = sorted((float(str(row["psnr_rgb"])), float(str(row["bytes"]))) for row in rows)
     decibels, sizes = np.array([p for p, _ in curve]), np.log2([size for _, size in curve])
     if psnr < decibels[0] or psnr > decibels[-1]:
         end = 0 if psnr < decibels[0] else -1
-        return float(2 ** (sizes[end] + (psnr - decibels[end]) / OCTAVE))
-    return float(2 ** np.interp(psnr, decibels, sizes))
+        return float(sizes[end] + (psnr - decibels[end]) / OCTAVE)
+    return float(np.interp(psnr, decibels, sizes))
 
 
 def summary(rows: list[Row]) -> None:
-    """Total bytes of every kind and rate against files of their own at the same PSNR."""
-    for kind in dict.fromkeys(r["kind"] for r in rows):
-        for bpp in dict.fromkeys(r["bpp_asked"] for r in rows if r["kind"] == kind):
-            mine = [r for r in rows if r["kind"] == kind and r["bpp_asked"] == bpp]
-            whole = mine[-1]["file_bytes"] if kind != "alone" else sum(int(str(r["bytes"])) for r in mine)
-            against = sum(bytes_alone(rows, str(r["video"]), float(str(r["psnr_rgb"]))) for r in mine)
-            psnr = np.mean([float(str(r["psnr_rgb"])) for r in mine])
-            print(f"{kind:8} {bpp:5} bpp: {whole} bytes, {psnr:.2f} dB; alone at equal PSNR {against:.0f}: {int(str(whole)) / against:.3f}")
+    """Total bytes of every kind, rate and seed against files of their own at the same PSNR."""
+    for kind, bpp, seed in dict.fromkeys((row["kind"], row["bpp_asked"], row["seed"]) for row in rows):
+        mine = [row for row in rows if (row["kind"], row["bpp_asked"], row["seed"]) == (kind, bpp, seed)]
+        whole = int(str(mine[-1]["file_bytes"])) if kind != "alone" else sum(int(str(row["bytes"])) for row in mine)
+        against = sum(bytes_alone(rows, str(row["video"]), float(str(row["psnr_rgb"]))) for row in mine)
+        psnr = np.mean([float(str(row["psnr_rgb"])) for row in mine])
+        print(f"{kind:8} {bpp:5} bpp, seed {seed}: {whole} bytes, {psnr:.2f} dB; alone at equal PSNR {against:.0f}: {whole / against:.3f}")
 
 
 def main() -> None:
@@ -227,30 +235,34 @@ def main() -> None:
     parser.add_argument("--shots", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("bundles"))
     parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
     videos = shots() if asked.shots else unlike()
     file = HERE / ("bundles_shots.csv" if asked.shots else "bundles.csv")
-    rows = loaded(file) if file.exists() else []
+    seed = asked.seed
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
-            for bpp in RATES if kind in ("alone", "bundle", "chain") else (MIDDLE,):
+            for bpp in RATES if kind in ("alone", "bundle") else (MIDDLE,):
                 match kind:
                     case "alone":
-                        made = alone(videos, asked.out, bpp)
+                        made = alone(videos, asked.out, bpp, seed)
                     case "joint":
-                        made = joint(videos, asked.out, bpp)
+                        made = joint(videos, asked.out, bpp, seed)
                     case _:
-                        made = bundle(videos, asked.out, bpp, kind)
-                rows = [r for r in rows if (r["kind"], r["bpp_asked"]) != (kind, bpp)] + made
-                save(file, rows)
-    summary(rows)
+                        made = bundle(videos, asked.out, bpp, seed, kind)
+                # Read anew each time: kinds and seeds may be run side by side.
+                others = [row for row in loaded(file) if (row["kind"], row["bpp_asked"], row["seed"]) != (kind, bpp, seed)]
+                save(file, others + [{"seed": seed} | row for row in made])
+    summary(loaded(file))
 
 
 def loaded(file: Path) -> list[Row]:
-    """The rows of an earlier run."""
-    kinds = {"bpp_asked": float, "psnr_rgb": float, "bytes": int, "file_bytes": int}
+    """The rows of earlier runs."""
+    if not file.exists():
+        return []
+    kinds = {"seed": int, "bpp_asked": float, "psnr_rgb": float, "bytes": int, "file_bytes": int}
     with file.open() as lines:
         return [{key: kinds.get(key, str)(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 
