@@ -1,6 +1,7 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
-    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500] [--seed 0]
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
+        [--seed 0] [--rates 0.01 0.02 0.04]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
 bmx-trees: 32 frames of each at 320x160. With --shots it is five shots of one film instead, bikes.mp4. Every fit is what `inr encode`
@@ -236,6 +237,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bundles"))
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
@@ -244,7 +246,7 @@ def main() -> None:
     seed = asked.seed
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
-            for bpp in RATES if kind in ("alone", "bundle") else (MIDDLE,):
+            for bpp in asked.rates if kind in ("alone", "bundle") else (MIDDLE,):
                 match kind:
                     case "alone":
                         made = alone(videos, asked.out, bpp, seed)
