@@ -1,14 +1,15 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
     INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
-        [--seed 0] [--rates 0.01 0.02 0.04]
+        [--seed 0] [--rates 0.01 0.02 0.04] [--frames 32]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
-bmx-trees: 32 frames of each at 320x160. With --shots it is five shots of one film instead, bikes.mp4. Every fit is what `inr encode`
-or `inr bundle add` does with --target-bpp and so many steps. Files stay in the folder of --out, and finished ones are not made
-again. Writes bundles.csv (bundles_shots.csv) beside what is in it of other kinds and seeds, and prints a summary: bytes of a
-bundle against those of files of their own at equal PSNR, the mean of these over all seeds that were run. Fits of one
-clip with several seeds differ by a tenth, so that one seed alone says little.
+bmx-trees: the first frames of each at 320x160. With --shots it is five shots of one film instead, bikes.mp4. Every fit is what
+`inr encode` or `inr bundle add` does with --target-bpp and so many steps. Files stay in the folder of --out, which is for one
+number of frames, and finished ones are not made again. Writes bundles.csv (bundles_shots.csv) beside what is in it of other
+kinds, seeds and numbers of frames, and prints a summary: a bundle's bytes against those of files of their own at equal PSNR,
+the geometric mean of these over all seeds that were run. Fits of one clip with several seeds differ by a tenth, so that one
+seed alone says little.
 
 alone     a file a video
 bundle    one file, one video after the other, each on the first one's layer
@@ -69,14 +70,15 @@ OCTAVE = 2.0  # decibels, beyond the ends of a curve
 Row = dict[str, object]
 
 
-def unlike() -> list[Video]:
+def unlike(frames: int) -> list[Video]:
     """Five clips that have nothing in common."""
-    return [replace(read_video(clip(file), (0, 32), "320x160"), name=name) for name, file in CLIPS.items()]
+    return [replace(read_video(clip(file), (0, frames), "320x160"), name=name) for name, file in CLIPS.items()]
 
 
-def shots() -> list[Video]:
+def shots(frames: int) -> list[Video]:
     """Five shots of one film."""
-    return [replace(read_video(clip("bikes.mp4"), frames, "320x160"), name=name) for name, frames in SHOTS.items()]
+    spans = {name: (first, min(end, first + frames)) for name, (first, end) in SHOTS.items()}
+    return [replace(read_video(clip("bikes.mp4"), span, "320x160"), name=name) for name, span in spans.items()]
 
 
 def options(bpp: float, seed: int, **more: object) -> EncodeOptions:
@@ -219,14 +221,22 @@ def log_bytes(rows: list[Row], psnr: float) -> float:
     return float(np.interp(psnr, decibels, sizes))
 
 
+def same_run(one: Row, other: Row) -> bool:
+    return all(one[key] == other[key] for key in ("frames", "seed", "kind", "bpp_asked"))
+
+
 def summary(rows: list[Row]) -> None:
-    """Total bytes of every kind, rate and seed against files of their own at the same PSNR."""
-    for kind, bpp, seed in dict.fromkeys((row["kind"], row["bpp_asked"], row["seed"]) for row in rows):
-        mine = [row for row in rows if (row["kind"], row["bpp_asked"], row["seed"]) == (kind, bpp, seed)]
+    """Total bytes of every run against files of their own at the same PSNR."""
+    firsts = [row for at, row in enumerate(rows) if not any(same_run(row, earlier) for earlier in rows[:at])]
+    for first in firsts:
+        mine = [row for row in rows if same_run(row, first)]
+        kind, bpp, seed, frames = (first[key] for key in ("kind", "bpp_asked", "seed", "frames"))
+        lone = [row for row in rows if row["frames"] == frames]
         whole = int(str(mine[-1]["file_bytes"])) if kind != "alone" else sum(int(str(row["bytes"])) for row in mine)
-        against = sum(bytes_alone(rows, str(row["video"]), float(str(row["psnr_rgb"]))) for row in mine)
+        against = sum(bytes_alone(lone, str(row["video"]), float(str(row["psnr_rgb"]))) for row in mine)
         psnr = np.mean([float(str(row["psnr_rgb"])) for row in mine])
-        print(f"{kind:8} {bpp:5} bpp, seed {seed}: {whole} bytes, {psnr:.2f} dB; alone at equal PSNR {against:.0f}: {whole / against:.3f}")
+        asked = f"{frames} frames, {kind:8} {bpp:5} bpp, seed {seed}"
+        print(f"{asked}: {whole} bytes, {psnr:.2f} dB; alone at equal PSNR {against:.0f}: {whole / against:.3f}")
 
 
 def main() -> None:
@@ -237,13 +247,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bundles"))
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
-    videos = shots() if asked.shots else unlike()
+    videos = shots(asked.frames) if asked.shots else unlike(asked.frames)
     file = HERE / ("bundles_shots.csv" if asked.shots else "bundles.csv")
-    seed = asked.seed
+    seed, run = asked.seed, {"frames": asked.frames, "seed": asked.seed}
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
             for bpp in asked.rates if kind in ("alone", "bundle") else (MIDDLE,):
@@ -255,8 +266,8 @@ def main() -> None:
                     case _:
                         made = bundle(videos, asked.out, bpp, seed, kind)
                 # Read anew each time: kinds and seeds may be run side by side.
-                others = [row for row in loaded(file) if (row["kind"], row["bpp_asked"], row["seed"]) != (kind, bpp, seed)]
-                save(file, others + [{"seed": seed} | row for row in made])
+                made = [run | row for row in made]
+                save(file, [row for row in loaded(file) if not same_run(row, made[0])] + made)
     summary(loaded(file))
 
 
@@ -264,7 +275,7 @@ def loaded(file: Path) -> list[Row]:
     """The rows of earlier runs."""
     if not file.exists():
         return []
-    kinds = {"seed": int, "bpp_asked": float, "psnr_rgb": float, "bytes": int, "file_bytes": int}
+    kinds = {"frames": int, "seed": int, "bpp_asked": float, "psnr_rgb": float, "bytes": int, "file_bytes": int}
     with file.open() as lines:
         return [{key: kinds.get(key, str)(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 

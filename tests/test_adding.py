@@ -20,16 +20,20 @@ from codec.bitstream import Opened
 from codec.bundle import Asked, empty, extracted, intact, shares
 from codec.decoder import decode
 from codec.encoder import encode
+from codec.model import Layer
 from inr.errors import TargetMissed, UsageError
 from inr.layout import tensor_shapes
+from inr.network import initial_tensors
 from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
 from train.adding import add_video
-from train.continual import Frozen, subnetwork
+from train.config import FitConfig
+from train.continual import Frozen, Ground, subnetwork
 from train.encoding import EncodeOptions
 from train.presets import modulated_spec, shared_weights
 from train.rows import RowLayout
+from train.state import PAINTER, initial_state, layout_of
 from train.wish import Wish
 
 OPTIONS = EncodeOptions(preset="fast", wish=Wish(quality=60))
@@ -84,6 +88,30 @@ def test_a_later_video_stands_on_the_earlier_layers(grown: tuple[Path, list[byte
     assert all(intact(model, index) for index in range(3))
     alone = decode(encode(extracted(model, 2)))
     assert np.array_equal(alone.render(), model.render(clip=2))
+
+
+def test_a_further_video_begins_afresh_but_for_what_paints_a_canvas(grown: tuple[Path, list[bytes]]):
+    """Its own layer makes the sum a fresh one, and leaves the painter alone; where there is none, all is fresh."""
+    video = VideoSpec.of(videos()[1])
+    model = decode(grown[1][0])
+    assert model.spec.canvas is not None
+    layout = layout_of(model.spec, video)
+
+    def begun(ground: Ground) -> dict[str, np.ndarray]:
+        return layout.unpack(np.asarray(initial_state(model.spec, video, FitConfig(1), ground).parameters.weights))
+
+    fresh = initial_tensors(model.spec, video, 0)
+    ground = Ground(grown[1][0], model)
+    own, painting = begun(ground), [name for name in fresh if name.startswith(PAINTER)]
+    assert len(painting) == 4
+    assert all(not own[name].any() for name in painting)
+    for name in fresh.keys() - painting:
+        np.testing.assert_allclose(own[name] + ground.sums.get(name, 0), fresh[name], atol=1e-5)
+    layer = model.layers[0].tensors
+    unpainted = layer | {name: replace(layer[name], symbols=np.zeros_like(layer[name].symbols)) for name in painting}
+    for none in (Ground(grown[1][0], model, density=0.0), Ground(grown[1][0], replace(model, layers=(Layer(unpainted),)))):
+        own = begun(none)
+        assert all(np.array_equal(own[name], fresh[name]) for name in painting)
 
 
 def test_the_same_addition_is_up_to_date_and_another_of_its_name_refused(grown: tuple[Path, list[bytes]]):
