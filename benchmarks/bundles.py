@@ -207,7 +207,7 @@ def hand_over(source: Fitter, target: Fitter) -> None:
 def bytes_alone(rows: list[Row], video: str, psnr: float) -> float:
     """Bytes of a file of its own at a PSNR, a geometric mean over seeds."""
     mine = [row for row in rows if row["kind"] == "alone" and row["video"] == video]
-    curves = [[row for row in mine if row["seed"] == seed] for seed in {row["seed"] for row in mine}]
+    curves = [[row for row in mine if row.get("seed") == seed] for seed in {row.get("seed") for row in mine}]
     return float(2 ** np.mean([log_bytes(curve, psnr) for curve in curves]))
 
 
@@ -221,16 +221,14 @@ def log_bytes(rows: list[Row], psnr: float) -> float:
     return float(np.interp(psnr, decibels, sizes))
 
 
-def same_run(one: Row, other: Row) -> bool:
-    return all(one[key] == other[key] for key in ("frames", "seed", "kind", "bpp_asked"))
+def run_of(row: Row) -> tuple[object, ...]:
+    return tuple(row[key] for key in ("frames", "seed", "kind", "bpp_asked"))
 
 
 def summary(rows: list[Row]) -> None:
     """Total bytes of every run against files of their own at the same PSNR."""
-    firsts = [row for at, row in enumerate(rows) if not any(same_run(row, earlier) for earlier in rows[:at])]
-    for first in firsts:
-        mine = [row for row in rows if same_run(row, first)]
-        kind, bpp, seed, frames = (first[key] for key in ("kind", "bpp_asked", "seed", "frames"))
+    for frames, seed, kind, bpp in dict.fromkeys(map(run_of, rows)):
+        mine = [row for row in rows if run_of(row) == (frames, seed, kind, bpp)]
         lone = [row for row in rows if row["frames"] == frames]
         whole = int(str(mine[-1]["file_bytes"])) if kind != "alone" else sum(int(str(row["bytes"])) for row in mine)
         against = sum(bytes_alone(lone, str(row["video"]), float(str(row["psnr_rgb"]))) for row in mine)
@@ -254,7 +252,7 @@ def main() -> None:
     asked.out.mkdir(exist_ok=True)
     videos = shots(asked.frames) if asked.shots else unlike(asked.frames)
     file = HERE / ("bundles_shots.csv" if asked.shots else "bundles.csv")
-    seed, run = asked.seed, {"frames": asked.frames, "seed": asked.seed}
+    seed = asked.seed
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
             for bpp in asked.rates if kind in ("alone", "bundle") else (MIDDLE,):
@@ -265,9 +263,9 @@ def main() -> None:
                         made = joint(videos, asked.out, bpp, seed)
                     case _:
                         made = bundle(videos, asked.out, bpp, seed, kind)
+                made = [{"frames": asked.frames, "seed": seed} | row for row in made]
                 # Read anew each time: kinds and seeds may be run side by side.
-                made = [run | row for row in made]
-                save(file, [row for row in loaded(file) if not same_run(row, made[0])] + made)
+                save(file, [row for row in loaded(file) if run_of(row) != run_of(made[0])] + made)
     summary(loaded(file))
 
 

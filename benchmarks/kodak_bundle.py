@@ -52,7 +52,7 @@ def main() -> None:
             for image in images():
                 target = asked.out / f"alone-{quality}-{image.name}.inr"
                 encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
-                rows.append({"seed": 0} | row("alone", quality, target.read_bytes(), 0, image, 0.0))
+                rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
         name = "chain" if asked.every_layer else "bundle"
         target = asked.out / f"{name}-{asked.quality}.inr"
         if not target.exists():

@@ -8,6 +8,7 @@ from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Patches, Po
 Shapes = dict[str, tuple[int, ...]]
 
 PRIVATE = ("embedding", "cells.", "times.", "canvas.grids.", "canvas.flows.")
+PAINTER = ("canvas.mix.", "canvas.paint.")  # from a canvas's grids to its pixels
 PER_FRAME = ("embedding", "canvas.flows.")  # tensors of which each frame has a part
 GRIDS = ("scale", "shift", "spatial_scale", "spatial_shift")
 

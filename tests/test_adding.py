@@ -22,7 +22,7 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import Layer
 from inr.errors import TargetMissed, UsageError
-from inr.layout import tensor_shapes
+from inr.layout import PAINTER, tensor_shapes
 from inr.network import initial_tensors
 from inr.spec import VideoSpec
 from inr.video import Video
@@ -33,7 +33,7 @@ from train.continual import Frozen, Ground, subnetwork
 from train.encoding import EncodeOptions
 from train.presets import modulated_spec, shared_weights
 from train.rows import RowLayout
-from train.state import PAINTER, initial_state, layout_of
+from train.state import initial_state, layout_of
 from train.wish import Wish
 
 OPTIONS = EncodeOptions(preset="fast", wish=Wish(quality=60))

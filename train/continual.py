@@ -21,7 +21,7 @@ from codec.encoder import encode_layer, encode_video
 from codec.fields import write_spec
 from codec.masks import Masks, normalised
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, kept, split_tensors, tensors_checksum
-from inr.layout import PER_FRAME
+from inr.layout import PAINTER, PER_FRAME
 from inr.spec import VideoSpec
 from train.qat import straight_through
 from train.rows import RowLayout
@@ -57,10 +57,15 @@ class Ground:
         count = len(self.model.layers) if self.every_layer else min(1, len(self.model.layers))
         return tuple(range(count)) if self.density else ()
 
-    @property
+    @cached_property
     def begins(self) -> Mapping[str, np.ndarray]:
-        """What a fit begins from, where not from fresh weights: nothing here."""
-        return {}
+        """What a fit begins from, where not from fresh weights, float32: what paints a canvas, as it was left.
+
+        That alone, of all kernels, is worth beginning from (benchmarks/RESULTS.md); not if one is nothing but zeros, for
+        then none of them has a slope.
+        """
+        painter = {name: values for name, values in self.sums.items() if name.startswith(PAINTER)}
+        return painter if all(values.any() for name, values in painter.items() if name.endswith(".kernel")) else {}
 
     @property
     def exponents(self) -> Mapping[str, int]:

@@ -20,7 +20,6 @@ from train.rows import RowLayout
 
 # Moments as short as this follow the moving target that noise and the rate controller make of the loss.
 OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
-PAINTER = ("canvas.mix.", "canvas.paint.")  # from a canvas's grids to its pixels
 BLANK, BLANK_GRID = 0.02, 0.5  # deviations expected of what starts at zero: biases and CAM's grids, a canvas's grids
 
 
@@ -75,12 +74,6 @@ def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str
     return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
 
 
-def painter(sums: Mapping[str, np.ndarray]) -> set[str]:
-    """The tensors that paint a canvas; none where a kernel of them is nothing but zeros, from which a fit learns nothing."""
-    painting = {name: values for name, values in sums.items() if name.startswith(PAINTER)}
-    return set(painting) if all(values.any() for name, values in painting.items() if name.endswith(".kernel")) else set()
-
-
 def initial_state(
     spec: NetworkSpec,
     video: VideoSpec,
@@ -92,15 +85,14 @@ def initial_state(
 
     On a `ground` the sums of layers begin as a lone video's layer does: what others left only says what is cheap to code. To
     begin from it leads where a fit cannot get away from (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
-    What paints a canvas is no content but a language, and begins as it was left.
+    What `ground.begins` names begins as it was left.
     """
     tensors = initial_tensors(spec, video, config.seed)
     layout = layout_of(spec, video)
     known: Mapping[str, int] = {}
     if ground is not None:
         tensors |= ground.begins
-        left = painter(ground.sums)
-        tensors |= {name: np.zeros_like(below) if name in left else tensors[name] - below for name, below in ground.sums.items()}
+        tensors |= {name: tensors[name] - below for name, below in ground.sums.items()}
         known = ground.exponents
     exponents = initial_exponents(layout, tensors, config.initial_bits)
     exponents = jnp.asarray([known.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32)
