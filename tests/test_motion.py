@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from codec.encoder import encode
+from codec.model import QuantizedTensor, single_video
 from inr.canvas import FLOW_UNIT
+from inr.layout import tensor_shapes
 from inr.spec import VideoSpec
 from inr.video import Video
+from train.continual import Ground
 from train.encoding import EncodeOptions, observed
 from train.fitting import Fitter, fit
 from train.motion import beginning, camera_path, margins, shifts, thin, without_loners
@@ -109,6 +113,23 @@ def test_a_frame_that_jumps_there_and_back_is_not_believed():
 def test_strips_and_specks_are_no_trouble(size: tuple[int, int]):
     frames = np.stack([texture(*size, seed) for seed in range(2)])
     assert beginning(spec_of(frames)[0], camera_path(frames)).keys() <= {"canvas.flows.0"}
+
+
+def test_on_the_layers_of_another_video_flows_begin_at_the_camera_too():
+    """But not in a further group of frames: that one begins on the canvas of the group before."""
+    frames = panned()
+    spec, config = spec_of(frames)
+    video = VideoSpec.of(Video(frames))
+    ones = {name: QuantizedTensor(np.ones(shape, np.int32), 0) for name, shape in tensor_shapes(spec, video).items()}
+    ground = Ground.of(encode(single_video(spec, video, ones)))
+
+    def flows(ground: Ground) -> np.ndarray:
+        fitter = Fitter(Problem(spec, video, config), Video(frames), ground)
+        return fitter.problem.layout.unpack(np.asarray(fitter.state.parameters.weights))["canvas.flows.0"]
+
+    assert ground.begins
+    np.testing.assert_array_equal(flows(ground), beginning(spec, camera_path(frames))["canvas.flows.0"])
+    assert not flows(replace(ground, continues=True)).any()
 
 
 def test_a_fit_of_a_pan_is_better_for_it():

@@ -95,8 +95,8 @@ class Fitter:
         self.chunk = CHUNK.get(jax.default_backend(), ACCELERATOR_CHUNK)
         self.frozen = ground.frozen(problem.layout) if ground else None
         flows: Mapping[str, np.ndarray] = {}
-        # Who follows another network begins on its canvas, which lies where that one's frames were.
-        if problem.spec.canvas and not (ground is not None and ground.begins):
+        # A further group of frames begins on the canvas of the one before, which lies where that one's frames were.
+        if problem.spec.canvas and not (ground is not None and ground.continues):
             flows = beginning(problem.spec, camera_path(video.frames, counted) if path is None else path)
         self.state = initial_state(problem.spec, problem.video, problem.config, ground, flows)
 
