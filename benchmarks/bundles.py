@@ -1,6 +1,6 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
-    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle learned chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
         [--seed 0] [--rates 0.01 0.02 0.04] [--frames 32]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
@@ -13,11 +13,12 @@ seed alone says little.
 
 alone     a file a video
 bundle    one file, one video after the other, each on the first one's layer
+learned   the same on a layer learned from all five beforehand (inr bundle learn)
 chain     the same, each on the layers of all before (--every-layer)
 fresh     the same with reuse disabled (--density 0)
 wsn       masks and free weights only (--density 0.7 --free-only --every-layer), in a decoder twice as large
 pfnr      the same with a Fourier operator (--fourier 2x2)
-joint     one layer fitted to all five at once, in turns of 4 steps; nothing can be added to it
+joint     one layer fitted to all five at once, in turns of a step, none with a layer of its own, not landed
 """
 
 import argparse
@@ -27,28 +28,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from unittest.mock import patch
 
-import jax.numpy as jnp
 import numpy as np
 from bunny_small import clip
 
 import train.presets
-import train.step
 from codec.bundle import Asked, empty, intact, shares
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
-from codec.model import Layer, QuantizedModel, VideoEntry
-from inr.layout import is_private
+from codec.model import QuantizedModel, VideoEntry
 from inr.reading import read_video
 from inr.runtime import prepare_jax
-from inr.spec import NetworkSpec, VideoSpec
+from inr.spec import VideoSpec
 from inr.video import Video
 from train.adding import add_video
 from train.encoding import EncodeOptions, encode_video
-from train.fitting import Fitter
-from train.presets import modulated_spec, plan, shared_weights
-from train.rate import estimated_bits, unimodal_bits
-from train.step import Problem
+from train.learning import Learner, fitters_of, learn
+from train.origin import run_key
+from train.presets import modulated_spec, shared_weights
 from train.wish import Wish
 
 HERE = Path(__file__).parent
@@ -62,7 +59,6 @@ CLIPS = {
 SHOTS = {f"shot{first}": (first, last) for first, last in ((0, 30), (30, 62), (76, 108), (137, 169), (187, 219))}  # of bikes.mp4
 RATES = (0.01, 0.02, 0.04)
 MIDDLE = 0.02  # the controls' rate
-TURN = 4  # steps of one video before the next one's in a joint fit
 STRICT = {"density": 0.7, "corrections": False, "every_layer": True}
 CONTROLS = {"chain": {"every_layer": True}, "fresh": {"density": 0.0}, "wsn": STRICT, "pfnr": STRICT}
 OCTAVE = 2.0  # decibels, beyond the ends of a curve
@@ -103,6 +99,8 @@ def bundle(videos: list[Video], out: Path, bpp: float, seed: int, kind: str = "b
         first = VideoSpec.of(videos[0])
         twice = 2 * shared_weights(modulated_spec(first, bpp))
         target.write_bytes(empty(Asked(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
+        if kind == "learned":
+            learn(videos, target, options(bpp, seed))
     for index, video in enumerate(videos):
         began = time.monotonic()
         added = add_video(video, target, options(bpp, seed, **CONTROLS.get(kind, {})))
@@ -148,57 +146,16 @@ def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: f
 
 
 def joint(clips: list[Video], out: Path, bpp: float, seed: int) -> list[Row]:
-    """One layer fitted to all videos at once, each with private tensors; the layer's rate counts once, not five times."""
-    spec = plan(VideoSpec.of(clips[0]), bpp, "fast", "cam", seed)[0]
-    share = 1 / len(clips)
-
-    def shared(bits):
-        return lambda layout, y: bits(layout, y) * jnp.array([1.0 if is_private(name) else share for name in layout.names])
-
-    with (
-        patch.object(train.step, "estimated_bits", shared(estimated_bits)),
-        patch.object(train.step, "unimodal_bits", shared(unimodal_bits)),
-    ):
-        fitters = [Fitter(joint_problem(spec, video, bpp, seed), video) for video in clips]
-        steps, last = train.presets.PRESETS["fast"], fitters[-1]
-        for done in range(0, steps, TURN):
-            for fitter in fitters:
-                hand_over(last, fitter)
-                fitter.take(TURN, done / steps, 1 / steps)
-                last = fitter
-    for fitter in fitters[:-1]:
-        hand_over(last, fitter)
-    models = [fitter.model() for fitter in fitters]
+    """One layer fitted to all videos at once, each with private tensors and no layer of its own."""
+    keys = [run_key(video, "joint", bpp, seed) for video in clips]
+    learner = Learner(fitters_of(clips, keys, Asked(), options(bpp, seed)))
+    while learner.done < learner.steps:
+        learner.round()
+    layer, models = learner.layer(), [fitter.model() for fitter in learner.fitters]
     entries = tuple(VideoEntry(model.videos[0].spec, (0,), model.videos[0].tensors) for model in models)
-    data = encode(QuantizedModel(spec, (Layer(models[-1].layers[0].tensors),), entries))
+    data = encode(QuantizedModel(models[0].spec, (layer,), entries))
     (out / f"joint-{bpp}-{seed}.inr").write_bytes(data)
     return [row("joint", bpp, data, index, video, 0.0) for index, video in enumerate(clips)]
-
-
-def joint_problem(spec: NetworkSpec, video: Video, bpp: float, seed: int) -> Problem:
-    described = VideoSpec.of(video)
-    return Problem(spec, described, replace(plan(described, bpp, "fast", "cam", seed)[1], target_bpp=bpp), 8 * 60)
-
-
-def hand_over(source: Fitter, target: Fitter) -> None:
-    """Give the shared tensors, their steps and Adam's moments of them from one fitter to the next."""
-    if source is target:
-        return
-
-    def places(fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
-        layout = fitter.problem.layout
-        tensors = [at for at, name in enumerate(layout.names) if not is_private(name)]
-        return np.concatenate([np.arange(layout.starts[at], layout.starts[at + 1]) for at in tensors]), np.array(tensors)
-
-    (rows, tensors), (to_rows, to_tensors) = places(source), places(target)
-
-    def given(a, b):
-        weights, exponents = b.weights.at[to_rows].set(a.weights[rows]), b.exponents.at[to_tensors].set(a.exponents[tensors])
-        return b._replace(weights=weights, exponents=exponents)
-
-    a, b = source.state, target.state
-    moments = b.moments._replace(mu=given(a.moments.mu, b.moments.mu), nu=given(a.moments.nu, b.moments.nu))
-    target.state = b._replace(parameters=given(a.parameters, b.parameters), moments=moments)
 
 
 # Summary
@@ -255,7 +212,7 @@ def main() -> None:
     seed = asked.seed
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
-            for bpp in asked.rates if kind in ("alone", "bundle") else (MIDDLE,):
+            for bpp in asked.rates if kind in ("alone", "bundle", "learned") else (MIDDLE,):
                 match kind:
                     case "alone":
                         made = alone(videos, asked.out, bpp, seed)

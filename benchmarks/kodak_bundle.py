@@ -1,16 +1,18 @@
 """Many small images on one decoder: bytes an image at 1, 4, 12 and 24 of Kodak's images, against files of their own.
 
-    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80] [--every-layer]
+    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80] [--every-layer | --fresh | --learned N]
 
 DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
 `inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
-made again. Writes kodak_bundle.csv or, with --every-layer, kodak_chain.csv: total bytes of the bundle after each image, and
-of files of their own at the same PSNR (interpolated between two qualities, one on either side).
+made again. Writes kodak_bundle.csv, kodak_chain.csv (--every-layer: each image on the layers of all before), kodak_fresh.csv (--fresh: on
+none) or kodak_learned.csv (--learned N: on one learned from the first N of them beforehand): total bytes of the bundle after each image,
+and of files of their own at the same PSNR (interpolated between two qualities, one on either side).
 """
 
 import argparse
 import csv
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,12 +21,14 @@ from bundles import Row, bytes_alone, row
 from bunny_small import clip
 
 import train.presets
+from codec.bitstream import CRC_BYTES, MAGIC, ORIGIN_BYTES, Kind, records
 from codec.bundle import Asked, empty
 from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.video import Video
 from train.adding import add_video
 from train.encoding import EncodeOptions, encode_video
+from train.learning import learn
 from train.wish import Wish
 
 COUNTS = (1, 4, 12, 24)
@@ -36,13 +40,23 @@ def images() -> list[Video]:
     return [replace(read_video(path, scale="1/4"), name=path.stem) for path in sorted(clip("kodak").glob("kodim*.png"))]
 
 
+def grown(data: bytes, index: int) -> int:
+    """Bytes that a bundle had once its image `index` was in it, which may be long ago: its records up to there, and an end mark."""
+    ends = [at for at, record in enumerate(records(data)) if record.kind is Kind.VIDEO]
+    mark = 1 + 1 + CRC_BYTES + ORIGIN_BYTES * (index + 1)
+    return len(MAGIC) + 1 + sum(record.overhead + len(record.payload) for record in islice(records(data), ends[index] + 1)) + mark
+
+
 def main() -> None:
     """Fit all, and tabulate."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("kodak"))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--quality", type=int, default=80)
-    parser.add_argument("--every-layer", action="store_true")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--every-layer", action="store_true")
+    way.add_argument("--fresh", action="store_true")
+    way.add_argument("--learned", type=int, default=0, metavar="N")
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
@@ -53,16 +67,22 @@ def main() -> None:
                 target = asked.out / f"alone-{quality}-{image.name}.inr"
                 encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
                 rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
-        name = "chain" if asked.every_layer else "bundle"
-        target = asked.out / f"{name}-{asked.quality}.inr"
+        name = "learned" if asked.learned else "chain" if asked.every_layer else "fresh" if asked.fresh else "bundle"
+        target = asked.out / f"{name}{asked.learned or ''}-{asked.quality}.inr"
+        options = EncodeOptions(
+            "fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer, density=0.0 if asked.fresh else 1.0
+        )
         if not target.exists():
             target.write_bytes(empty(Asked()))
+            if asked.learned:
+                learn(images()[: asked.learned], target, options)
         sizes, psnrs, total = [], [], 0.0
         table: list[Row] = []
         for index, image in enumerate(images()):
-            add_video(image, target, EncodeOptions("fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer))
-            made = row("bundle", asked.quality, target.read_bytes(), index, image, 0.0)
-            sizes.append(int(str(made["file_bytes"])))
+            add_video(image, target, options)
+            data = target.read_bytes()
+            made = row(name, asked.quality, data, index, image, 0.0)
+            sizes.append(grown(data, index))
             psnrs.append(float(str(made["psnr_rgb"])))
             total += bytes_alone(rows, image.name, psnrs[-1])
             facts = {

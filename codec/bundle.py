@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 
 from codec.bitstream import ORIGIN_BYTES, Fields, Kind, frame, records, varint
-from codec.decoder import decode
+from codec.decoder import decode_bundle
 from codec.fields import MAX_MODES
 from codec.masks import mask_bits
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, tensors_checksum
@@ -17,20 +17,27 @@ ASKED = 1  # first byte of an extra record that says what a bundle was created w
 
 @dataclass(frozen=True)
 class Asked:
-    """What an empty bundle asks of the network that its first video will decide on.
+    """What a bundle was made to be.
 
-    About `capacity` weights that videos share (0: as the first video needs), and a Fourier operator of `modes` (rows, columns)
-    in its second block; (0, 0) for none.
+    Its first video decides on a network of about `capacity` weights that videos share (0: as that one needs), with a Fourier
+    operator of `modes` (rows, columns) in its second block; (0, 0) for none. `learned`: its first layer is no video's own but was
+    learned from several.
     """
 
     capacity: int = 0
     modes: tuple[int, int] = (0, 0)
+    learned: bool = False
+
+    @property
+    def records(self) -> list[tuple[Kind, bytes]]:
+        """The record that says so; none where there is nothing to say."""
+        numbers = (self.capacity, *self.modes, *[1] * self.learned)
+        return [(Kind.EXTRA, bytes([ASKED]) + b"".join(map(varint, numbers)))] if any(numbers) else []
 
 
 def empty(asked: Asked) -> bytes:
     """A bundle without videos."""
-    numbers = (asked.capacity, *asked.modes)
-    return frame([(Kind.EXTRA, bytes([ASKED]) + b"".join(map(varint, numbers)))] if any(numbers) else [])
+    return frame(asked.records)
 
 
 def begun(data: bytes) -> bool:
@@ -43,7 +50,8 @@ def asked_of(data: bytes) -> Asked:
     for record in records(data):
         if record.kind is Kind.EXTRA and record.payload[:1] == bytes([ASKED]):
             fields = Fields(record.payload[1:])
-            return Asked(fields.varint(), (fields.varint(MAX_MODES), fields.varint(MAX_MODES)))
+            capacity, modes = fields.varint(), (fields.varint(MAX_MODES), fields.varint(MAX_MODES))
+            return Asked(capacity, modes, any(fields.rest()))
     return Asked()
 
 
@@ -172,7 +180,7 @@ def facts(data: bytes, name: str) -> dict[str, object]:
     """What a bundle holds, ready for JSON."""
     if not begun(data):
         return {"output": name, "bytes": len(data), "capacity_asked": asked_of(data).capacity, "videos": []}
-    model = decode(data)
+    model = decode_bundle(data)
     room = capacity(model)
     return {
         "output": name,
@@ -181,6 +189,7 @@ def facts(data: bytes, name: str) -> dict[str, object]:
         "claimed": room.claimed,
         "free": room.weights - room.claimed,
         "layers": len(model.layers),
+        "learned_bytes": record_sizes(data)[Kind.LAYER][0] if asked_of(data).learned else 0,
         "videos": [_video_facts(model, at, part) for at, part in enumerate(shares(data, model))],
     }
 
@@ -202,10 +211,12 @@ def _video_facts(model: QuantizedModel, clip: int, part: Shares) -> dict[str, ob
 def facts_lines(found: dict) -> list[str]:
     """The same for a person."""
     lines = [f"{found['output']}   {found['bytes']} bytes, {len(found['videos'])} videos"]
+    if "capacity" in found:
+        free = f"{found['free']} free ({100 * found['free'] / found['capacity']:.0f} %)"
+        learned = f"; {found['learned_bytes']} bytes learned for all" if found["learned_bytes"] else ""
+        lines.append(f"decoder  {found['capacity']} weights in {found['layers']} layers: {found['claimed']} claimed, {free}{learned}")
     if not found["videos"]:
         return [*lines, f"empty; inr bundle add {found['output']} VIDEO"]
-    free = f"{found['free']} free ({100 * found['free'] / found['capacity']:.0f} %)"
-    lines.append(f"decoder  {found['capacity']} weights in {found['layers']} layers: {found['claimed']} claimed, {free}")
     heads = ("bytes", "bpp", "layer", "own", "mask", "reused", "corrected", "claimed", "private")
     lines.append("".join(f"{head:>10}" for head in heads) + "  video")
     for video in found["videos"]:

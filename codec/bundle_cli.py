@@ -111,13 +111,15 @@ def verify_command(source: Bundle, as_json: Json = False) -> None:
 @bundle_application.command("rm")
 def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
     """Take a video out, and the layers that no other video stands on."""
-    from codec.bundle import without
+    from codec.bundle import asked_of, without
+    from codec.decoder import decode
     from codec.encoder import encode
-    from codec.loading import open_model, video_index
+    from codec.loading import read_file, video_index
     from inr.writing import write_atomically
 
-    model, size = open_model(source)
-    data = encode(without(model, video_index(model, name)))
+    before = read_file(source)
+    model, size = decode(before), len(before)
+    data = encode(without(model, video_index(model, name)), asked_of(before).records)
     write_atomically(source, data)
     if as_json:
         emit("result", output=str(source), bytes=len(data), removed=name, freed=size - len(data))

@@ -21,9 +21,25 @@ from inr.spec import NetworkSpec, VideoSpec
 
 def decode(data: bytes) -> QuantizedModel:
     """The model in a complete file; BitstreamError, and nothing else, if the bytes are not one."""
-    parsed = [record for record in records(data) if record.kind is not Kind.EXTRA]
-    if [record.kind for record in parsed] == [Kind.END]:
+    parsed = meant(data)
+    model = None if [record.kind for record in parsed] == [Kind.END] else assembled(parsed)
+    if model is None or not model.videos:
         raise BitstreamError("empty-bundle", "an empty bundle: no video was added yet", "inr bundle add NAME.inr VIDEO")
+    return model
+
+
+def decode_bundle(data: bytes) -> QuantizedModel:
+    """As `decode`, of a file that may have a decoder and no video yet."""
+    return assembled(meant(data))
+
+
+def meant(data: bytes) -> list[Record]:
+    """A file's records without those that mean nothing to a decoder."""
+    return [record for record in records(data) if record.kind is not Kind.EXTRA]
+
+
+def assembled(parsed: list[Record]) -> QuantizedModel:
+    """The model that records make."""
     if not parsed or [record.kind for record in parsed].count(Kind.SPEC) != 1 or parsed[0].kind is not Kind.SPEC:
         raise BitstreamError("no-spec", "a file begins with one spec record; this one does not")
     spec = read_spec(parsed[0].payload)
@@ -33,8 +49,6 @@ def decode(data: bytes) -> QuantizedModel:
     for record in parsed:
         if record.kind is Kind.VIDEO:
             model = replace(model, videos=(*model.videos, decode_video(record, model)))
-    if not model.videos:
-        raise BitstreamError("no-video", "the file holds no video")
     return replace(model, origin=read_origin(parsed[-1], len(model.videos)))
 
 

@@ -1,5 +1,7 @@
 """A quantised model as bytes. `decoder.py` mirrors this file function by function."""
 
+from collections.abc import Sequence
+
 from codec.bitstream import Kind, frame
 from codec.entropy import RangeWriter
 from codec.fields import write_spec, write_video_spec
@@ -10,9 +12,9 @@ from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table
 from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
 
 
-def encode(model: QuantizedModel) -> bytes:
-    """The complete file: spec record, layer records, video records, end mark."""
-    records = [(Kind.SPEC, write_spec(model.spec))]
+def encode(model: QuantizedModel, before: Sequence[tuple[Kind, bytes]] = ()) -> bytes:
+    """The complete file: the records `before`, spec record, layer records, video records, end mark."""
+    records = [*before, (Kind.SPEC, write_spec(model.spec))]
     records += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers]
     records += [(Kind.VIDEO, encode_video(model, video)) for video in range(len(model.videos))]
     return frame(records, model.origin)

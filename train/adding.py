@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.bundle import Asked, asked_of, begun, origin_of_video
-from codec.decoder import decode
+from codec.decoder import decode_bundle
 from codec.loading import read_file
 from codec.model import QuantizedModel
 from inr.errors import InputError, TargetMissed, UsageError
@@ -58,7 +58,7 @@ def add_video(
     data = read_file(target)
     reuse = (options.density, options.corrections, options.every_layer)
     key = run_key(video, options.wish, options.preset, options.model, options.seed, options.time_budget, reuse)
-    model = decode(data) if begun(data) else None
+    model = decode_bundle(data) if begun(data) else None
     if stands_already(model, VideoSpec.of(video), key):
         return None
     path, described = observed(video, options)

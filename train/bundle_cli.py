@@ -1,4 +1,4 @@
-"""`inr bundle add`: the one verb of bundles that fits networks."""
+"""`inr bundle add` and `inr bundle learn`: the verbs of bundles that fit networks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +87,62 @@ def add_command(
     return _add(target, sources, options, as_json)
 
 
+def learn_command(
+    target: Bundle,
+    sources: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos, folders or globs of images, images: two at least.")],
+    preset: Preset = "medium",
+    quality: Quality = None,
+    target_size: TargetSize = "",
+    target_bpp: TargetBpp = None,
+    target_bitrate: TargetBitrate = "",
+    target_psnr: TargetPsnr = None,
+    frames: Frames = "",
+    scale: Scale = "",
+    seed: Seed = 0,
+    workdir: Workdir = None,
+    resume: Resume = "auto",
+    as_json: Json = False,
+) -> int:
+    """Learn an empty bundle's decoder from several videos at once; add them, or others like them, afterwards.
+
+    None of them is in the bundle then: only what they share. Give the quality or rate that they will be added with.
+    Ctrl-C saves and leaves the file as it is; the same command goes on.
+    """
+    from train.encoding import EncodeOptions
+    from train.wish import checked_wish
+
+    options = EncodeOptions(
+        preset=known_preset(preset),
+        wish=checked_wish(quality, target_size, target_bpp, target_bitrate, target_psnr),
+        frames=span(frames),
+        scale=scaling(scale),
+        seed=seed,
+        workdir=workdir,
+        resume=one_of("--resume", resume, ("auto", "never")) == "auto",
+    )
+    return _learn(target, sources, options, as_json)
+
+
+def _learn(target: Path, sources: list[Path], options: "EncodeOptions", as_json: bool) -> int:
+    from inr.runtime import prepare_jax
+    from train.display import display
+    from train.interrupts import Preempted, die_of_interrupt
+    from train.learning import learn_files
+
+    prepare_jax()
+    try:
+        learned = learn_files(sources, target, options, display(as_json), say)
+    except Preempted as left:
+        return _left(target, options, left.by_hand, as_json, die_of_interrupt)
+    if as_json:
+        facts = {"bytes": learned.bytes, "layer_bytes": learned.layer_bytes, "steps": learned.steps, "psnr_rgb": learned.psnr}
+        emit("result", output=str(target), **facts, seconds=learned.seconds)
+    else:
+        taken = f"{learned.steps} steps of each in {learned.seconds:.0f} s, {learned.psnr:.2f} dB at the last"
+        say(f"{target}   {learned.bytes} bytes of decoder, {taken}; inr bundle add {target} VIDEO")
+    return 0
+
+
 def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: bool) -> int:
     import time
 
@@ -124,9 +180,9 @@ def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: b
 
 
 def _left(target: Path, options: "EncodeOptions", by_hand: bool, as_json: bool, die: "Callable[[], None]") -> int:
-    """Say where an unfinished video's state is; by Ctrl-C the process ends as such."""
+    """Say where the state of what is unfinished is; by Ctrl-C the process ends as such."""
     place = options.folder(target)
-    say(f"stopped: '{target}' has the videos that were finished, '{place}' the state of this one; run the same command to go on")
+    say(f"stopped: '{target}' has what was finished, '{place}' the state of the rest; run the same command to go on")
     if as_json:
         name = "interrupted" if by_hand else "pre-empted"
         emit("error", id=name, message=f"saved in '{place}'", fix="run the same command again", exit_code=130 if by_hand else PREEMPTED)

@@ -4,19 +4,28 @@ import json
 import shutil
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from inr.errors import UsageError
-from train.state import TrainState
 
 if TYPE_CHECKING:
     from orbax.checkpoint import CheckpointManager
 
 RUN_FILE = "run.json"
+
+
+class Stepped(Protocol):
+    """A tree of arrays that knows how many steps made it."""
+
+    @property
+    def step(self) -> Any: ...
+
+
+State = TypeVar("State", bound=Stepped)
 
 
 class Workdir:
@@ -59,7 +68,7 @@ class Workdir:
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
         return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
-    def restore(self, like: TrainState) -> TrainState | None:
+    def restore(self, like: State) -> State | None:
         """The newest state, or None where there is none yet; UsageError if its shapes are not those of `like`."""
         if not (self.folder / "checkpoints").is_dir():
             return None
@@ -76,7 +85,7 @@ class Workdir:
         restored = self._manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
         return jax.tree.map(jnp.asarray, restored)
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: Stepped) -> None:
         """Write `state`; an interrupted write leaves the one before it intact."""
         import orbax.checkpoint as ocp
 
@@ -95,6 +104,6 @@ class Workdir:
             self.folder.rmdir()
 
 
-def shapes_of(state: TrainState) -> str:
+def shapes_of(state: Stepped) -> str:
     """A state's structure and shapes, to be compared: of a checkpoint that differs in them, Orbax restores what it likes."""
     return repr(jax.tree.map(np.shape, state))

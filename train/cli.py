@@ -12,7 +12,7 @@ from codec.cli import application
 from codec.shell import STARTED, Frames, Json, Overwrite, Scale, emit, run, say, scaling, span
 from inr.errors import TargetMissed
 from train.bench.command import bench_command
-from train.bundle_cli import add_command
+from train.bundle_cli import add_command, learn_command
 from train.options import (
     PREEMPTED,
     Cam,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 application.command("bench")(bench_command)
 bundle_application.command("add")(add_command)
+bundle_application.command("learn")(learn_command)
 
 
 @application.command("encode")

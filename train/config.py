@@ -31,5 +31,6 @@ class FitConfig:
     controller_from: float = 0.1
     uniform_bits: int = 0  # if above 0, steps are not learned: each spans the largest weight by so many bits
     embedder_until: float = 0.0  # share of progress during which embeddings come from an embedder
+    sharing: int = 1  # videos that share the backbone, of whose bits each counts its part
     corrections: bool = True  # whether a further video's layer may change what it keeps, or claims free weights only
     seed: int = 0

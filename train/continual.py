@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from codec.bitstream import ORIGIN_BYTES, Kind, Opened
+from codec.bundle import asked_of
 from codec.decoder import decode
 from codec.encoder import encode_layer, encode_video
 from codec.fields import write_spec
@@ -59,11 +60,13 @@ class Ground:
 
     @cached_property
     def begins(self) -> Mapping[str, np.ndarray]:
-        """What a fit begins from, where not from fresh weights, float32: what paints a canvas, as it was left.
+        """What a fit begins from, where not from fresh weights, float32: what paints a canvas, as it was left; of a learned layer, all.
 
-        That alone, of all kernels, is worth beginning from (benchmarks/RESULTS.md); not if one is nothing but zeros, for
-        then none of them has a slope.
+        That alone, of another video's kernels, is worth beginning from (benchmarks/RESULTS.md); not if one is nothing but zeros,
+        for then none of them has a slope.
         """
+        if asked_of(self.data).learned:
+            return self.sums
         painter = {name: values for name, values in self.sums.items() if name.startswith(PAINTER)}
         return painter if all(values.any() for name, values in painter.items() if name.endswith(".kernel")) else {}
 

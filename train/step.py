@@ -7,11 +7,13 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
 from inr.embedder import embed
+from inr.layout import is_private
 from inr.network import bind
 from inr.spec import NetworkSpec, VideoSpec
 from train import schedule
@@ -130,8 +132,15 @@ def loss(
     # What it is at the rounded weights, but pulling as at the weights themselves: a zero symbol's own rate has no
     # slope, and without a pull what lies in the zero bin wanders out of it.
     rounded, own = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
-    bits = jnp.sum(straight_through(rounded, own))
+    bits = jnp.sum(straight_through(rounded, own) * counted(problem))
     return mse + rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
+
+
+def counted(problem: Problem) -> np.ndarray | float:
+    """How much of each tensor's bits is the video's: all, or its part of what several share."""
+    if problem.config.sharing == 1:
+        return 1.0
+    return np.array([1 if is_private(name) else 1 / problem.config.sharing for name in problem.layout.names], np.float32)
 
 
 def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float[Array, "rows 64"]:
