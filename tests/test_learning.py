@@ -1,0 +1,198 @@
+"""train/learning.py: a decoder learned from several videos at once, and videos that begin from it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import Outcome, moving_square
+
+import train.presets
+from codec.bitstream import BitstreamError, Opened
+from codec.bundle import Asked, asked_of, empty, extracted, facts, facts_lines, intact, without
+from codec.decoder import decode, decode_bundle
+from codec.encoder import encode
+from inr.errors import InputError, UsageError
+from inr.layout import is_private
+from inr.spec import VideoSpec
+from inr.video import Video
+from inr.writing import write_video
+from train.adding import add_video
+from train.continual import Ground
+from train.encoding import EncodeOptions
+from train.fitting import Fitter
+from train.interrupts import Interrupts, Preempted, Wanted
+from train.learning import Learner, fitters_of, handing, learn, learn_files
+from train.presets import plan
+from train.rate import estimated_bits
+from train.step import Problem, counted
+from train.wish import Wish
+
+STEPS = 40
+OPTIONS = EncodeOptions(preset=str(STEPS), wish=Wish(quality=60))
+
+
+def images() -> list[Video]:
+    """Three frames that are alike, each a video of its own."""
+    frames = moving_square(6, 32, 48).frames
+    return [Video(frames[at : at + 1], name=name) for at, name in ((0, "first"), (3, "second"), (5, "third"))]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A bundle whose decoder was learned from the three."""
+    target = tmp_path_factory.mktemp("learned") / "l.inr"
+    target.write_bytes(empty(Asked()))
+    result = learn(images(), target, OPTIONS)
+    data = target.read_bytes()
+    assert (result.bytes, result.steps) == (len(data), STEPS)
+    assert not target.with_name("l.inr.work").exists()
+    return data
+
+
+@pytest.fixture(scope="module")
+def added(learned: bytes, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The same with two of them in it."""
+    target = tmp_path_factory.mktemp("added") / "l.inr"
+    target.write_bytes(learned)
+    for video in images()[1:]:
+        assert add_video(video, target, OPTIONS) is not None
+    return target.read_bytes()
+
+
+def test_a_learned_decoder_is_a_layer_that_is_no_video_s_own(learned: bytes):
+    model = decode_bundle(learned)
+    assert (len(model.layers), model.videos) == (1, ())
+    assert asked_of(learned).learned
+    with pytest.raises(BitstreamError) as raised:
+        decode(learned)
+    assert raised.value.identifier == "empty-bundle"
+    found = facts(learned, "l.inr")
+    assert found["videos"] == []
+    assert found["claimed"] > 0
+    assert f"{found['learned_bytes']} bytes learned for all" in facts_lines(found)[1]
+
+
+def test_videos_stand_on_it_and_leave_it_alone(learned: bytes, added: bytes):
+    assert added.startswith(Opened.of(learned).start)
+    model = decode(added)
+    assert [video.layers for video in model.videos] == [(0, 1), (0, 2)]
+    assert intact(model, 0)
+    assert intact(model, 1)
+    assert np.array_equal(decode(encode(extracted(model, 1))).render(), model.render(clip=1))
+    left = encode(without(model, 0), asked_of(added).records)
+    assert asked_of(left).learned
+    assert np.array_equal(decode(left).render(), model.render(clip=1))
+
+
+def test_a_fit_begins_as_what_was_learned(learned: bytes):
+    """All of the backbone; and so ahead of one that begins afresh."""
+    video = images()[0]
+    ground = Ground(learned, decode_bundle(learned))
+    described = VideoSpec.of(video)
+    problem = Problem(ground.model.spec, described, plan(described, OPTIONS.wish.nominal_bpp(described), str(STEPS), "cam", 0)[1])
+    fitter, afresh = Fitter(problem, video, ground), Fitter(problem, video)
+    own = problem.layout.unpack(np.asarray(fitter.state.parameters.weights))
+    shared = [name for name in problem.layout.names if not is_private(name)]
+    assert shared == list(ground.begins)
+    assert not any(own[name].any() for name in shared)
+    assert any(ground.sums[name].any() for name in shared)
+    assert 1.5 * float(fitter.take(20, 0.1, 0.0).mse) < float(afresh.take(20, 0.1, 0.0).mse)
+
+
+def test_a_layer_that_was_not_learned_is_no_beginning(learned: bytes):
+    """The same layer as another video's own: only what paints a canvas is."""
+    model = decode_bundle(learned)
+    assert set(Ground(encode(model), model).begins) < set(Ground(learned, model).begins)
+
+
+def learner_of(videos: list[Video]) -> Learner:
+    return Learner(fitters_of(videos, ["00" * 32] * len(videos), Asked(), OPTIONS))
+
+
+def test_each_goes_on_where_the_one_before_left_the_backbone():
+    """Weights, steps and moments of what is shared are handed over, between layouts of unlike sizes; what is private is not."""
+    turned = Video(np.ascontiguousarray(images()[2].frames.transpose(0, 2, 1, 3)), name="tall")
+    first, tall = learner_of([images()[0], turned]).fitters
+    assert first.problem.layout != tall.problem.layout
+    first.take(3, 0.1, 0.0)
+    common = handing(first.problem.layout)[0](first.state)
+    taken, given = handing(tall.problem.layout)
+    before = jax.tree.map(np.asarray, tall.state)
+    after = given(tall.state, common)
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(taken(after)), jax.tree.leaves(common), strict=True))
+    unpack = tall.problem.layout.unpack
+    old, new = unpack(before.parameters.weights), unpack(np.asarray(after.parameters.weights))
+    assert all(np.array_equal(old[name], new[name]) for name in old if is_private(name))
+    assert not np.array_equal(old["canvas.paint.kernel"], new["canvas.paint.kernel"])
+
+
+def test_bits_of_what_is_shared_count_in_parts():
+    problem = learner_of(images()).fitters[0].problem
+    assert problem.config.sharing == 3
+    assert counted(replace(problem, config=replace(problem.config, sharing=1))) == 1
+    layout = problem.layout
+    y = jnp.asarray(np.random.default_rng(0).normal(size=(int(layout.starts[-1]), 64)), jnp.float32)
+    bits = np.asarray(estimated_bits(layout, y))
+    expected = sum(value if is_private(name) else value / 3 for name, value in zip(layout.names, bits, strict=True))
+    assert float(np.sum(bits * counted(problem))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_told_to_leave_it_saves_and_goes_on_to_the_same_bytes(learned: bytes, tmp_path: Path):
+    target, asked = tmp_path / "l.inr", []
+
+    def wish(self: Interrupts, deadline: float, whole: bool = False) -> Wanted:
+        asked.append(whole)
+        return Wanted.LEAVE if len(asked) == STEPS // 2 else Wanted.NOTHING
+
+    target.write_bytes(before := empty(Asked()))
+    with patch.object(Interrupts, "wish_by", wish):
+        with pytest.raises(Preempted):
+            learn(images(), target, OPTIONS)
+        assert target.read_bytes() == before
+        assert (tmp_path / "l.inr.work" / "run.json").is_file()
+        learn(images(), target, OPTIONS)
+    assert all(asked)
+    assert len(asked) == STEPS + 1
+    assert target.read_bytes() == learned
+    assert not (tmp_path / "l.inr.work").exists()
+
+
+def test_what_cannot_be_learned_is_refused(learned: bytes, tmp_path: Path):
+    target = tmp_path / "l.inr"
+    with pytest.raises(InputError, match="no such bundle"):
+        learn_files([], target, OPTIONS)
+    target.write_bytes(empty(Asked()))
+    with pytest.raises(UsageError, match="two videos"):
+        learn(images()[:1], target, OPTIONS)
+    target.write_bytes(learned)
+    with pytest.raises(UsageError, match="a decoder already"):
+        learn(images(), target, OPTIONS)
+    assert target.read_bytes() == learned
+
+
+def test_at_a_shell(inr: Callable[..., Outcome], tmp_path: Path):
+    sources = [tmp_path / f"{video.name}.png" for video in images()[:2]]
+    for source, video in zip(sources, images(), strict=False):
+        write_video(video, str(source))
+    bundle = tmp_path / "b.inr"
+    assert inr("bundle", "learn", bundle, *sources).code == 3
+    assert inr("bundle", "create", bundle).code == 0
+    asked = ("--preset", "30", "-q", "50")
+    learned = inr("bundle", "learn", bundle, *sources, *asked, "--json")
+    assert learned.code == 0, learned.err
+    assert learned.last["bytes"] == bundle.stat().st_size > learned.last["layer_bytes"]
+    assert inr("info", bundle).code == 5
+    assert inr("bundle", "learn", bundle, *sources, *asked).code == 2
+    assert inr("bundle", "list", bundle).code == 0
+    assert inr("bundle", "add", bundle, sources[1], *asked, "--json").last["added"] == ["second"]
+    assert "learned for all" in inr("bundle", "info", bundle).out
+
+
+def test_the_preset_says_how_many_rounds():
+    with patch.dict(train.presets.PRESETS, fast=7):
+        assert Learner(fitters_of(images()[:2], ["00" * 32] * 2, Asked(), replace(OPTIONS, preset="fast"))).steps == 7
