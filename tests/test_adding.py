@@ -27,7 +27,7 @@ from inr.network import initial_tensors
 from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
-from train.adding import add_video
+from train.adding import add_video, density_of
 from train.config import FitConfig
 from train.continual import Frozen, Ground, subnetwork
 from train.encoding import EncodeOptions
@@ -151,6 +151,14 @@ def test_what_a_video_may_use_is_a_choice(grown: tuple[Path, list[bytes]], tmp_p
     assert part.mask_bits > 0
     claimed = {name: tensor.symbols != 0 for name, tensor in model.layers[0].tensors.items()}
     assert not any((model.layers[1].tensors[name].symbols[mask] != 0).any() for name, mask in claimed.items())
+
+
+def test_an_image_keeps_nothing_of_another_layer_unless_that_was_learned_or_asked_for():
+    image, clip = VideoSpec(8, 8, 1), VideoSpec(8, 8, 2)
+    plain, learned = empty(Asked()), empty(Asked(learned=True))
+    assert [density_of(data, video, OPTIONS) for data in (plain, learned) for video in (image, clip)] == [0, 1, 1, 1]
+    assert density_of(plain, image, replace(OPTIONS, every_layer=True)) == 1
+    assert [density_of(plain, image, replace(OPTIONS, density=share)) for share in (0.3, 1.0)] == [0.3, 1.0]
 
 
 def test_a_bundle_has_the_capacity_it_was_created_with(clip: Video):

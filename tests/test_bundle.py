@@ -102,6 +102,7 @@ def test_an_empty_bundle_says_so():
     assert not begun(data)
     assert asked_of(data) == asked
     assert asked_of(empty(Asked())) == Asked()
+    assert asked_of(empty(Asked(0, (0, 0), True))) == Asked(learned=True)
     with pytest.raises(BitstreamError) as raised:
         decode(data)
     assert raised.value.identifier == "empty-bundle"

@@ -87,7 +87,17 @@ def prepared(data: bytes, model: QuantizedModel | None, video: VideoSpec, target
     spec, config = plan(video, bpp, options.preset, options.model, options.seed)
     model = model or QuantizedModel(first_network(asked_of(data), spec, video, bpp), (), ())
     config = replace(config, corrections=options.corrections)
-    return on_ground(Ground(data, model, options.density, options.every_layer), config, video, target, options, key)
+    return on_ground(Ground(data, model, density_of(data, video, options), options.every_layer), config, video, target, options, key)
+
+
+def density_of(data: bytes, video: VideoSpec, options: EncodeOptions) -> float:
+    """What a further video keeps of the layers below: all, unless it is asked otherwise.
+
+    But an image keeps nothing of another one's layer, which would cost it a tenth of its bytes (benchmarks/RESULTS.md).
+    """
+    if options.density is not None:
+        return options.density
+    return float(video.frames > 1 or options.every_layer or asked_of(data).learned)
 
 
 def on_ground(ground: Ground, config: FitConfig, video: VideoSpec, target: Path, options: EncodeOptions, key: str) -> Run:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from train.encoding import EncodeOptions
 
 Density = Annotated[
-    float, typer.Option("--density", metavar="0..1", help="Share of the claimed weights that a video keeps; 0: it stands on none.")
+    float | None,
+    typer.Option("--density", metavar="0..1", help="Share of the claimed weights that a video keeps; 0, an image's default: none."),
 ]
 EveryLayer = Annotated[bool, typer.Option("--every-layer", help="Stand on the layers of all earlier videos, not on the first alone.")]
 Corrections = Annotated[
@@ -47,7 +48,7 @@ def add_command(
     target_bpp: TargetBpp = None,
     target_bitrate: TargetBitrate = "",
     target_psnr: TargetPsnr = None,
-    density: Density = 1.0,
+    density: Density = None,
     corrections: Corrections = True,
     every_layer: EveryLayer = False,
     frames: Frames = "",
@@ -67,7 +68,7 @@ def add_command(
     from train.encoding import EncodeOptions
     from train.wish import checked_wish
 
-    if not 0 <= density <= 1:
+    if density is not None and not 0 <= density <= 1:
         raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
     if len(sources) != len({source_name(source) for source in sources}):
         raise UsageError("duplicate-name", "two of the sources have the same name, and a video is called after its file", "rename one")

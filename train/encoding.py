@@ -65,7 +65,7 @@ class EncodeOptions:
     workdir: Path | None = None
     resume: bool = True
     overwrite: bool = False
-    density: float = 1.0  # in a bundle: of the weights claimed so far, what a further video keeps
+    density: float | None = None  # in a bundle: of the weights claimed so far, what a further video keeps; None: as pays
     corrections: bool = True  # in a bundle: whether a further video's layer may change them
     every_layer: bool = False  # in a bundle: whether a further video stands on all layers, or on the first alone
     started: float | None = None  # time.monotonic() of the process's start
