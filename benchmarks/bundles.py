@@ -18,7 +18,7 @@ chain     the same, each on the layers of all before (--every-layer)
 fresh     the same with reuse disabled (--density 0)
 wsn       masks and free weights only (--density 0.7 --free-only --every-layer), in a decoder twice as large
 pfnr      the same with a Fourier operator (--fourier 2x2)
-joint     one layer fitted to all five at once, in turns of a step, none with a layer of its own, not landed
+joint     one layer fitted to all five at once, none with a layer of its own, not landed
 """
 
 import argparse
@@ -151,9 +151,9 @@ def joint(clips: list[Video], out: Path, bpp: float, seed: int) -> list[Row]:
     learner = Learner(fitters_of(clips, keys, Asked(), options(bpp, seed)))
     while learner.done < learner.steps:
         learner.round()
-    layer, models = learner.layer(), [fitter.model() for fitter in learner.fitters]
+    models = learner.models()
     entries = tuple(VideoEntry(model.videos[0].spec, (0,), model.videos[0].tensors) for model in models)
-    data = encode(QuantizedModel(models[0].spec, (layer,), entries))
+    data = encode(QuantizedModel(models[0].spec, models[0].layers, entries))
     (out / f"joint-{bpp}-{seed}.inr").write_bytes(data)
     return [row("joint", bpp, data, index, video, 0.0) for index, video in enumerate(clips)]
 

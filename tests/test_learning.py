@@ -26,10 +26,11 @@ from train.continual import Ground
 from train.encoding import EncodeOptions
 from train.fitting import Fitter
 from train.interrupts import Interrupts, Preempted, Wanted
-from train.learning import Learner, fitters_of, handing, learn, learn_files
+from train.learning import Learner, fitters_of, learn, learn_files
 from train.presets import plan
 from train.rate import estimated_bits
-from train.step import Problem, counted
+from train.schedule import learning_rate
+from train.step import Problem, counted, slope
 from train.wish import Wish
 
 STEPS = 40
@@ -114,21 +115,39 @@ def learner_of(videos: list[Video]) -> Learner:
     return Learner(fitters_of(videos, ["00" * 32] * len(videos), Asked(), OPTIONS))
 
 
-def test_each_goes_on_where_the_one_before_left_the_backbone():
-    """Weights, steps and moments of what is shared are handed over, between layouts of unlike sizes; what is private is not."""
+def test_all_are_steps_of_one_backbone():
+    """Between layouts of unlike sizes, too: after a round each differs in what is private, and after the last in nothing else."""
     turned = Video(np.ascontiguousarray(images()[2].frames.transpose(0, 2, 1, 3)), name="tall")
-    first, tall = learner_of([images()[0], turned]).fitters
-    assert first.problem.layout != tall.problem.layout
-    first.take(3, 0.1, 0.0)
-    common = handing(first.problem.layout)[0](first.state)
-    taken, given = handing(tall.problem.layout)
-    before = jax.tree.map(np.asarray, tall.state)
-    after = given(tall.state, common)
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(taken(after)), jax.tree.leaves(common), strict=True))
-    unpack = tall.problem.layout.unpack
-    old, new = unpack(before.parameters.weights), unpack(np.asarray(after.parameters.weights))
-    assert all(np.array_equal(old[name], new[name]) for name in old if is_private(name))
-    assert not np.array_equal(old["canvas.paint.kernel"], new["canvas.paint.kernel"])
+    learner = learner_of([*images()[:2], turned])
+    before = jax.tree.map(np.asarray, learner.common.part)
+    for _ in range(2):
+        psnr, bpp = learner.round()
+    assert psnr > 5
+    assert bpp > 0
+    assert int(learner.common.moments.count) == 2
+    assert not np.array_equal(before.weights, learner.common.part.weights)
+    models = learner.models()
+    shapes = [model.videos[0].tensors["canvas.grids.0"].symbols.shape for model in models]
+    assert shapes[0] == shapes[1] != shapes[2]
+    for model in models[1:]:
+        assert all(
+            np.array_equal(tensor.values(), models[0].layers[0].tensors[name].values()) for name, tensor in model.layers[0].tensors.items()
+        )
+
+
+def test_a_step_of_the_backbone_follows_the_gradients_of_all():
+    """That of a round of two is Adam's first along their sum, each taken where the round began."""
+    learner = learner_of(images()[:2])
+    part, gradient = learner.common.part, jax.tree.map(jnp.zeros_like, learner.common.part)
+    problem = learner.fitters[0].problem
+    own = jax.jit(lambda state, frames: slope(state, problem, frames, problem.pace(0.0, 1 / STEPS), None, False)[0])
+    for fitter in learner.fitters:
+        gradient = jax.tree.map(jnp.add, gradient, learner.places.taken(own(fitter.state, fitter.frames)))
+    learner.round()
+    rate = float(learning_rate(problem.config, jnp.float32(0))) * problem.config.learning_rate
+    followed = np.abs(np.asarray(gradient.weights)) > 1e-5
+    step = np.asarray(part.weights - learner.common.part.weights)[followed]
+    np.testing.assert_allclose(step, rate * np.sign(np.asarray(gradient.weights))[followed], rtol=0.02)
 
 
 def test_bits_of_what_is_shared_count_in_parts():

@@ -1,10 +1,11 @@
 """A decoder learned from several videos at once: the first layer of a bundle, which each video added to it begins from.
 
-Kernels fitted to one video are content, and say little to another. Those that many are fitted to at once, in turns of a step,
-with private tensors each, are a language for all of them; and as the layer is in the file once, each counts its part of its bits.
+Kernels fitted to one video are content, and say little to another. Those that are fitted to many at once, each with private tensors
+of its own, are a language for all of them; and as the layer is in the file once, each counts its part of its bits.
 The private tensors are left behind: adding a video fits its own, and a layer of what it wants otherwise.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
@@ -23,14 +25,16 @@ from codec.decoder import decode_bundle
 from codec.encoder import encode_layer
 from codec.fields import write_spec
 from codec.loading import read_file
-from codec.model import Layer
-from inr.errors import InputError, UsageError, VerifyError
+from codec.model import QuantizedModel
+from inr.errors import InputError, InrError, UsageError, VerifyError
 from inr.layout import is_private
 from inr.reading import read_video
 from inr.video import Video
 from inr.writing import check_free, write_atomically
+from train import schedule
 from train.adding import first_network
 from train.checkpoint import Workdir
+from train.config import FitConfig
 from train.display import Display, Quiet
 from train.encoding import EncodeOptions, observed, planned
 from train.fitting import Fitter, Progress
@@ -39,9 +43,11 @@ from train.memory import check_memory
 from train.origin import run_key
 from train.presets import shared_weights
 from train.rows import RowLayout
-from train.state import Parameters, TrainState
+from train.state import OPTIMISER, Parameters, TrainState
+from train.step import Frames, Metrics, Pace, Problem, Scalar, moved, slope
 
 LEAST_VIDEOS = 2
+TOGETHER = 4  # videos, at most, whose gradients a step of the backbone follows: with one at a time it learned worse
 SAVE_SECONDS = 60.0
 
 
@@ -52,7 +58,11 @@ class Part(NamedTuple):
     exponents: Float[Array, " tensors"]
 
 
-Common = tuple[Part, Part, Part]  # parameters, and their first and second moments
+class Common(NamedTuple):
+    """What all share: the backbone and Adam's moments of it."""
+
+    part: Part
+    moments: optax.OptState
 
 
 class Learning(NamedTuple):
@@ -75,57 +85,81 @@ class Learned:
     seconds: float
 
 
-@lru_cache(maxsize=8)
-def handing(layout: RowLayout) -> tuple[Callable[[TrainState], Common], Callable[[TrainState, Common], TrainState]]:
-    """Functions that take the backbone out of a state, and put it into one."""
-    tensors = np.array([index for index, name in enumerate(layout.names) if not is_private(name)])
-    rows = np.concatenate([np.arange(layout.starts[index], layout.starts[index + 1]) for index in tensors])
+class Places:
+    """Where the backbone lies in a layout."""
 
-    def moments_of(state: TrainState) -> optax.ScaleByAdamState:
-        return cast(optax.ScaleByAdamState, state.moments)
+    def __init__(self, layout: RowLayout):
+        self.tensors = np.array([index for index, name in enumerate(layout.names) if not is_private(name)])
+        self.rows = np.concatenate([np.arange(layout.starts[index], layout.starts[index + 1]) for index in self.tensors])
 
-    def part(parameters: Parameters) -> Part:
-        return Part(parameters.weights[rows], parameters.exponents[tensors])
+    def taken(self, parameters: Parameters) -> Part:
+        """The backbone out of parameters, or out of their gradient."""
+        return Part(parameters.weights[self.rows], parameters.exponents[self.tensors])
 
-    def taken(state: TrainState) -> Common:
-        moments = moments_of(state)
-        return part(state.parameters), part(cast(Parameters, moments.mu)), part(cast(Parameters, moments.nu))
+    def given(self, parameters: Parameters, part: Part) -> Parameters:
+        """Parameters with that backbone."""
+        weights, exponents = parameters.weights.at[self.rows].set(part.weights), parameters.exponents.at[self.tensors].set(part.exponents)
+        return parameters._replace(weights=weights, exponents=exponents)
 
-    def given(state: TrainState, common: Common) -> TrainState:
-        def joined(parameters: Parameters, part: Part) -> Parameters:
-            weights, exponents = parameters.weights.at[rows].set(part.weights), parameters.exponents.at[tensors].set(part.exponents)
-            return parameters._replace(weights=weights, exponents=exponents)
 
-        moments = moments_of(state)
-        mu, nu = (
-            cast(Any, joined(cast(Parameters, moment), part)) for moment, part in zip((moments.mu, moments.nu), common[1:], strict=True)
-        )
-        return state._replace(parameters=joined(state.parameters, common[0]), moments=moments._replace(mu=mu, nu=nu))
+@lru_cache(maxsize=256)
+def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Part, Metrics]]:
+    """A function (state, backbone, gradients so far, video, pace) that takes a step of what is private, compiled once for a problem.
 
-    return jax.jit(taken), jax.jit(given, donate_argnums=(0,))
+    It adds the backbone's gradient to those so far, and leaves the backbone as it is.
+    """
+    places = Places(problem.layout)
+
+    def private_step(state: TrainState, part: Part, so_far: Part, video: Frames, pace: Pace) -> tuple[TrainState, Part, Metrics]:
+        state = state._replace(parameters=places.given(state.parameters, part))
+        gradient, metrics, made = slope(state, problem, video, pace, None, False)
+        after = moved(state, problem, pace, gradient, metrics, made, None, False)
+        return after, jax.tree.map(jnp.add, so_far, places.taken(gradient)), metrics
+
+    return jax.jit(private_step, donate_argnums=(0, 2))
+
+
+@lru_cache(maxsize=4)
+def make_common_step(config: FitConfig) -> Callable[[Common, Part, Scalar | float, Scalar | float], Common]:
+    """A function (common, gradient, progress, descent) that takes a step of the backbone, as `train.step.moved` does of all."""
+
+    def common_step(common: Common, gradient: Part, progress: Scalar | float, descent: Scalar | float) -> Common:
+        updates, moments = cast(tuple[Part, optax.OptState], OPTIMISER.update(cast(Any, gradient), common.moments))
+        rate = schedule.learning_rate(config, jnp.asarray(progress, jnp.float32))
+        weights = common.part.weights - config.learning_rate * rate * descent * updates.weights
+        return Common(Part(weights, common.part.exponents - config.exponent_learning_rate * rate * updates.exponents), moments)
+
+    return jax.jit(common_step)
 
 
 class Learner:
     """Fits of several videos that share one backbone, under way."""
 
     def __init__(self, fitters: list[Fitter]):
-        self.fitters, self.steps = fitters, fitters[0].problem.config.steps
-        self.done, self.generator_seed = 0, fitters[0].problem.config.seed
-        self.common = handing(fitters[0].problem.layout)[0](fitters[0].state)
+        first = fitters[0].problem
+        self.fitters, self.steps, self.seed, self.done = fitters, first.config.steps, first.config.seed, 0
+        self.places, self.descent = Places(first.layout), schedule.descent(first.config)
+        part = self.places.taken(fitters[0].state.parameters)
+        self.common = Common(part, OPTIMISER.init(cast(Any, part)))
+        self.private_steps = [make_private_step(fitter.problem.compiled) for fitter in fitters]
+        self.common_step = make_common_step(first.compiled.config)
 
     def round(self) -> tuple[float, float]:
-        """A step of each video, in random order, each from where the one before left the backbone; means of PSNR and of bits per pixel."""
-        errors, rates = [], []
-        for index in np.random.default_rng((self.generator_seed, self.done)).permutation(len(self.fitters)):
-            fitter = self.fitters[index]
-            taken, given = handing(fitter.problem.layout)
-            fitter.state = given(fitter.state, self.common)
-            metrics = fitter.take(1, self.done / self.steps, 1 / self.steps)
-            self.common = taken(fitter.state)
-            errors.append(float(metrics.mse))
-            rates.append(float(metrics.bits) / fitter.problem.video.pixels)
+        """A step of each video, in random order, and one of the backbone after every few; means of PSNR and of bits per pixel."""
+        order = np.random.default_rng((self.seed, self.done)).permutation(len(self.fitters))
+        progress, found = self.done / self.steps, list[Metrics]()
+        for few in np.array_split(order, -(-len(order) // TOGETHER)):
+            gradient = jax.tree.map(jnp.zeros_like, self.common.part)
+            for index in few:
+                fitter, private_step = self.fitters[index], self.private_steps[index]
+                pace = fitter.problem.pace(progress, 1 / self.steps)
+                fitter.state, gradient, metrics = private_step(fitter.state, self.common.part, gradient, fitter.frames, pace)
+                found.append(metrics)
+            self.common = self.common_step(self.common, gradient, progress, self.descent)
         self.done += 1
-        return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10)))), float(np.mean(rates))
+        errors = np.maximum([float(metrics.mse) for metrics in found], 1e-10)
+        pixels = [self.fitters[index].problem.video.pixels for index in order]
+        return float(np.mean(-10 * np.log10(errors))), float(np.mean([float(m.bits) / n for m, n in zip(found, pixels, strict=True)]))
 
     @property
     def state(self) -> Learning:
@@ -137,11 +171,12 @@ class Learner:
         for fitter, own in zip(self.fitters, state.states, strict=True):
             fitter.state = own
 
-    def layer(self) -> Layer:
-        """The backbone as integers."""
-        last = self.fitters[0]
-        last.state = handing(last.problem.layout)[1](last.state, self.common)
-        return last.model().layers[0]
+    def models(self) -> list[QuantizedModel]:
+        """Each video on the backbone, as integers."""
+        for fitter in self.fitters:
+            places = Places(fitter.problem.layout)
+            fitter.state = fitter.state._replace(parameters=places.given(fitter.state.parameters, self.common.part))
+        return [fitter.model() for fitter in self.fitters]
 
 
 def learn_files(
@@ -185,7 +220,7 @@ def learn(
     say(f"{count} videos share {shared_weights(spec)} weights; {learner.steps} steps of each on {jax.default_backend()}")
     with Interrupts() as interrupts, display or Quiet() as shown:
         psnr = learned_by(learner, workdir, shown, interrupts)
-    layer = learner.layer()
+    layer = learner.models()[0].layers[0]
     payload = encode_layer(layer)
     made = frame([*replace(asked_of(data), learned=True).records, (Kind.SPEC, write_spec(spec)), (Kind.LAYER, payload)])
     again = decode_bundle(made).layers[0].tensors
@@ -224,6 +259,8 @@ def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: I
             left.by_hand = interrupts.interrupted
             raise left
         psnr, bpp = learner.round()
+        if not math.isfinite(psnr + bpp):
+            raise InrError("diverged", f"the loss was not finite in round {learner.done}; nothing was changed", "--seed 1 --resume never")
         now = time.monotonic()
         if now - saved > SAVE_SECONDS:
             workdir.save(learner.state)

@@ -184,6 +184,14 @@ def step(
     state: TrainState, problem: Problem, video: Frames, pace: Pace, frozen: Frozen | None, amortised: bool
 ) -> tuple[TrainState, Metrics]:
     """Draw a batch, descend, and move the rate's weight towards the target."""
+    gradient, metrics, made = slope(state, problem, video, pace, frozen, amortised)
+    return moved(state, problem, pace, gradient, metrics, made, frozen, amortised), metrics
+
+
+def slope(
+    state: TrainState, problem: Problem, video: Frames, pace: Pace, frozen: Frozen | None, amortised: bool
+) -> tuple[Parameters, Metrics, Parameters]:
+    """Draw a batch; the loss's gradient, the metrics, and the parameters with any fresh embeddings."""
     progress = jnp.asarray(pace.progress, jnp.float32)
     config = problem.config
     order, noise = jax.random.split(jax.random.key(config.seed + 1))
@@ -196,28 +204,44 @@ def step(
     gradient, (metrics, made) = jax.grad(loss, has_aux=True)(
         state.parameters, problem, video[indices], indices, key, progress, weight, frozen, amortised
     )
-    updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(gradient, state.moments))
+    return gradient, metrics, made
+
+
+def moved(
+    state: TrainState,
+    problem: Problem,
+    pace: Pace,
+    gradient: Parameters,
+    metrics: Metrics,
+    made: Parameters,
+    frozen: Frozen | None,
+    amortised: bool,
+) -> TrainState:
+    """The state after a step along `gradient`, the rate's weight included."""
+    progress = jnp.asarray(pace.progress, jnp.float32)
+    config = problem.config
+    updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(cast(Any, gradient), state.moments))
     rate = schedule.learning_rate(config, progress) * state.patience
     start = made._replace(weights=lax.stop_gradient(made.weights)) if amortised else state.parameters
     stride = config.learning_rate * rate * pace.descent
-    moved = Parameters(
+    after = Parameters(
         start.weights - stride * updates.weights,
         start.exponents - config.exponent_learning_rate * rate * updates.exponents,
         jax.tree.map(lambda p, u: p - 0.1 * stride * u, start.embedder, updates.embedder),
         jax.tree.map(lambda p, u: p - stride * u, start.scores, updates.scores),
     )
     if config.uniform_bits:
-        moved = moved._replace(exponents=uniform_exponents(problem.layout, moved.weights, config.uniform_bits))
+        after = after._replace(exponents=uniform_exponents(problem.layout, after.weights, config.uniform_bits))
     if frozen is not None and not config.corrections:
         # After the optimiser: without a gradient, momentum alone would still move a weight.
-        moved = moved._replace(weights=moved.weights * (1 - frozen.claimed))
+        after = after._replace(weights=after.weights * (1 - frozen.claimed))
     log_bits = jnp.log(metrics.bits)
     trend = jnp.where(state.step > 0, (log_bits - state.log_bits) / MEMORY, 0)
     error = steering_error(config, pace, metrics, rate, trend)
     gain = jnp.where(progress >= config.controller_from, pace.gain, 0)
     log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
     log_bits -= (MEMORY - 1) * trend
-    return TrainState(moved, moments, state.step + 1, log_weight, log_bits, state.patience), metrics
+    return TrainState(after, moments, state.step + 1, log_weight, log_bits, state.patience)
 
 
 @lru_cache(maxsize=2)
