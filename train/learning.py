@@ -2,7 +2,8 @@
 
 Kernels fitted to one video are content, and say little to another. Those that are fitted to many at once, each with private tensors
 of its own, are a language for all of them; and as the layer is in the file once, each counts its part of its bits.
-The private tensors are left behind: adding a video fits its own, and a layer of what it wants otherwise.
+The private tensors are left behind: adding a video fits its own, and a layer of what it wants otherwise. (What PFNR, Kang et al.,
+ICLR 2024, compares with as multi-task learning, here with the rate in the loss; and nothing ends with it.)
 """
 
 import math
@@ -106,7 +107,7 @@ class Places:
 def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Part, Metrics]]:
     """A function (state, backbone, gradients so far, video, pace) that takes a step of what is private, compiled once for a problem.
 
-    It adds the backbone's gradient to those so far, and leaves the backbone as it is.
+    It adds the backbone's gradient to those so far. What it does to the backbone in the state itself is of no account.
     """
     places = Places(problem.layout)
 
@@ -262,7 +263,7 @@ def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: I
         if not math.isfinite(psnr + bpp):
             raise InrError("diverged", f"the loss was not finite in round {learner.done}; nothing was changed", "--seed 1 --resume never")
         now = time.monotonic()
-        if now - saved > SAVE_SECONDS:
+        if now - saved > SAVE_SECONDS and learner.done < learner.steps:
             workdir.save(learner.state)
             saved = now
         shown(Progress(learner.done, learner.steps, psnr, bpp, now - began, learner.fitters[0].state))
