@@ -48,7 +48,7 @@ from train.state import OPTIMISER, Parameters, TrainState
 from train.step import Frames, Metrics, Pace, Problem, Scalar, moved, slope
 
 LEAST_VIDEOS = 2
-TOGETHER = 4  # videos, at most, whose gradients a step of the backbone follows: with one at a time it learned worse
+STEPS_A_ROUND = 6  # of the backbone, at most: each follows several videos' gradients where there are more (benchmarks/RESULTS.md)
 SAVE_SECONDS = 60.0
 
 
@@ -146,10 +146,10 @@ class Learner:
         self.common_step = make_common_step(first.compiled.config)
 
     def round(self) -> tuple[float, float]:
-        """A step of each video, in random order, and one of the backbone after every few; means of PSNR and of bits per pixel."""
+        """A step of each video, in random order, and some of the backbone among them; means of PSNR and of bits per pixel."""
         order = np.random.default_rng((self.seed, self.done)).permutation(len(self.fitters))
         progress, found = self.done / self.steps, list[Metrics]()
-        for few in np.array_split(order, -(-len(order) // TOGETHER)):
+        for few in np.array_split(order, min(len(order), STEPS_A_ROUND)):
             gradient = jax.tree.map(jnp.zeros_like, self.common.part)
             for index in few:
                 fitter, private_step = self.fitters[index], self.private_steps[index]
