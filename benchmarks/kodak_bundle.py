@@ -5,7 +5,7 @@
 DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
 `inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
 made again. Writes kodak_bundle.csv, kodak_chain.csv (--every-layer: each image on the layers of all before), kodak_fresh.csv (--fresh: on
-none) or kodak_learned.csv (--learned N: on one learned from the first N of them beforehand): total bytes of the bundle after each image,
+none) or kodak_learnedN.csv (--learned N: on one learned from the first N of them beforehand): total bytes of the bundle after each image,
 and of files of their own at the same PSNR (interpolated between two qualities, one on either side).
 """
 
@@ -68,7 +68,8 @@ def main() -> None:
                 encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
                 rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
         name = "learned" if asked.learned else "chain" if asked.every_layer else "fresh" if asked.fresh else "bundle"
-        target = asked.out / f"{name}{asked.learned or ''}-{asked.quality}.inr"
+        table_of = f"{name}{asked.learned or ''}"
+        target = asked.out / f"{table_of}-{asked.quality}.inr"
         options = EncodeOptions(
             "fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer, density=0.0 if asked.fresh else 1.0
         )
@@ -89,7 +90,7 @@ def main() -> None:
                 key: made[key] for key in ("video", "bytes", "psnr_rgb", "layer_bytes", "private_bytes", "reused", "corrected", "claimed")
             }
             table.append(facts | {"images": index + 1, "bundle_bytes": sizes[-1], "alone_bytes": round(total)})
-    with (Path(__file__).parent / f"kodak_{name}.csv").open("w", newline="") as file:
+    with (Path(__file__).parent / f"kodak_{table_of}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
         writer.writerows(table)
