@@ -120,13 +120,13 @@ def test_all_are_steps_of_one_backbone():
     """Between layouts of unlike sizes, too: after a round each differs in what is private, and after the last in nothing else."""
     turned = Video(np.ascontiguousarray(images()[2].frames.transpose(0, 2, 1, 3)), name="tall")
     learner = learner_of([*images()[:2], turned])
-    before = jax.tree.map(np.asarray, learner.common.part)
+    before = jax.tree.map(np.asarray, learner.shared.backbone)
     for _ in range(2):
         psnr, bpp = learner.round()
     assert psnr > 5
     assert bpp > 0
-    assert int(learner.common.moments.count) == 2 * 3
-    assert not np.array_equal(before.weights, learner.common.part.weights)
+    assert int(learner.shared.moments.count) == 2 * 3
+    assert not np.array_equal(before.weights, learner.shared.backbone.weights)
     models = learner.models()
     shapes = [model.videos[0].tensors["canvas.grids.0"].symbols.shape for model in models]
     assert shapes[0] == shapes[1] != shapes[2]
@@ -139,7 +139,7 @@ def test_all_are_steps_of_one_backbone():
 def test_a_step_of_the_backbone_follows_the_gradients_of_several():
     """The only one of a round here is Adam's first along the sum of two, each taken where the round began."""
     learner = learner_of(images()[:2])
-    part, gradient = learner.common.part, jax.tree.map(jnp.zeros_like, learner.common.part)
+    backbone, gradient = learner.shared.backbone, jax.tree.map(jnp.zeros_like, learner.shared.backbone)
     problem = learner.fitters[0].problem
     own = jax.jit(lambda state, frames: slope(state, problem, frames, problem.pace(0.0, 1 / STEPS), None, False)[0])
     for fitter in learner.fitters:
@@ -148,7 +148,7 @@ def test_a_step_of_the_backbone_follows_the_gradients_of_several():
         learner.round()
     rate = float(learning_rate(problem.config, jnp.float32(0))) * problem.config.learning_rate
     followed = np.abs(np.asarray(gradient.weights)) > 1e-5
-    step = np.asarray(part.weights - learner.common.part.weights)[followed]
+    step = np.asarray(backbone.weights - learner.shared.backbone.weights)[followed]
     np.testing.assert_allclose(step, rate * np.sign(np.asarray(gradient.weights))[followed], rtol=0.02)
 
 

@@ -35,10 +35,15 @@ def add_file(
 ) -> Encoded | None:
     """As `add_video`, of a file, a folder or a pattern."""
     started = time.monotonic()
+    check_bundle(target)
+    return add_video(read_video(source, options.frames, options.scale), target, options, display, say, started)
+
+
+def check_bundle(target: Path) -> None:
+    """InputError if there is no bundle `target`, OutputError if it may not be written to."""
     if not target.is_file():
         raise InputError("missing-bundle", f"no such bundle: '{target}'", f"inr bundle create '{target}'   then the same command")
     check_free(target, overwrite=True)
-    return add_video(read_video(source, options.frames, options.scale), target, options, display, say, started)
 
 
 def add_video(

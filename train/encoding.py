@@ -65,7 +65,9 @@ class EncodeOptions:
     workdir: Path | None = None
     resume: bool = True
     overwrite: bool = False
-    density: float | None = None  # in a bundle: of the weights claimed so far, what a further video keeps; None: as pays
+    density: float | None = (
+        None  # in a bundle: of the weights claimed so far, what a further video keeps; None: see `train.adding.density_of`
+    )
     corrections: bool = True  # in a bundle: whether a further video's layer may change them
     every_layer: bool = False  # in a bundle: whether a further video stands on all layers, or on the first alone
     started: float | None = None  # time.monotonic() of the process's start

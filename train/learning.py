@@ -1,7 +1,7 @@
 """A decoder learned from several videos at once: the first layer of a bundle, which each video added to it begins from.
 
 Kernels fitted to one video are content, and say little to another. Those that are fitted to many at once, each with private tensors
-of its own, are a language for all of them; and as the layer is in the file once, each counts its part of its bits.
+of its own, are a language for all of them; and as the layer is in the file once, each counts its backbone of its bits.
 The private tensors are left behind: adding a video fits its own, and a layer of what it wants otherwise. (What PFNR, Kang et al.,
 ICLR 2024, compares with as multi-task learning, here with the rate in the loss; and nothing ends with it.)
 """
@@ -27,13 +27,13 @@ from codec.encoder import encode_layer
 from codec.fields import write_spec
 from codec.loading import read_file
 from codec.model import QuantizedModel
-from inr.errors import InputError, InrError, UsageError, VerifyError
+from inr.errors import InrError, UsageError, VerifyError
 from inr.layout import is_private
 from inr.reading import read_video
 from inr.video import Video
-from inr.writing import check_free, write_atomically
+from inr.writing import write_atomically
 from train import schedule
-from train.adding import first_network
+from train.adding import check_bundle, first_network
 from train.checkpoint import Workdir
 from train.config import FitConfig
 from train.display import Display, Quiet
@@ -52,25 +52,25 @@ STEPS_A_ROUND = 6  # of the backbone, at most: each follows several videos' grad
 SAVE_SECONDS = 60.0
 
 
-class Part(NamedTuple):
+class Backbone(NamedTuple):
     """The backbone's rows and step exponents, of parameters or of one of Adam's moments."""
 
     weights: Float[Array, "rows 64"]
     exponents: Float[Array, " tensors"]
 
 
-class Common(NamedTuple):
+class BackboneState(NamedTuple):
     """What all share: the backbone and Adam's moments of it."""
 
-    part: Part
+    backbone: Backbone
     moments: optax.OptState
 
 
-class Learning(NamedTuple):
+class LearnState(NamedTuple):
     """What is carried from round to round: the rounds done, what all share, and each video's state."""
 
     step: int
-    common: Common
+    shared: BackboneState
     states: tuple[TrainState, ...]
 
 
@@ -93,26 +93,29 @@ class Places:
         self.tensors = np.array([index for index, name in enumerate(layout.names) if not is_private(name)])
         self.rows = np.concatenate([np.arange(layout.starts[index], layout.starts[index + 1]) for index in self.tensors])
 
-    def taken(self, parameters: Parameters) -> Part:
+    def taken(self, parameters: Parameters) -> Backbone:
         """The backbone out of parameters, or out of their gradient."""
-        return Part(parameters.weights[self.rows], parameters.exponents[self.tensors])
+        return Backbone(parameters.weights[self.rows], parameters.exponents[self.tensors])
 
-    def given(self, parameters: Parameters, part: Part) -> Parameters:
+    def given(self, parameters: Parameters, backbone: Backbone) -> Parameters:
         """Parameters with that backbone."""
-        weights, exponents = parameters.weights.at[self.rows].set(part.weights), parameters.exponents.at[self.tensors].set(part.exponents)
+        weights = parameters.weights.at[self.rows].set(backbone.weights)
+        exponents = parameters.exponents.at[self.tensors].set(backbone.exponents)
         return parameters._replace(weights=weights, exponents=exponents)
 
 
 @lru_cache(maxsize=256)
-def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Part, Metrics]]:
+def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Backbone, Metrics]]:
     """A function (state, backbone, gradients so far, video, pace) that takes a step of what is private, compiled once for a problem.
 
     It adds the backbone's gradient to those so far. What it does to the backbone in the state itself is of no account.
     """
     places = Places(problem.layout)
 
-    def private_step(state: TrainState, part: Part, so_far: Part, video: Frames, pace: Pace) -> tuple[TrainState, Part, Metrics]:
-        state = state._replace(parameters=places.given(state.parameters, part))
+    def private_step(
+        state: TrainState, backbone: Backbone, so_far: Backbone, video: Frames, pace: Pace
+    ) -> tuple[TrainState, Backbone, Metrics]:
+        state = state._replace(parameters=places.given(state.parameters, backbone))
         gradient, metrics, made = slope(state, problem, video, pace, None, False)
         after = moved(state, problem, pace, gradient, metrics, made, None, False)
         return after, jax.tree.map(jnp.add, so_far, places.taken(gradient)), metrics
@@ -121,16 +124,17 @@ def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Part,
 
 
 @lru_cache(maxsize=4)
-def make_common_step(config: FitConfig) -> Callable[[Common, Part, Scalar | float, Scalar | float], Common]:
-    """A function (common, gradient, progress, descent) that takes a step of the backbone, as `train.step.moved` does of all."""
+def make_backbone_step(config: FitConfig) -> Callable[[BackboneState, Backbone, Scalar | float, Scalar | float], BackboneState]:
+    """A function (shared, gradient, progress, descent) that takes a step of the backbone, as `train.step.moved` does of all."""
 
-    def common_step(common: Common, gradient: Part, progress: Scalar | float, descent: Scalar | float) -> Common:
-        updates, moments = cast(tuple[Part, optax.OptState], OPTIMISER.update(cast(Any, gradient), common.moments))
+    def backbone_step(shared: BackboneState, gradient: Backbone, progress: Scalar | float, descent: Scalar | float) -> BackboneState:
+        updates, moments = cast(tuple[Backbone, optax.OptState], OPTIMISER.update(cast(Any, gradient), shared.moments))
         rate = schedule.learning_rate(config, jnp.asarray(progress, jnp.float32))
-        weights = common.part.weights - config.learning_rate * rate * descent * updates.weights
-        return Common(Part(weights, common.part.exponents - config.exponent_learning_rate * rate * updates.exponents), moments)
+        weights = shared.backbone.weights - config.learning_rate * rate * descent * updates.weights
+        exponents = shared.backbone.exponents - config.exponent_learning_rate * rate * updates.exponents
+        return BackboneState(Backbone(weights, exponents), moments)
 
-    return jax.jit(common_step)
+    return jax.jit(backbone_step)
 
 
 class Learner:
@@ -140,35 +144,35 @@ class Learner:
         first = fitters[0].problem
         self.fitters, self.steps, self.seed, self.done = fitters, first.config.steps, first.config.seed, 0
         self.places, self.descent = Places(first.layout), schedule.descent(first.config)
-        part = self.places.taken(fitters[0].state.parameters)
-        self.common = Common(part, OPTIMISER.init(cast(Any, part)))
+        backbone = self.places.taken(fitters[0].state.parameters)
+        self.shared = BackboneState(backbone, OPTIMISER.init(cast(Any, backbone)))
         self.private_steps = [make_private_step(fitter.problem.compiled) for fitter in fitters]
-        self.common_step = make_common_step(first.compiled.config)
+        self.backbone_step = make_backbone_step(first.compiled.config)
 
     def round(self) -> tuple[float, float]:
         """A step of each video, in random order, and some of the backbone among them; means of PSNR and of bits per pixel."""
         order = np.random.default_rng((self.seed, self.done)).permutation(len(self.fitters))
         progress, found = self.done / self.steps, list[Metrics]()
         for few in np.array_split(order, min(len(order), STEPS_A_ROUND)):
-            gradient = jax.tree.map(jnp.zeros_like, self.common.part)
+            gradient = jax.tree.map(jnp.zeros_like, self.shared.backbone)
             for index in few:
                 fitter, private_step = self.fitters[index], self.private_steps[index]
                 pace = fitter.problem.pace(progress, 1 / self.steps)
-                fitter.state, gradient, metrics = private_step(fitter.state, self.common.part, gradient, fitter.frames, pace)
+                fitter.state, gradient, metrics = private_step(fitter.state, self.shared.backbone, gradient, fitter.frames, pace)
                 found.append(metrics)
-            self.common = self.common_step(self.common, gradient, progress, self.descent)
+            self.shared = self.backbone_step(self.shared, gradient, progress, self.descent)
         self.done += 1
         errors = np.maximum([float(metrics.mse) for metrics in found], 1e-10)
         pixels = [self.fitters[index].problem.video.pixels for index in order]
         return float(np.mean(-10 * np.log10(errors))), float(np.mean([float(m.bits) / n for m, n in zip(found, pixels, strict=True)]))
 
     @property
-    def state(self) -> Learning:
-        return Learning(self.done, self.common, tuple(fitter.state for fitter in self.fitters))
+    def state(self) -> LearnState:
+        return LearnState(self.done, self.shared, tuple(fitter.state for fitter in self.fitters))
 
-    def resume(self, state: Learning) -> None:
+    def resume(self, state: LearnState) -> None:
         """Go on from there."""
-        self.done, self.common = int(state.step), state.common
+        self.done, self.shared = int(state.step), state.shared
         for fitter, own in zip(self.fitters, state.states, strict=True):
             fitter.state = own
 
@@ -176,7 +180,7 @@ class Learner:
         """Each video on the backbone, as integers."""
         for fitter in self.fitters:
             places = Places(fitter.problem.layout)
-            fitter.state = fitter.state._replace(parameters=places.given(fitter.state.parameters, self.common.part))
+            fitter.state = fitter.state._replace(parameters=places.given(fitter.state.parameters, self.shared.backbone))
         return [fitter.model() for fitter in self.fitters]
 
 
@@ -188,8 +192,7 @@ def learn_files(
     say: Callable[[str], None] = lambda line: None,
 ) -> Learned:
     """As `learn`, of files, folders or patterns."""
-    if not target.is_file():
-        raise InputError("missing-bundle", f"no such bundle: '{target}'", f"inr bundle create '{target}'   then the same command")
+    without_decoder(target)  # before anything is read at length
     return learn([read_video(source, options.frames, options.scale) for source in sources], target, options, display, say)
 
 
@@ -206,12 +209,7 @@ def learn(
     it has and raises Preempted; the bundle stays as it was.
     """
     started = time.monotonic()
-    check_free(target, overwrite=True)
-    data = read_file(target)
-    if begun(data):
-        raise UsageError(
-            "has-decoder", f"'{target}' has a decoder already; nothing was changed", "inr bundle create OTHER.inr   then learn there"
-        )
+    data = without_decoder(target)
     if len(videos) < LEAST_VIDEOS:
         raise UsageError("too-few", "a decoder is learned from two videos or more", f"inr bundle add '{target}' VIDEO   for a single one")
     keys = [run_key(video, options.wish, options.preset, options.seed) for video in videos]
@@ -230,6 +228,17 @@ def learn(
     write_atomically(target, made)
     workdir.remove()
     return Learned(target, len(made), len(payload), learner.steps, psnr, time.monotonic() - started)
+
+
+def without_decoder(target: Path) -> bytes:
+    """An empty bundle's bytes; InputError if there is no such file, UsageError if it has a decoder already."""
+    check_bundle(target)
+    data = read_file(target)
+    if begun(data):
+        raise UsageError(
+            "has-decoder", f"'{target}' has a decoder already; nothing was changed", "inr bundle create OTHER.inr   then learn there"
+        )
+    return data
 
 
 def fitters_of(videos: list[Video], keys: list[str], asked: Asked, options: EncodeOptions) -> list[Fitter]:
@@ -254,7 +263,7 @@ def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: I
     began = saved = time.monotonic()
     psnr = 0.0
     while learner.done < learner.steps:
-        if interrupts.wish_by(float("inf"), whole=True) is not Wanted.NOTHING:
+        if interrupts.wish_by(math.inf, whole=True) is not Wanted.NOTHING:
             workdir.save(learner.state)
             left = Preempted()
             left.by_hand = interrupts.interrupted
