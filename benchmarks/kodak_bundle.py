@@ -1,12 +1,14 @@
 """Many small images on one decoder: bytes an image at 1, 4, 12 and 24 of Kodak's images, against files of their own.
 
-    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80] [--every-layer | --fresh | --learned N]
+    INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80]
+        [--every-layer | --fresh | --learned N | --together N]
 
 DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
 `inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
-made again. Writes kodak_bundle.csv, kodak_chain.csv (--every-layer: each image on the layers of all before), kodak_fresh.csv (--fresh: on
-none) or kodak_learnedN.csv (--learned N: on one learned from the first N of them beforehand): total bytes of the bundle after each image,
-and of files of their own at the same PSNR (interpolated between two qualities, one on either side).
+made again. Writes kodak_bundle.csv, kodak_chain.csv (--every-layer: each image on the layers of all before), kodak_fresh.csv
+(--fresh: on none), kodak_learnedN.csv (--learned N: on one learned from the first N of them beforehand) or kodak_togetherN.csv
+(--together N: the first N put in at once, on one layer fitted to them together, the others one after the other): total bytes
+of the bundle after each image, and of files of their own at the same PSNR (interpolated between two qualities, one on either side).
 """
 
 import argparse
@@ -29,6 +31,7 @@ from inr.video import Video
 from train.adding import add_video
 from train.encoding import EncodeOptions, encode_video
 from train.learning import learn
+from train.together import add_together
 from train.wish import Wish
 
 COUNTS = (1, 4, 12, 24)
@@ -57,6 +60,7 @@ def main() -> None:
     way.add_argument("--every-layer", action="store_true")
     way.add_argument("--fresh", action="store_true")
     way.add_argument("--learned", type=int, default=0, metavar="N")
+    way.add_argument("--together", type=int, default=0, metavar="N")
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
@@ -67,8 +71,10 @@ def main() -> None:
                 target = asked.out / f"alone-{quality}-{image.name}.inr"
                 encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
                 rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
-        name = "learned" if asked.learned else "chain" if asked.every_layer else "fresh" if asked.fresh else "bundle"
-        table_of = f"{name}{asked.learned or ''}"
+        at_once = asked.learned or asked.together
+        several = "learned" if asked.learned else "together"
+        name = several if at_once else "chain" if asked.every_layer else "fresh" if asked.fresh else "bundle"
+        table_of = f"{name}{at_once or ''}"
         target = asked.out / f"{table_of}-{asked.quality}.inr"
         options = EncodeOptions(
             "fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer, density=0.0 if asked.fresh else 1.0
@@ -77,10 +83,13 @@ def main() -> None:
             target.write_bytes(empty(Asked()))
             if asked.learned:
                 learn(images()[: asked.learned], target, options)
+            if asked.together:
+                add_together(images()[: asked.together], target, options)
         sizes, psnrs, total = [], [], 0.0
         table: list[Row] = []
         for index, image in enumerate(images()):
-            add_video(image, target, options)
+            if index >= asked.together:
+                add_video(image, target, options)
             data = target.read_bytes()
             made = row(name, asked.quality, data, index, image, 0.0)
             sizes.append(grown(data, index))

@@ -138,25 +138,27 @@ def record_sizes(data: bytes) -> Mapping[Kind, list[int]]:
 
 
 def shares(data: bytes, model: QuantizedModel) -> list[Shares]:
-    """Every video's part in a bundle, in the order of the file."""
-    sizes = record_sizes(data)
-    return [sum(parts[1:], parts[0]) for parts in ([_shares_of(model, at, sizes) for at in entries] for entries in model.clips)]
+    """Every video's part in a bundle, in the order of the file. A learned layer is nobody's part."""
+    sizes, common = record_sizes(data), 0 if asked_of(data).learned else None
+    return [sum(parts[1:], parts[0]) for parts in ([_shares_of(model, at, sizes, common) for at in entries] for entries in model.clips)]
 
 
-def _shares_of(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]]) -> Shares:
+def _shares_of(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]], common: int | None) -> Shares:
     entry = model.videos[index]
-    own = model.layers[entry.layers[-1]].tensors
+    own = None if (found := model.own_layer(index)) == common else found
+    below = entry.layers if own is None else entry.layers[:-1]
     reused = dropped = claimed = corrected = 0
-    claims = model.claims(entry.layers[:-1], index)
+    claims = model.claims(below, index)
     bits = 0.0
-    for name, tensor in own.items():
-        below = claims[name].claimed if name in claims else np.zeros(tensor.symbols.shape, bool)
+    for name, tensor in model.layers[entry.layers[-1]].tensors.items():
+        frozen = claims[name].claimed if name in claims else np.zeros(tensor.symbols.shape, bool)
         mask = entry.masks.get(name, np.ones(tensor.symbols.shape, bool))
-        bits += mask_bits(mask, claims[name]) if name in claims else 0.0
-        reused, dropped = reused + int((below & mask).sum()), dropped + int((below & ~mask).sum())
-        claimed += int(((tensor.symbols != 0) & ~(below & mask)).sum())
-        corrected += int(((tensor.symbols != 0) & below & mask).sum())
-    layer, video = sizes[Kind.LAYER][entry.layers[-1]], sizes[Kind.VIDEO][index]
+        bits += mask_bits(mask, claims[name]) if name in claims and own is not None else 0.0
+        reused, dropped = reused + int((frozen & mask).sum()), dropped + int((frozen & ~mask).sum())
+        if own is not None:
+            claimed += int(((tensor.symbols != 0) & ~(frozen & mask)).sum())
+            corrected += int(((tensor.symbols != 0) & frozen & mask).sum())
+    layer, video = 0 if own is None else sizes[Kind.LAYER][own], sizes[Kind.VIDEO][index]
     private = sum(int(np.count_nonzero(tensor.symbols)) for tensor in entry.tensors.values())
     return Shares(entry.spec.name, layer + video, layer, video, bits, reused, dropped, claimed, corrected, private)
 

@@ -41,9 +41,9 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class VideoEntry:
-    """One video: what it is, the layers it stands on (its own last), and the tensors that are its alone.
+    """One video: what it is, the layers it stands on (its own last, where it has one), and the tensors that are its alone.
 
-    `masks` say which weights of the layers before its own it keeps; a tensor that is not named there is kept whole.
+    `masks` say which weights of the layers before the last it keeps; a tensor that is not named there is kept whole.
     `checksum` is the CRC-32 of its dequantised tensors, where the file has one: see `tensors_checksum`.
     One that `continues` holds the frames that follow those of the entry before it: a long video is a chain of such groups.
     """
@@ -78,6 +78,11 @@ class QuantizedModel:
         """What a whole video is, all its groups together."""
         entries = [self.videos[index].spec for index in self.clips[clip]]
         return replace(entries[0], frames=sum(spec.frames for spec in entries))
+
+    def own_layer(self, video: int) -> int | None:
+        """The layer that came with an entry: its last one, unless that is the last one of an entry before it as well."""
+        last = self.videos[video].layers[-1]
+        return None if any(entry.layers[-1] == last for entry in self.videos[:video]) else last
 
     def tensors(self, video: int = 0) -> dict[str, Float32[np.ndarray, "..."]]:
         """The network of an entry: the sum of its layers and its own tensors, dequantised, in bitstream order."""

@@ -218,10 +218,10 @@ def test_an_embedder_teaches_and_then_leaves(clip: Video, tmp_path: Path):
 
 
 def test_tensorboard_shows_bits_by_part(problem: Problem, clip: Video):
-    model = Fitter(problem, clip).model()
-    parts = bits_by_part(model)
+    fitter = Fitter(problem, clip)
+    tensors = fitter.own(fitter.model())
+    parts = bits_by_part(tensors)
     assert set(parts) == {"embedding", "stem", "blocks", "canvas", "head"}
-    tensors = model.layers[0].tensors | model.videos[0].tensors
     assert sum(parts.values()) == pytest.approx(sum(best_coding(tensor.symbols).bits for tensor in tensors.values()))
 
 

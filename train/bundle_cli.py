@@ -1,6 +1,6 @@
 """`inr bundle add` and `inr bundle learn`: the verbs of bundles that fit networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ from train.options import (
 )
 
 if TYPE_CHECKING:
-    from train.encoding import EncodeOptions
+    from train.encoding import Encoded, EncodeOptions
 
 Density = Annotated[
     float | None,
@@ -36,6 +36,9 @@ Density = Annotated[
 EveryLayer = Annotated[bool, typer.Option("--every-layer", help="Stand on the layers of all earlier videos, not on the first alone.")]
 Corrections = Annotated[
     bool, typer.Option("--corrections/--free-only", help="May a video's layer correct what it keeps, or claim free weights only?")
+]
+Together = Annotated[
+    bool, typer.Option("--together", help="Into an empty bundle: fit all at once, on one layer common to them. Smaller; all are in memory.")
 ]
 
 
@@ -51,6 +54,7 @@ def add_command(
     density: Density = None,
     corrections: Corrections = True,
     every_layer: EveryLayer = False,
+    together: Together = False,
     frames: Frames = "",
     scale: Scale = "",
     time_budget: TimeBudget = "",
@@ -59,7 +63,7 @@ def add_command(
     resume: Resume = "auto",
     as_json: Json = False,
 ) -> int:
-    """Fit videos, one after the other, on what a bundle's decoder knows already, and append them.
+    """Fit videos, one after the other or all --together, on what a bundle's decoder knows already, and append them.
 
     Sizes and rates are of what the file grows by; a time budget is each video's. Earlier videos do not change by a bit.
     Ctrl-C leaves the file with the videos that are finished; the same command goes on.
@@ -70,6 +74,9 @@ def add_command(
 
     if density is not None and not 0 <= density <= 1:
         raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
+    if together and (time_budget or density is not None or every_layer or not corrections):
+        what = "--together has one layer for all and nothing below it: no --density, --free-only, --every-layer; nor a --time-budget yet"
+        raise UsageError("together", what, "--together --preset fast")
     if len(sources) != len({source_name(source) for source in sources}):
         raise UsageError("duplicate-name", "two of the sources have the same name, and a video is called after its file", "rename one")
     options = EncodeOptions(
@@ -85,7 +92,7 @@ def add_command(
         corrections=corrections,
         every_layer=every_layer,
     )
-    return _add(target, sources, options, as_json)
+    return _add(target, sources, options, together, as_json)
 
 
 def learn_command(
@@ -144,7 +151,7 @@ def _learn(target: Path, sources: list[Path], options: "EncodeOptions", as_json:
     return 0
 
 
-def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: bool) -> int:
+def _add(target: Path, sources: list[Path], options: "EncodeOptions", together: bool, as_json: bool) -> int:
     import time
 
     from inr.reading import source_name
@@ -153,25 +160,35 @@ def _add(target: Path, sources: list[Path], options: "EncodeOptions", as_json: b
     from train.display import display
     from train.interrupts import Preempted, die_of_interrupt
     from train.outcome import missed, result_fields, summary
+    from train.together import add_files_together
+
+    def outcomes() -> "Iterator[Encoded]":
+        if together:
+            found = add_files_together(sources, target, options, display(as_json), say)
+            if not found:
+                say(f"all of them are in '{target}' already, by this very command")
+            yield from found
+            return
+        for source in sources:
+            if (encoded := add_file(source, target, options, display(as_json), say)) is not None:
+                yield encoded
+            else:
+                say(f"'{source_name(source)}' is in '{target}' already, by this very command")
 
     prepare_jax()
     added, hit = [], True
-    for source in sources:
-        try:
-            encoded = add_file(source, target, options, display(as_json), say)
-        except Preempted as left:
-            return _left(target, options, left.by_hand, as_json, die_of_interrupt)
-        if encoded is None:
-            say(f"'{source_name(source)}' is in '{target}' already, by this very command")
-            continue
-        added.append(encoded.problem.video.name)
-        hit = hit and encoded.target_hit
-        if as_json:
-            emit("video", **{**result_fields(encoded, str(target)), "video": added[-1]})
-        else:
-            say(summary(encoded, f"{target} + {added[-1]}"))
-        if not encoded.target_hit:
-            say(missed(encoded))
+    try:
+        for encoded in outcomes():
+            added.append(encoded.problem.video.name)
+            hit = hit and encoded.target_hit
+            if as_json:
+                emit("video", **{**result_fields(encoded, str(target)), "video": added[-1]})
+            else:
+                say(summary(encoded, f"{target} + {added[-1]}"))
+            if not encoded.target_hit:
+                say(missed(encoded))
+    except Preempted as left:
+        return _left(target, options, left.by_hand, as_json, die_of_interrupt)
     size = target.stat().st_size
     if as_json:
         emit("result", output=str(target), bytes=size, added=added, target_hit=hit, seconds=time.monotonic() - STARTED)

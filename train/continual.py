@@ -44,6 +44,7 @@ class Ground:
     model: QuantizedModel
     density: float = 1.0  # of the weights that its layers claim, what the video keeps; 0: it stands on none of them
     every_layer: bool = False  # whether to stand on all layers, or on the first alone
+    chosen: tuple[int, ...] | None = None  # the layers to stand on, where that is settled
 
     continues: bool = False  # whether what is fitted are the frames after those of the last entry
 
@@ -55,6 +56,8 @@ class Ground:
     @cached_property
     def layers(self) -> tuple[int, ...]:
         """The layers that a further video may stand on."""
+        if self.chosen is not None and self.density:
+            return self.chosen
         count = len(self.model.layers) if self.every_layer else min(1, len(self.model.layers))
         return tuple(range(count)) if self.density else ()
 
@@ -69,6 +72,17 @@ class Ground:
             return self.sums
         painter = {name: values for name, values in self.sums.items() if name.startswith(PAINTER)}
         return painter if all(values.any() for name, values in painter.items() if name.endswith(".kernel")) else {}
+
+    def rivals(self, most: int) -> list["Ground"]:
+        """What a further video might rather stand on: one of the `most` decoders that the first and the latest videos have.
+
+        The ground itself where there is no choice: on every layer, or on none, and of a learned decoder.
+        """
+        if self.every_layer or not self.density or self.chosen is not None or asked_of(self.data).learned:
+            return [self]
+        whole = [entry.layers for entry in self.model.videos if not entry.masks]
+        decoders = list(dict.fromkeys([*whole[:1], *reversed(whole[1:])]))[:most]
+        return [replace(self, chosen=layers) for layers in decoders] or [self]
 
     @property
     def exponents(self) -> Mapping[str, int]:
@@ -112,7 +126,10 @@ class Ground:
         return kept(self.sums, masks)
 
     def joined(self, video: VideoSpec, tensors: dict[str, QuantizedTensor], masks: Masks) -> QuantizedModel:
-        """The bundle with one more layer and the video that stands on it, and on those below of which it keeps anything."""
+        """The bundle with one more video: on the layers below of which it keeps anything, and on one of its own.
+
+        A layer of its own that says nothing is left out, where all that the video stands on is kept whole.
+        """
         own, private = split_tensors(tensors)
 
         def of_use(index: int) -> bool:
@@ -120,17 +137,26 @@ class Ground:
             return any(np.any((tensor.symbols != 0) & masks.get(name, np.True_)) for name, tensor in below.items())
 
         layers = tuple(index for index in self.layers if of_use(index))
-        model = replace(self.model, layers=(*self.model.layers, Layer(own)))
-        known = model.claims(layers, len(self.model.videos))
-        entry = VideoEntry(video, (*layers, len(self.model.layers)), private, normalised(masks, known), continues=self.continues)
-        model = replace(model, videos=(*self.model.videos, entry))
+        told = normalised(masks, self.model.claims(layers, len(self.model.videos)))
+        model = self.model
+        if not layers or told or any(tensor.symbols.any() for tensor in own.values()):
+            layers = (*layers, len(model.layers))
+            model = replace(model, layers=(*model.layers, Layer(own)))
+        entry = VideoEntry(video, layers, private, told, continues=self.continues)
+        model = replace(model, videos=(*model.videos, entry))
         entry = replace(entry, checksum=tensors_checksum(model.tensors(-1)))
         return replace(model, videos=(*self.model.videos, entry))
+
+    def own(self, model: QuantizedModel) -> dict[str, QuantizedTensor]:
+        """What is the last video's alone in a model that `joined` made: its own tensors, and its own layer's if it has one."""
+        own = model.layers[-1].tensors if len(model.layers) > len(self.model.layers) else {}
+        return own | model.videos[-1].tensors
 
     def encoded(self, model: QuantizedModel, origin: bytes) -> bytes:
         """The bundle's bytes with what `joined` added behind them."""
         new = [] if self.model.layers else [(Kind.SPEC, write_spec(self.model.spec))]
-        new += [(Kind.LAYER, encode_layer(model.layers[-1])), (Kind.VIDEO, encode_video(model, len(model.videos) - 1))]
+        new += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers[len(self.model.layers) :]]
+        new += [(Kind.VIDEO, encode_video(model, len(model.videos) - 1))]
         return self.opened.with_records(new, self.origins + origin)
 
     @cached_property

@@ -127,7 +127,7 @@ class Fitter:
 
     def symbol_bits(self, model: QuantizedModel) -> float:
         """What a model's symbols and their tables take, in bits."""
-        codings = [best_coding(tensor.symbols) for tensor in (model.layers[-1].tensors | model.videos[-1].tensors).values()]
+        codings = [best_coding(tensor.symbols) for tensor in self.own(model).values()]
         return sum(coded.bits + table_bits(coded.table) for coded in codings)
 
     def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
@@ -143,8 +143,14 @@ class Fitter:
         symbols = {name: quantised(name, exponent) for name, exponent in zip(tensors, exponents, strict=True)}
         return self.joined(symbols)
 
+    def own(self, model: QuantizedModel) -> dict[str, QuantizedTensor]:
+        """The tensors that `joined` made a model of; without those of the video's layer, where that says nothing and is left out."""
+        return self.ground.own(model) if self.ground else model.layers[0].tensors | model.videos[0].tensors
+
     def joined(self, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
-        """A model of the video's tensors: of it alone, or of the bundle with it as the last."""
+        """A model of the video's tensors: of it alone, or of the bundle with it as the last; what is not named is zero."""
+        blank = {name: QuantizedTensor(np.zeros(shape, np.int32), 0) for name, shape in self.problem.layout.shapes if name not in tensors}
+        tensors = {name: (tensors | blank)[name] for name in self.problem.layout.names}
         if self.ground is None:
             return single_video(self.problem.spec, self.problem.video, tensors)
         return self.ground.joined(self.problem.video, tensors, self.masks())

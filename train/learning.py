@@ -26,7 +26,7 @@ from codec.decoder import decode_bundle
 from codec.encoder import encode_layer
 from codec.fields import write_spec
 from codec.loading import read_file
-from codec.model import QuantizedModel
+from codec.model import Layer, QuantizedModel
 from inr.errors import InrError, UsageError, VerifyError
 from inr.layout import is_private
 from inr.reading import read_video
@@ -209,25 +209,39 @@ def learn(
     it has and raises Preempted; the bundle stays as it was.
     """
     started = time.monotonic()
-    data = without_decoder(target)
-    if len(videos) < LEAST_VIDEOS:
-        raise UsageError("too-few", "a decoder is learned from two videos or more", f"inr bundle add '{target}' VIDEO   for a single one")
-    keys = [run_key(video, options.wish, options.preset, options.seed) for video in videos]
-    workdir = Workdir(options.folder(target), run_key(videos[0], "learn", *keys), fresh=not options.resume)
-    learner = Learner(fitters_of(videos, keys, asked_of(data), options))
-    spec, count = learner.fitters[0].problem.spec, len(videos)
-    say(f"{count} videos share {shared_weights(spec)} weights; {learner.steps} steps of each on {jax.default_backend()}")
+    asked = asked_of(without_decoder(target))
+    learner, workdir = prepared(videos, target, asked, options, "learn", say)
     with Interrupts() as interrupts, display or Quiet() as shown:
         psnr = learned_by(learner, workdir, shown, interrupts)
     layer = learner.models()[0].layers[0]
-    payload = encode_layer(layer)
-    made = frame([*replace(asked_of(data), learned=True).records, (Kind.SPEC, write_spec(spec)), (Kind.LAYER, payload)])
+    made = beginning(asked, learner, layer)
     again = decode_bundle(made).layers[0].tensors
     if any(not np.array_equal(tensor.values(), again[name].values()) for name, tensor in layer.tensors.items()):
         raise VerifyError("verify", "the decoded layer differs from the learned one", "try again; report it if it repeats")
     write_atomically(target, made)
     workdir.remove()
-    return Learned(target, len(made), len(payload), learner.steps, psnr, time.monotonic() - started)
+    return Learned(target, len(made), len(encode_layer(layer)), learner.steps, psnr, time.monotonic() - started)
+
+
+def prepared(
+    videos: list[Video], target: Path, asked: Asked, options: EncodeOptions, aim: str, say: Callable[[str], None]
+) -> tuple[Learner, Workdir]:
+    """A fit of one backbone to all videos, not begun, and its folder, which is of one `aim`; UsageError of fewer than two."""
+    if len(videos) < LEAST_VIDEOS:
+        fix = f"inr bundle add '{target}' VIDEO   for a single one"
+        raise UsageError("too-few", "a decoder is fitted to two videos or more at once", fix)
+    keys = [run_key(video, options.wish, options.preset, options.seed) for video in videos]
+    workdir = Workdir(options.folder(target), run_key(videos[0], aim, *keys), fresh=not options.resume)
+    learner = Learner(fitters_of(videos, keys, asked, options))
+    spec, count = learner.fitters[0].problem.spec, len(videos)
+    say(f"{count} videos share {shared_weights(spec)} weights; {learner.steps} steps of each on {jax.default_backend()}")
+    return learner, workdir
+
+
+def beginning(asked: Asked, learner: Learner, layer: Layer) -> bytes:
+    """A bundle of no video yet, whose first layer is common to those to come."""
+    spec = write_spec(learner.fitters[0].problem.spec)
+    return frame([*replace(asked, learned=True).records, (Kind.SPEC, spec), (Kind.LAYER, encode_layer(layer))])
 
 
 def without_decoder(target: Path) -> bytes:
@@ -263,11 +277,7 @@ def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: I
     began = saved = time.monotonic()
     psnr = 0.0
     while learner.done < learner.steps:
-        if interrupts.wish_by(math.inf, whole=True) is not Wanted.NOTHING:
-            workdir.save(learner.state)
-            left = Preempted()
-            left.by_hand = interrupts.interrupted
-            raise left
+        leave_if_asked(learner, workdir, interrupts)
         psnr, bpp = learner.round()
         if not math.isfinite(psnr + bpp):
             raise InrError("diverged", f"the loss was not finite in round {learner.done}; nothing was changed", "--seed 1 --resume never")
@@ -277,3 +287,13 @@ def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: I
             saved = now
         shown(Progress(learner.done, learner.steps, psnr, bpp, now - began, learner.fitters[0].state))
     return psnr
+
+
+def leave_if_asked(learner: Learner, workdir: Workdir, interrupts: Interrupts) -> None:
+    """Save and raise Preempted when told to leave, by Ctrl-C too."""
+    if interrupts.wish_by(math.inf, whole=True) is Wanted.NOTHING:
+        return
+    workdir.save(learner.state)
+    left = Preempted()
+    left.by_hand = interrupts.interrupted
+    raise left

@@ -1,10 +1,11 @@
 """TensorBoard's view of a fit: scalars as it goes, and sample frames beside their source."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from codec.model import QuantizedModel
+from codec.model import QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding
 from codec.sheet import side_by_side
 from inr.video import Video
@@ -37,7 +38,7 @@ class Logbook:
             self._pictured = progress.seconds
             model = self._fitter.model()
             self._writer.add_image("original_fitted_difference", self._picture(model), progress.step, dataformats="HWC")
-            for part, bits in bits_by_part(model).items():
+            for part, bits in bits_by_part(self._fitter.own(model)).items():
                 self._writer.add_scalar(f"bpp/{part}", bits / self._video.pixels, progress.step)
 
     def _picture(self, model: QuantizedModel) -> np.ndarray:
@@ -49,10 +50,10 @@ class Logbook:
         self._writer.close()
 
 
-def bits_by_part(model: QuantizedModel) -> dict[str, float]:
-    """Coded bits of the last video's tensors by the part of the network that they belong to."""
+def bits_by_part(tensors: Mapping[str, QuantizedTensor]) -> dict[str, float]:
+    """Coded bits of tensors by the part of the network that they belong to."""
     parts: dict[str, float] = {}
-    for name, tensor in (model.layers[-1].tensors | model.videos[-1].tensors).items():
+    for name, tensor in tensors.items():
         part = name.split(".")[0]
         parts[part] = parts.get(part, 0.0) + best_coding(tensor.symbols).bits
     return parts

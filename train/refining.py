@@ -81,7 +81,7 @@ class Refiner:
     """The distortion and rate of symbols on a fitted network's steps."""
 
     def __init__(self, fitter: Fitter, model: QuantizedModel):
-        self.fitter, self.tensors = fitter, model.layers[-1].tensors | model.videos[-1].tensors
+        self.fitter, self.tensors = fitter, fitter.own(model)
         self.below = fitter.below()
         self.steps = {name: step_size(tensor.exponent) for name, tensor in self.tensors.items()}
         frames, batch = fitter.problem.video.frames, min(BATCH, fitter.problem.video.frames)
@@ -94,7 +94,7 @@ class Refiner:
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
         """Weights of symbols, with what is kept of the layers below."""
         values = {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
-        return values | {name: below + values[name] for name, below in self.below.items()}
+        return values | {name: below + values[name] if name in values else below for name, below in self.below.items()}
 
     def mse(self, symbols: Symbols, batches: np.ndarray | None = None) -> float:
         """Of all frames, or of those in `batches`."""
@@ -117,8 +117,9 @@ class Refiner:
 
     def model(self, symbols: Symbols) -> QuantizedModel:
         """The model with `symbols` on its steps."""
-        tensors = {name: QuantizedTensor(symbols[name].astype(np.int32), tensor.exponent) for name, tensor in self.tensors.items()}
-        return self.fitter.joined({name: tensors[name] for name in self.fitter.problem.layout.names})
+        return self.fitter.joined(
+            {name: QuantizedTensor(symbols[name].astype(np.int32), tensor.exponent) for name, tensor in self.tensors.items()}
+        )
 
     def measured(self, symbols: Symbols, mse: float | None = None) -> Measured:
         """Symbols whose `mse` may be known already."""
@@ -132,7 +133,7 @@ class Refiner:
         for batch in self.batches:
             slope = self.slope(values, self.fitter.frames, jnp.asarray(batch))
             total = slope if total is None else jax.tree.map(jnp.add, total, slope)
-        return {name: np.asarray(slope) * self.steps[name] / len(self.batches) for name, slope in (total or {}).items()}
+        return {name: np.asarray(slope) * self.steps[name] / len(self.batches) for name, slope in (total or {}).items() if name in symbols}
 
     def curvatures(self, symbols: Symbols) -> dict[str, float]:
         """Mean second derivative of the distortion per unit of a tensor's symbols, by one random probe there and back each."""

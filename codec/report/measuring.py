@@ -83,9 +83,9 @@ def _bits_of_groups(clip: Clip) -> tuple[float, ...]:
     """An .inr's bits belong to all frames of a group alike: its records' share of each."""
     sizes, bits = record_sizes(clip.data), []
     for at in clip.model.clips[clip.index]:
-        entry = clip.model.videos[at]
-        taken = 8 * (sizes[Kind.VIDEO][at] + sizes[Kind.LAYER][entry.layers[-1]])
-        bits += [taken / entry.spec.frames] * entry.spec.frames
+        frames, layer = clip.model.videos[at].spec.frames, clip.model.own_layer(at)
+        taken = 8 * (sizes[Kind.VIDEO][at] + (0 if layer is None else sizes[Kind.LAYER][layer]))
+        bits += [taken / frames] * frames
     return tuple(bits)
 
 
