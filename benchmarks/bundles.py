@@ -1,6 +1,6 @@
 """Several videos on one decoder against each in a file of its own: bytes at equal PSNR, forgetting, and what is shared.
 
-    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle learned chain fresh wsn pfnr joint] [--shots] [--out DIR] [--steps 2500]
+    INR_CLIPS=DIR python benchmarks/bundles.py [alone bundle learned chain fresh wsn pfnr together] [--shots] [--out DIR] [--steps 2500]
         [--seed 0] [--rates 0.01 0.02 0.04] [--frames 32]
 
 DIR holds bunny-small.mkv, BasketballPass_416x240_100f.ffv1.mkv, tennis_432x240_70f.ffv1.mkv, 03_blocks.mp4 and the folder
@@ -12,13 +12,13 @@ the geometric mean of these over all seeds that were run. Fits of one clip with 
 seed alone says little.
 
 alone     a file a video
-bundle    one file, one video after the other, each on the first one's layer
+bundle    one file, one video after the other, each on the decoder of an earlier one
 learned   the same on a layer learned from all five beforehand (inr bundle learn)
 chain     the same, each on the layers of all before (--every-layer)
 fresh     the same with reuse disabled (--density 0)
 wsn       masks and free weights only (--density 0.7 --free-only --every-layer), in a decoder twice as large
 pfnr      the same with a Fourier operator (--fourier 2x2)
-joint     one layer fitted to all five at once, none with a layer of its own, not landed
+together  one layer fitted to all five at once, what is private landed on it (--together)
 """
 
 import argparse
@@ -34,18 +34,17 @@ from bunny_small import clip
 import train.presets
 from codec.bundle import Asked, empty, intact, shares
 from codec.decoder import decode
-from codec.encoder import encode
 from codec.evaluation import mean_psnr
-from codec.model import QuantizedModel, VideoEntry
+from codec.model import QuantizedModel
 from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.adding import add_video
 from train.encoding import EncodeOptions, encode_video
-from train.learning import Learner, fitters_of, learn
-from train.origin import run_key
+from train.learning import learn
 from train.presets import modulated_spec, shared_weights
+from train.together import add_together
 from train.wish import Wish
 
 HERE = Path(__file__).parent
@@ -101,9 +100,11 @@ def bundle(videos: list[Video], out: Path, bpp: float, seed: int, kind: str = "b
         target.write_bytes(empty(Asked(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
         if kind == "learned":
             learn(videos, target, options(bpp, seed))
+        if kind == "together":
+            add_together(videos, target, options(bpp, seed))
     for index, video in enumerate(videos):
         began = time.monotonic()
-        added = add_video(video, target, options(bpp, seed, **CONTROLS.get(kind, {})))
+        added = kind != "together" and add_video(video, target, options(bpp, seed, **CONTROLS.get(kind, {})))
         data = target.read_bytes()
         model = decode(data)
         made = row(kind, bpp, data, index, video, time.monotonic() - began if added else 0.0)
@@ -140,22 +141,6 @@ def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: f
     done = {"kind": kind, "bpp_asked": bpp, "video": video.name, "bytes": size, "psnr_rgb": round(psnr, 3), **facts, "intact": whole}
     print({key: done[key] for key in ("kind", "bpp_asked", "video", "bytes", "psnr_rgb", "reused", "corrected", "claimed")}, flush=True)
     return done | {"file_bytes": len(data), "seconds": round(seconds, 1)}
-
-
-# One layer for all
-
-
-def joint(clips: list[Video], out: Path, bpp: float, seed: int) -> list[Row]:
-    """One layer fitted to all videos at once, each with private tensors and no layer of its own."""
-    keys = [run_key(video, "joint", bpp, seed) for video in clips]
-    learner = Learner(fitters_of(clips, keys, Asked(), options(bpp, seed)))
-    while learner.done < learner.steps:
-        learner.round()
-    models = learner.models()
-    entries = tuple(VideoEntry(model.videos[0].spec, (0,), model.videos[0].tensors) for model in models)
-    data = encode(QuantizedModel(models[0].spec, models[0].layers, entries))
-    (out / f"joint-{bpp}-{seed}.inr").write_bytes(data)
-    return [row("joint", bpp, data, index, video, 0.0) for index, video in enumerate(clips)]
 
 
 # Summary
@@ -197,7 +182,7 @@ def summary(rows: list[Row]) -> None:
 def main() -> None:
     """Run what is asked for, beside what bundles.csv holds already."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "chain", "fresh", "wsn", "pfnr", "joint"])
+    parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "chain", "fresh", "wsn", "pfnr", "together"])
     parser.add_argument("--shots", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("bundles"))
     parser.add_argument("--steps", type=int, default=2500)
@@ -213,13 +198,7 @@ def main() -> None:
     with patch.dict(train.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
             for bpp in asked.rates if kind in ("alone", "bundle", "learned") else (MIDDLE,):
-                match kind:
-                    case "alone":
-                        made = alone(videos, asked.out, bpp, seed)
-                    case "joint":
-                        made = joint(videos, asked.out, bpp, seed)
-                    case _:
-                        made = bundle(videos, asked.out, bpp, seed, kind)
+                made = alone(videos, asked.out, bpp, seed) if kind == "alone" else bundle(videos, asked.out, bpp, seed, kind)
                 made = [{"frames": asked.frames, "seed": seed} | row for row in made]
                 # Read anew each time: kinds and seeds may be run side by side.
                 save(file, [row for row in loaded(file) if run_of(row) != run_of(made[0])] + made)

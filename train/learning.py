@@ -86,6 +86,14 @@ class Learned:
     seconds: float
 
 
+class Course(NamedTuple):
+    """How the rounds of this process went: the last one's mean PSNR in decibels, when the first had ended, mean seconds of one."""
+
+    psnr: float
+    first: float  # on the monotonic clock
+    round_seconds: float
+
+
 class Places:
     """Where the backbone lies in a layout."""
 
@@ -212,7 +220,7 @@ def learn(
     asked = asked_of(without_decoder(target))
     learner, workdir = prepared(videos, target, asked, options, "learn", say)
     with Interrupts() as interrupts, display or Quiet() as shown:
-        psnr = learned_by(learner, workdir, shown, interrupts)
+        course = learned_by(learner, workdir, shown, interrupts)
     layer = learner.models()[0].layers[0]
     made = beginning(asked, learner, layer)
     again = decode_bundle(made).layers[0].tensors
@@ -220,7 +228,7 @@ def learn(
         raise VerifyError("verify", "the decoded layer differs from the learned one", "try again; report it if it repeats")
     write_atomically(target, made)
     workdir.remove()
-    return Learned(target, len(made), len(encode_layer(layer)), learner.steps, psnr, time.monotonic() - started)
+    return Learned(target, len(made), len(encode_layer(layer)), learner.steps, course.psnr, time.monotonic() - started)
 
 
 def prepared(
@@ -270,23 +278,24 @@ def fitters_of(videos: list[Video], keys: list[str], asked: Asked, options: Enco
     return fitters
 
 
-def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: Interrupts) -> float:
-    """Run to the last round, resuming from `workdir`; the mean PSNR of the last round. Preempted when told to leave."""
+def learned_by(learner: Learner, workdir: Workdir, shown: Display, interrupts: Interrupts) -> Course:
+    """Run to the last round, resuming from `workdir`. Preempted when told to leave."""
     if (restored := workdir.restore(learner.state)) is not None:
         learner.resume(restored)
-    began = saved = time.monotonic()
-    psnr = 0.0
+    began = saved = first = time.monotonic()
+    done, psnr = learner.done, 0.0
     while learner.done < learner.steps:
         leave_if_asked(learner, workdir, interrupts)
         psnr, bpp = learner.round()
         if not math.isfinite(psnr + bpp):
             raise InrError("diverged", f"the loss was not finite in round {learner.done}; nothing was changed", "--seed 1 --resume never")
         now = time.monotonic()
+        first = now if learner.done == done + 1 else first
         if now - saved > SAVE_SECONDS and learner.done < learner.steps:
             workdir.save(learner.state)
             saved = now
         shown(Progress(learner.done, learner.steps, psnr, bpp, now - began, learner.fitters[0].state))
-    return psnr
+    return Course(psnr, first, (time.monotonic() - began) / max(learner.done - done, 1))
 
 
 def leave_if_asked(learner: Learner, workdir: Workdir, interrupts: Interrupts) -> None:

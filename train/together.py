@@ -68,7 +68,7 @@ def add_together(
     learner, workdir = prepared(videos, target, asked, options, "together", say)
     check_caps(learner, target, options)
     with Interrupts() as interrupts, display or Quiet() as shown:
-        learned_by(learner, workdir, shown, interrupts)
+        course = learned_by(learner, workdir, shown, interrupts)
         workdir.save(learner.state)
         layer, done = learner.models()[0].layers[0], list[Encoded]()
         data = base = beginning(asked, learner, layer)
@@ -76,7 +76,14 @@ def add_together(
             leave_if_asked(learner, workdir, interrupts)
             part = len(base) // len(videos) + (len(done) < len(base) % len(videos))
             encoded, data = landed_on(Ground(data, decode_bundle(data)), fitter, video, part, origin, target, options, say)
-            done.append(replace(encoded, seconds=time.monotonic() - started))
+            done.append(
+                replace(
+                    encoded,
+                    seconds=time.monotonic() - started,
+                    seconds_to_first_step=course.first - started,
+                    step_seconds=course.round_seconds / len(videos),
+                )
+            )
     check_same(decode(data), done[-1].model)
     write_atomically(target, data)
     workdir.remove()
