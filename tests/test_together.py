@@ -191,7 +191,7 @@ def test_at_a_shell(inr: Callable[..., Outcome], tmp_path: Path):
     for source, video in zip(sources, clips(), strict=False):
         write_video(replace(video, frames=video.frames[:1]), str(source))
     bundle, asked = tmp_path / "b.inr", ("--preset", "30", "-q", "50", "--together")
-    assert inr("bundle", "create", bundle).code == 0
+    bundle.write_bytes(empty(Asked()))
     assert inr("bundle", "add", bundle, *sources, *asked, "--density", "0.5", "--json").last["id"] == "together"
     added = inr("bundle", "add", bundle, *sources, *asked, "--json")
     assert added.code == 0, added.err
@@ -201,5 +201,4 @@ def test_at_a_shell(inr: Callable[..., Outcome], tmp_path: Path):
     again = inr("bundle", "add", bundle, *sources, *asked, "--json")
     assert (again.code, again.last["added"]) == (0, [])
     assert inr("bundle", "verify", bundle).code == 0
-    assert inr("decode", bundle, tmp_path / "second.mkv", "--video", "second").code == 0
-    assert "learned for all" in inr("bundle", "list", bundle).out
+    assert "learned for all" in inr("bundle", "info", bundle).out
