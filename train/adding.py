@@ -24,6 +24,7 @@ from train.continual import Ground
 from train.display import Display
 from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, observed, silent_tensors
 from train.fitting import Fitter
+from train.memory import check_memory
 from train.origin import origin_of, run_key
 from train.presets import modulated_spec, plan
 from train.state import layout_of
@@ -75,7 +76,8 @@ def add_video(
         return None
     path, described = observed(video, options)
     run = raced(replace(prepared(data, model, described, target, options, key), path=path), video, options, say)
-    say(f"'{video.name}' on {len(run.ground.layers) if run.ground else 0} layers of '{target}'")
+    layers = ", ".join(map(str, run.ground.layers)) if run.ground else ""
+    say(f"'{video.name}' into '{target}', on " + (f"its layers {layers}" if layers else "none of its layers"))
     return carried_out(run, video, target, options, display, say, started)
 
 
@@ -114,11 +116,11 @@ def raced(run: Run, video: Video, options: EncodeOptions, say: Callable[[str], N
         return on_another(run, replace(run.ground, chosen=tuple(settled)))
     runs = [on_another(run, ground) for ground in run.ground.rivals(RIVALS)]
     if len(runs) > 1:
+        check_memory(run.problem.spec, run.problem.video, run.problem.config)
+        say(f"trying {len(runs)} decoders of earlier videos, {trial_steps(run.problem)} steps each")
         losses = [trial(rival, video) for rival in runs]
         run = runs[losses.index(min(losses))]
-        chosen = run.ground.layers if run.ground else ()
-        say(f"tried {len(runs)} decoders of earlier videos for {trial_steps(run.problem)} steps each; the best stands on layers {chosen}")
-        run.workdir.remember(stands_on=chosen)
+        run.workdir.remember(stands_on=run.ground.layers if run.ground else ())
     return run
 
 

@@ -121,20 +121,21 @@ def landed_on(
 
     `part` are its bytes of all that the videos have in common.
     """
-    config = replace(joint.problem.config, sharing=1)
-    overhead = 8 * (least_growth(ground, joint.problem.video) + part)
-    problem = replace(joint.problem, config=config, overhead_bits=overhead)
-    fitter = Fitter(problem, video, ground, path=np.zeros((len(video), 3, 2)))
-    fitter.state = with_private_parts(joint)
-    model, cap = fitter.model(), options.wish.cap(problem.video)
-    fitted = Fitted(model, fitter.symbol_bits(model) + overhead, config.steps, 0.0, False, fitter.state)
-    if cap is not None and 8 * cap < overhead:
+    least, cap = least_growth(ground, joint.problem.video), options.wish.cap(joint.problem.video)
+    if cap is not None and cap < least + part:
         what = f"what '{video.name}' has in common with others takes {part} bytes; the cap is {cap}"
         raise TargetMissed("size-unreachable", what, "a larger target, or a longer fit: --preset medium")
+    config = replace(joint.problem.config, sharing=1)
+    problem = replace(joint.problem, config=config, overhead_bits=8 * least)
+    fitter = Fitter(problem, video, ground, path=np.zeros((len(video), 3, 2)))
+    fitter.state = with_private_parts(joint)
+    model = fitter.model()
+    fitted = Fitted(model, fitter.symbol_bits(model) + problem.overhead_bits, config.steps, 0.0, False, fitter.state)
     aim = Target(None if cap is None else cap - part, options.wish.target_psnr)
     found = landed(fitter, fitted, video, aim, origin, say=lambda line: say(f"'{video.name}' {line}"))
     report = compare(found.model.render_entry(-1), video.frames, found.size + part)
-    return Encoded(target, report, problem, found.estimated_bits, config.steps, 0.0, 0.0, 0.0, False, found.hit, found.model), found.data
+    estimated = found.estimated_bits + 8 * part
+    return Encoded(target, report, problem, estimated, config.steps, 0.0, 0.0, 0.0, False, found.hit, found.model), found.data
 
 
 def with_private_parts(joint: Fitter) -> TrainState:
