@@ -71,10 +71,9 @@ def main() -> None:
                 target = asked.out / f"alone-{quality}-{image.name}.inr"
                 encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
                 rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
-        at_once = asked.learned or asked.together
-        several = "learned" if asked.learned else "together"
-        name = several if at_once else "chain" if asked.every_layer else "fresh" if asked.fresh else "bundle"
-        table_of = f"{name}{at_once or ''}"
+        ways = {"learned": asked.learned, "together": asked.together, "chain": asked.every_layer, "fresh": asked.fresh}
+        name = next((way for way, chosen in ways.items() if chosen), "bundle")
+        table_of = f"{name}{asked.learned or asked.together or ''}"
         target = asked.out / f"{table_of}-{asked.quality}.inr"
         options = EncodeOptions(
             "fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer, density=0.0 if asked.fresh else 1.0

@@ -114,14 +114,14 @@ def raced(run: Run, video: Video, options: EncodeOptions, say: Callable[[str], N
         return run
     if (settled := run.workdir.facts.get("stands_on")) is not None:
         return on_another(run, replace(run.ground, chosen=tuple(settled)))
-    runs = [on_another(run, ground) for ground in run.ground.rivals(RIVALS)]
-    if len(runs) > 1:
-        check_memory(run.problem.spec, run.problem.video, run.problem.config)
-        say(f"trying {len(runs)} decoders of earlier videos, {trial_steps(run.problem)} steps each")
-        losses = [trial(rival, video) for rival in runs]
-        run = runs[losses.index(min(losses))]
-        run.workdir.remember(stands_on=run.ground.layers if run.ground else ())
-    return run
+    grounds = run.ground.rivals(RIVALS)
+    if len(grounds) == 1:
+        return run
+    check_memory(run.problem.spec, run.problem.video, run.problem.config)
+    say(f"trying {len(grounds)} decoders of earlier videos, {trial_steps(run.problem)} steps each")
+    best = min((on_another(run, ground) for ground in grounds), key=lambda rival: trial(rival, video))
+    run.workdir.remember(stands_on=best.ground.layers if best.ground else ())
+    return best
 
 
 def on_another(run: Run, ground: Ground) -> Run:

@@ -258,7 +258,9 @@ def without_decoder(target: Path) -> bytes:
     data = read_file(target)
     if begun(data):
         raise UsageError(
-            "has-decoder", f"'{target}' has a decoder already; nothing was changed", "inr bundle create OTHER.inr   then learn there"
+            "has-decoder",
+            f"'{target}' has a decoder already; nothing was changed",
+            "inr bundle create OTHER.inr   then the same command there",
         )
     return data
 

@@ -28,10 +28,12 @@ from train.display import Display, Quiet
 from train.encoding import Encoded, EncodeOptions
 from train.fitting import Fitted, Fitter, copied
 from train.interrupts import Interrupts
-from train.landing import Target, check_same, landed
+from train.landing import Landed, Target, check_same, landed
 from train.learning import Backbone, Learner, Places, beginning, learned_by, leave_if_asked, prepared, without_decoder
 from train.origin import origin_of, run_key
 from train.state import OPTIMISER, TrainState
+from train.step import Problem
+from train.wish import Wish
 
 
 def add_files_together(
@@ -61,7 +63,8 @@ def add_together(
     """
     started = time.monotonic()
     check_names(videos)
-    origins = [origin_of(run_key(video, "together", options.wish, options.preset, options.seed, *map(run_key, videos))) for video in videos]
+    others = [run_key(video) for video in videos]
+    origins = [origin_of(run_key(video, "together", options.wish, options.preset, options.seed, *others)) for video in videos]
     if holds(target, origins):
         return []
     asked = asked_of(without_decoder(target))
@@ -70,22 +73,30 @@ def add_together(
     with Interrupts() as interrupts, display or Quiet() as shown:
         course = learned_by(learner, workdir, shown, interrupts)
         workdir.save(learner.state)
-        layer, done = learner.models()[0].layers[0], list[Encoded]()
-        data = base = beginning(asked, learner, layer)
+        base = beginning(asked, learner, learner.models()[0].layers[0])
+        ground, done = Ground(base, decode_bundle(base)), list[Encoded]()
         for fitter, video, origin in zip(learner.fitters, videos, origins, strict=True):
             leave_if_asked(learner, workdir, interrupts)
             part = len(base) // len(videos) + (len(done) < len(base) % len(videos))
-            encoded, data = landed_on(Ground(data, decode_bundle(data)), fitter, video, part, origin, target, options, say)
+            found, problem = landed_on(ground, fitter, video, part, origin, options.wish, say)
             done.append(
-                replace(
-                    encoded,
+                Encoded(
+                    output=target,
+                    report=compare(found.model.render_entry(-1), video.frames, found.size + part),
+                    problem=problem,
+                    estimated_bits=found.estimated_bits + 8 * part,
+                    steps=learner.steps,
                     seconds=time.monotonic() - started,
                     seconds_to_first_step=course.first - started,
                     step_seconds=course.round_seconds / len(videos),
+                    interrupted=False,
+                    target_hit=found.hit,
+                    model=found.model,
                 )
             )
-    check_same(decode(data), done[-1].model)
-    write_atomically(target, data)
+            ground = Ground(found.data, replace(found.model, origin=ground.origins + origin))
+    check_same(decode(ground.data), ground.model)
+    write_atomically(target, ground.data)
     workdir.remove()
     return done
 
@@ -115,13 +126,13 @@ def check_caps(learner: Learner, target: Path, options: EncodeOptions) -> None:
 
 
 def landed_on(
-    ground: Ground, joint: Fitter, video: Video, part: int, origin: bytes, target: Path, options: EncodeOptions, say: Callable[[str], None]
-) -> tuple[Encoded, bytes]:
-    """A video with what is private from its joint fit, landed on the common layer of `ground`: its outcome, and the bundle's bytes.
+    ground: Ground, joint: Fitter, video: Video, part: int, origin: bytes, wish: Wish, say: Callable[[str], None]
+) -> tuple[Landed, Problem]:
+    """A video with what is private from its joint fit, landed on the common layer of `ground`, and the problem that this was.
 
-    `part` are its bytes of all that the videos have in common.
+    `part` are its bytes of all that the videos have in common, within its cap; TargetMissed if they leave nothing of that.
     """
-    least, cap = least_growth(ground, joint.problem.video), options.wish.cap(joint.problem.video)
+    least, cap = least_growth(ground, joint.problem.video), wish.cap(joint.problem.video)
     if cap is not None and cap < least + part:
         what = f"what '{video.name}' has in common with others takes {part} bytes; the cap is {cap}"
         raise TargetMissed("size-unreachable", what, "a larger target, or a longer fit: --preset medium")
@@ -131,11 +142,8 @@ def landed_on(
     fitter.state = with_private_parts(joint)
     model = fitter.model()
     fitted = Fitted(model, fitter.symbol_bits(model) + problem.overhead_bits, config.steps, 0.0, False, fitter.state)
-    aim = Target(None if cap is None else cap - part, options.wish.target_psnr)
-    found = landed(fitter, fitted, video, aim, origin, say=lambda line: say(f"'{video.name}' {line}"))
-    report = compare(found.model.render_entry(-1), video.frames, found.size + part)
-    estimated = found.estimated_bits + 8 * part
-    return Encoded(target, report, problem, estimated, config.steps, 0.0, 0.0, 0.0, False, found.hit, found.model), found.data
+    aim = Target(None if cap is None else cap - part, wish.target_psnr)
+    return landed(fitter, fitted, video, aim, origin, say=lambda line: say(f"'{video.name}' {line}")), problem
 
 
 def with_private_parts(joint: Fitter) -> TrainState:
