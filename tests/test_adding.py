@@ -20,17 +20,17 @@ from codec.bitstream import Opened
 from codec.bundle import Asked, empty, extracted, intact, shares
 from codec.decoder import decode
 from codec.encoder import encode
-from codec.model import Layer, QuantizedModel
+from codec.model import Layer
 from inr.errors import TargetMissed, UsageError
 from inr.layout import PAINTER, tensor_shapes
 from inr.network import initial_tensors
 from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
-from train.adding import add_video, density_of, least_growth, on_another, prepared, raced, trial, trial_steps
+from train.adding import add_video, density_of
 from train.config import FitConfig
 from train.continual import Frozen, Ground, subnetwork
-from train.encoding import EncodeOptions, Run
+from train.encoding import EncodeOptions
 from train.presets import modulated_spec, shared_weights
 from train.rows import RowLayout
 from train.state import initial_state, layout_of
@@ -159,65 +159,6 @@ def test_an_image_keeps_nothing_of_another_layer_unless_that_was_learned_or_aske
     assert [density_of(data, video, OPTIONS) for data in (plain, learned) for video in (image, clip)] == [0, 1, 1, 1]
     assert density_of(plain, image, replace(OPTIONS, every_layer=True)) == 1
     assert [density_of(plain, image, replace(OPTIONS, density=share)) for share in (0.3, 1.0)] == [0.3, 1.0]
-
-
-def on_layers(model: QuantizedModel, *layers: tuple[int, ...]) -> QuantizedModel:
-    """A model with as many videos, on these layers."""
-    entry = model.videos[0]
-    return replace(model, videos=tuple(replace(entry, layers=some) for some in layers))
-
-
-def test_a_further_video_has_a_choice_of_decoders(grown: tuple[Path, list[bytes]]):
-    """The first one's and the latest ones', each once; none where it was asked for all layers or none, or where one was learned."""
-    data, model = grown[1][-1], on_layers(decode(grown[1][-1]), (0,), (0, 1), (0,), (1,), (0, 2))
-    ground = Ground(data, model)
-    assert [rival.layers for rival in ground.rivals(4)] == [(0,), (0, 2), (1,), (0, 1)]
-    assert [rival.layers for rival in ground.rivals(2)] == [(0,), (0, 2)]
-    name = next(iter(ground.sums))
-    masked = replace(model, videos=(model.videos[0], replace(model.videos[1], masks={name: np.zeros(ground.sums[name].shape, bool)})))
-    assert [rival.layers for rival in Ground(data, masked).rivals(4)] == [(0,)]
-    learned = Ground(encode(model, Asked(learned=True).records), model)
-    for settled in (replace(ground, every_layer=True), replace(ground, density=0.0), replace(ground, chosen=(1,)), learned):
-        assert settled.rivals(4) == [settled]
-    assert replace(ground, chosen=(1,)).layers == (1,)
-    assert replace(ground, chosen=(1,), density=0.0).layers == ()
-
-
-def test_a_trial_says_which_decoder_to_stand_on(grown: tuple[Path, list[bytes]], tmp_path: Path):
-    """The one of the least loss; remembered, so that a run that is taken up again does not try anew. Under a time budget none is tried."""
-    data, video, tried = grown[1][1], replace(moving_square(), name="another"), list[tuple[int, ...]]()
-    losses = {(0,): 0.3, (0, 1): 0.2}
-
-    def tell(run: Run, video: Video) -> float:
-        tried.append(run.ground.layers if run.ground else ())
-        return losses[tried[-1]]
-
-    def run() -> Run:
-        described = VideoSpec.of(video)
-        return prepared(data, decode(data), described, tmp_path / "b.inr", OPTIONS, "00" * 32)
-
-    with patch("train.adding.trial", tell):
-        hurried = raced(run(), video, replace(OPTIONS, time_budget=9.0), print)
-        chosen = [raced(run(), video, OPTIONS, print) for _ in range(2)]
-    assert tried == [(0,), (0, 1)]
-    assert [made.ground.layers for made in (hurried, *chosen) if made.ground] == [(0,), (0, 1), (0, 1)]
-    expected = 8 * least_growth(chosen[0].ground or Ground.of(data), VideoSpec.of(video))
-    assert chosen[0].problem.overhead_bits == chosen[1].problem.overhead_bits == expected
-
-
-def test_a_trial_measures_the_loss_of_a_fit_s_first_steps(grown: tuple[Path, list[bytes]], tmp_path: Path):
-    """As far as a decoder of the same picture is ahead of one of noise, and the same whenever it is asked."""
-    data, video = grown[1][1], replace(moving_square(), name="another")
-    model = decode(data)
-    run = prepared(data, model, VideoSpec.of(video), tmp_path / "b.inr", OPTIONS, "00" * 32)
-    assert trial_steps(run.problem) == STEPS // 10
-    generator = np.random.default_rng(0)
-    noise = Layer(
-        {n: replace(t, symbols=generator.integers(-9, 10, t.symbols.shape, np.int32)) for n, t in model.layers[0].tensors.items()}
-    )
-    noisy = on_another(run, Ground(data, replace(model, layers=(noise, *model.layers[1:]))))
-    losses = [trial(each, video) for each in (run, run, noisy)]
-    assert losses[0] == losses[1] < losses[2]
 
 
 def test_a_bundle_has_the_capacity_it_was_created_with(clip: Video):

@@ -1,13 +1,10 @@
 """Further videos into a bundle, one after the other: what `inr bundle add` does, as a function."""
 
-import math
 import time
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import jax.numpy as jnp
 
 from codec.bundle import Asked, asked_of, begun, origin_of_video
 from codec.decoder import decode_bundle
@@ -23,15 +20,10 @@ from train.config import FitConfig
 from train.continual import Ground
 from train.display import Display
 from train.encoding import CAP_AIM, Encoded, EncodeOptions, Run, carried_out, observed, silent_tensors
-from train.fitting import Fitter
-from train.memory import check_memory
 from train.origin import origin_of, run_key
 from train.presets import modulated_spec, plan
 from train.state import layout_of
 from train.step import Problem
-
-RIVALS = 4  # decoders of earlier videos that are tried, at most
-TRIAL = 0.1  # of a fit's steps, for each
 
 
 def add_file(
@@ -75,7 +67,7 @@ def add_video(
     if stands_already(model, VideoSpec.of(video), key):
         return None
     path, described = observed(video, options)
-    run = raced(replace(prepared(data, model, described, target, options, key), path=path), video, options, say)
+    run = replace(prepared(data, model, described, target, options, key), path=path)
     layers = ", ".join(map(str, run.ground.layers)) if run.ground else ""
     say(f"'{video.name}' into '{target}', on " + (f"its layers {layers}" if layers else "none of its layers"))
     return carried_out(run, video, target, options, display, say, started)
@@ -102,47 +94,6 @@ def prepared(data: bytes, model: QuantizedModel | None, video: VideoSpec, target
     model = model or QuantizedModel(first_network(asked_of(data), spec, video, bpp), (), ())
     config = replace(config, corrections=options.corrections)
     return on_ground(Ground(data, model, density_of(data, video, options), options.every_layer), config, video, target, options, key)
-
-
-def raced(run: Run, video: Video, options: EncodeOptions, say: Callable[[str], None]) -> Run:
-    """The run on the decoder of an earlier video that serves `video` best, by the loss after a short trial on each.
-
-    Which painter a fit begins from decides more than chance does, and shows early (benchmarks/RESULTS.md). Under a time budget
-    there is no trial.
-    """
-    if run.ground is None or options.time_budget is not None:
-        return run
-    if (settled := run.workdir.facts.get("stands_on")) is not None:
-        return on_another(run, replace(run.ground, chosen=tuple(settled)))
-    grounds = run.ground.rivals(RIVALS)
-    if len(grounds) == 1:
-        return run
-    check_memory(run.problem.spec, run.problem.video, run.problem.config)
-    say(f"trying {len(grounds)} decoders of earlier videos, {trial_steps(run.problem)} steps each")
-    best = min((on_another(run, ground) for ground in grounds), key=lambda rival: trial(rival, video))
-    run.workdir.remember(stands_on=best.ground.layers if best.ground else ())
-    return best
-
-
-def on_another(run: Run, ground: Ground) -> Run:
-    """The run on another ground in the same bundle."""
-    overhead = 8 * least_growth(ground, run.problem.video)
-    return replace(run, ground=ground, problem=replace(run.problem, overhead_bits=overhead))
-
-
-def trial_steps(problem: Problem) -> int:
-    return math.ceil(TRIAL * problem.config.steps)
-
-
-def trial(run: Run, video: Video) -> float:
-    """The loss of a fit's first steps, a mean over their last quarter."""
-    fitter, problem = Fitter(run.problem, video, run.ground, run.counted, run.path), run.problem
-    steps, count = problem.config.steps, trial_steps(problem)
-    last = math.ceil(count / 4)
-    if count > last:
-        fitter.take(count - last, 0.0, 1 / steps)
-    metrics = fitter.take(last, (count - last) / steps, 1 / steps)
-    return float(metrics.mse) + float(jnp.exp(fitter.state.log_rate_weight)) * float(metrics.bits) / problem.video.pixels
 
 
 def density_of(data: bytes, video: VideoSpec, options: EncodeOptions) -> float:

@@ -44,8 +44,6 @@ class Ground:
     model: QuantizedModel
     density: float = 1.0  # of the weights that its layers claim, what the video keeps; 0: it stands on none of them
     every_layer: bool = False  # whether to stand on all layers, or on the first alone
-    chosen: tuple[int, ...] | None = None  # the layers to stand on, where that is settled
-
     continues: bool = False  # whether what is fitted are the frames after those of the last entry
 
     @classmethod
@@ -56,8 +54,6 @@ class Ground:
     @cached_property
     def layers(self) -> tuple[int, ...]:
         """The layers that a further video may stand on."""
-        if self.chosen is not None and self.density:
-            return self.chosen
         count = len(self.model.layers) if self.every_layer else min(1, len(self.model.layers))
         return tuple(range(count)) if self.density else ()
 
@@ -72,17 +68,6 @@ class Ground:
             return self.sums
         painter = {name: values for name, values in self.sums.items() if name.startswith(PAINTER)}
         return painter if all(values.any() for name, values in painter.items() if name.endswith(".kernel")) else {}
-
-    def rivals(self, most: int) -> list["Ground"]:
-        """What a further video might rather stand on: one of the `most` decoders that the first and the latest videos have.
-
-        The ground itself where there is no choice: on every layer, or on none, and of a learned decoder.
-        """
-        if self.every_layer or not self.density or self.chosen is not None or asked_of(self.data).learned:
-            return [self]
-        whole = [entry.layers for entry in self.model.videos if not entry.masks]
-        decoders = list(dict.fromkeys([*whole[:1], *reversed(whole[1:])]))[:most]
-        return [replace(self, chosen=layers) for layers in decoders] or [self]
 
     @property
     def exponents(self) -> Mapping[str, int]:
