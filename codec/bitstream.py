@@ -11,7 +11,7 @@ from enum import IntEnum
 from inr.errors import InrError
 
 MAGIC = b"\x8fINR"
-VERSION, DRAFT = 0, 3  # while the version is 0, drafts of it do not read each other's files
+VERSION, DRAFT = 0, 4  # while the version is 0, drafts of it do not read each other's files
 CRC_BYTES = 4
 ORIGIN_BYTES = 4  # a video, at most, in the end mark
 MAX_VARINT = 1 << 32

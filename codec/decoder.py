@@ -13,8 +13,9 @@ from codec.fields import checked_shapes, read_spec, read_video_spec
 from codec.masks import read_masks
 from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry
 from codec.prediction import predictable, sums
-from codec.prob import MAGNITUDE_FIELD, MAX_MAGNITUDE_BITS, TAIL_BITS, ZERO_BITS, Table
-from codec.quantizer import EXPONENT_BITS, MAX_SYMBOL, MIN_EXPONENT
+from codec.prob import MAX_MAGNITUDE_BITS, ZERO_BITS, Table, precision, tails, zeros
+from codec.quantizer import MAX_EXPONENT, MAX_SYMBOL, MIN_EXPONENT
+from codec.usual import EXPONENTS, MAGNITUDES
 from inr.layout import is_private
 from inr.spec import NetworkSpec, VideoSpec
 
@@ -111,10 +112,12 @@ def read_tensors(reader: RangeReader, shapes: Mapping[str, tuple[int, ...]]) -> 
 
 
 def read_tensor(reader: RangeReader, shape: tuple[int, ...]) -> QuantizedTensor:
-    table = read_table(reader)
+    table = read_table(reader, prod(shape))
     if table.magnitude == 0:
         return QuantizedTensor(np.zeros(shape, np.int32), 0)
-    exponent = reader.integer(EXPONENT_BITS) + MIN_EXPONENT
+    exponent = reader.number(EXPONENTS)
+    if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
+        raise BitstreamError("bad-step", f"a step's exponent of {exponent}; the limits are {MIN_EXPONENT} and {MAX_EXPONENT}")
     differenced = predictable(shape) and bool(reader.integer(1))
     values = reader.symbols(prod(shape), table).reshape(shape)
     symbols = sums(values) if differenced else values
@@ -123,10 +126,12 @@ def read_tensor(reader: RangeReader, shape: tuple[int, ...]) -> QuantizedTensor:
     return QuantizedTensor(symbols.astype(np.int32), exponent)
 
 
-def read_table(reader: RangeReader) -> Table:
-    magnitude = reader.integer(MAGNITUDE_FIELD)
-    if magnitude > MAX_MAGNITUDE_BITS:
+def read_table(reader: RangeReader, size: int) -> Table:
+    """The table of `size` values."""
+    magnitude = reader.number(MAGNITUDES)
+    if not 0 <= magnitude <= MAX_MAGNITUDE_BITS:
         raise BitstreamError("bad-table", f"symbols of {magnitude} bits; the limit is {MAX_MAGNITUDE_BITS}")
-    zero = reader.integer(ZERO_BITS) if magnitude else (1 << ZERO_BITS) - 1
-    tail = reader.integer(TAIL_BITS) if magnitude > 1 else 0
+    zero_bits, tail_bits = precision(size)
+    zero = zeros(zero_bits)[reader.integer(zero_bits)] if magnitude else (1 << ZERO_BITS) - 1
+    tail = tails(tail_bits)[reader.integer(tail_bits)] if magnitude > 1 else 0
     return Table(zero, tail, magnitude)

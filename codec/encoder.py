@@ -8,8 +8,8 @@ from codec.fields import write_spec, write_video_spec
 from codec.masks import write_masks
 from codec.model import Layer, QuantizedModel, QuantizedTensor
 from codec.prediction import best_coding, predictable
-from codec.prob import MAGNITUDE_FIELD, TAIL_BITS, ZERO_BITS, Table
-from codec.quantizer import EXPONENT_BITS, MIN_EXPONENT
+from codec.prob import Table, precision, tails, zeros
+from codec.usual import EXPONENTS, MAGNITUDES
 
 
 def encode(model: QuantizedModel, before: Sequence[tuple[Kind, bytes]] = ()) -> bytes:
@@ -29,7 +29,9 @@ def encode_video(model: QuantizedModel, index: int) -> bytes:
     """The payload of a video record: fields, then one range-coded stream of its masks and its tensors."""
     video, writer = model.videos[index], RangeWriter()
     write_masks(writer, video.masks, model.claims(video.layers[:-1], index))
-    return write_video_spec(video.spec, video.layers, video.checksum, video.continues) + encode_tensors(video.tensors, writer)
+    before = model.videos[index - 1].spec if index else None
+    fields = write_video_spec(video.spec, video.layers, video.checksum, video.continues, before)
+    return fields + encode_tensors(video.tensors, writer)
 
 
 def encode_tensors(tensors: dict[str, QuantizedTensor], writer: RangeWriter | None = None) -> bytes:
@@ -42,17 +44,19 @@ def encode_tensors(tensors: dict[str, QuantizedTensor], writer: RangeWriter | No
 
 def write_tensor(writer: RangeWriter, tensor: QuantizedTensor) -> None:
     coded = best_coding(tensor.symbols)
-    write_table(writer, coded.table)
+    write_table(writer, coded.table, tensor.symbols.size)
     if coded.table.magnitude:
-        writer.integer(tensor.exponent - MIN_EXPONENT, EXPONENT_BITS)
+        writer.number(tensor.exponent, EXPONENTS)
         if predictable(tensor.symbols.shape):
             writer.integer(coded.differenced, 1)
         writer.symbols(coded.values.ravel(), coded.table)
 
 
-def write_table(writer: RangeWriter, table: Table) -> None:
-    writer.integer(table.magnitude, MAGNITUDE_FIELD)
+def write_table(writer: RangeWriter, table: Table, size: int) -> None:
+    """The table of `size` values."""
+    writer.number(table.magnitude, MAGNITUDES)
+    zero_bits, tail_bits = precision(size)
     if table.magnitude:
-        writer.integer(table.zero, ZERO_BITS)
+        writer.integer(zeros(zero_bits).index(table.zero), zero_bits)
     if table.magnitude > 1:
-        writer.integer(table.tail, TAIL_BITS)
+        writer.integer(tails(tail_bits).index(table.tail), tail_bits)

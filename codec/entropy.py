@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from codec.prob import PRECISION, Table, counts
+from codec.usual import Usual
 
 model, queue = constriction.stream.model, constriction.stream.queue  # pyrefly: ignore[missing-attribute]
 
@@ -32,6 +33,10 @@ class RangeWriter:
         """Write `value`, 0 <= value < 2 ** bits, in `bits` bits."""
         self._encoder.encode(value, model.Uniform(1 << bits))
 
+    def number(self, value: int, usual: Usual) -> None:
+        """Write a `value` by what it differs by from its usual one."""
+        self.symbols(np.array([value - usual.value], np.int32), usual.table)
+
     def symbols(self, symbols: Int32[np.ndarray, " n"], table: Table) -> None:
         """Write `symbols` under `table`; one that carries no information (all zero) takes no space."""
         if table.limit:
@@ -56,6 +61,10 @@ class RangeReader:
     def integer(self, bits: int) -> int:
         """Read an integer of `bits` bits."""
         return int(self._decoder.decode(model.Uniform(1 << bits)))
+
+    def number(self, usual: Usual) -> int:
+        """Read a value that may be any which its table of differences holds."""
+        return usual.value + int(self.symbols(1, usual.table)[0])
 
     def symbols(self, count: int, table: Table) -> Int32[np.ndarray, " n"]:
         """Read `count` symbols under `table`."""

@@ -33,7 +33,7 @@ CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # and samples of a picture, per record: what a decoder is willing to allocate for
 
 NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, VARIED, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
-TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS = 1, 2, 4, 8, 16
+TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, ALIKE = 1, 2, 4, 8, 16, 32
 MAX_MODES = 64
 
 
@@ -182,19 +182,30 @@ def _read_neighbours(fields: Fields, blocks: int) -> NeighboursSpec:
     return NeighboursSpec(tuple(value // 2 if value % 2 == 0 else -(value // 2) - 1 for value in coded), block)
 
 
-def write_video_spec(video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None, continues: bool = False) -> bytes:
-    """The fields of a video record that stand before its range-coded tensors; what `continues` says only how long it is."""
+def write_video_spec(
+    video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None, continues: bool = False, before: VideoSpec | None = None
+) -> bytes:
+    """The fields of a video record that stand before its range-coded tensors, `before` being the video of the record before it.
+
+    What `continues` says only how long it is.
+    """
     name = b"" if continues else _shortened(video.name)
     colour = video.colour
     tagged, beyond = colour != Colour() and not continues, any(video.margins) and not continues
+    alike = not continues and before is not None and _form(video) == _form(before)
     flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (checksum is not None) | CONTINUES * continues
-    flags |= MARGINS * beyond
+    flags |= MARGINS * beyond | ALIKE * alike
     out = varint(len(name)) + name + bytes([flags])
     if tagged:
         out += bytes([colour.primaries, colour.transfer, colour.matrix])
-    shape = (video.frames,) if continues else (video.width, video.height, video.frames, video.fps.numerator, video.fps.denominator)
-    out += b"".join(map(varint, (*shape, *(video.margins if beyond else ()), len(layers), *layers)))
+    form = () if continues or alike else _form(video)
+    out += b"".join(map(varint, (video.frames, *form, *(video.margins if beyond else ()), len(layers), *layers)))
     return out if checksum is None else out + checksum.to_bytes(CHECKSUM_BYTES, "little")
+
+
+def _form(video: VideoSpec) -> tuple[int, int, int, int]:
+    """What videos of one source have in common."""
+    return video.width, video.height, video.fps.numerator, video.fps.denominator
 
 
 @dataclass(frozen=True)
@@ -214,17 +225,21 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoFields:
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 2 * MARGINS or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS))):
+    if flags >= 2 * ALIKE or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | ALIKE))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
-    if flags & CONTINUES:
-        if before is None:
-            raise BitstreamError("out-of-range", "a group of frames continues no video")
+    if flags & (CONTINUES | ALIKE) and before is None:
+        raise BitstreamError("out-of-range", "the first video record says that it is like the one before")
+    if flags & CONTINUES and before is not None:
         spec = replace(before, frames=_positive(fields, MAX_FRAMES))
     else:
         primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
         colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
-        width, height, frames = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE), _positive(fields, MAX_FRAMES)
-        fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
+        frames = _positive(fields, MAX_FRAMES)
+        if flags & ALIKE and before is not None:
+            width, height, fps = before.width, before.height, before.fps
+        else:
+            width, height = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE)
+            fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
         above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
         spec = VideoSpec(width, height, frames, fps, colour, name, (above, left, below, right))
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))

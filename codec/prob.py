@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 PRECISION = 16  # counts of a table sum to 2 ** PRECISION
-ZERO_BITS, TAIL_BITS, MAGNITUDE_FIELD = 7, 8, 4
+ZERO_BITS, TAIL_BITS = 7, 8
 MAX_MAGNITUDE_BITS = 12
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frequency table's three integers, as they stand in the file.
+    """A frequency table's three integers.
 
     The zero bin has mass (2 `zero` + 1) / 256, each step of the tail keeps `tail` / 256 of what is left, and
     symbols lie in +-(2 ** `magnitude` - 1).
@@ -34,6 +34,34 @@ class Table:
     def limit(self) -> int:
         """The largest magnitude the table can code."""
         return (1 << self.magnitude) - 1
+
+
+def precision(size: int) -> tuple[int, int]:
+    """Bits in which the table of `size` values tells its zero bin and its tail.
+
+    Half the logarithm of their number, as of whatever is estimated from them: finer would take more than it saves (Rissanen,
+    "Modeling by shortest data description", Automatica 1978).
+    """
+    half = max(((size - 1).bit_length() + 1) // 2, 1)
+    return min(half, ZERO_BITS), min(half, TAIL_BITS)
+
+
+@lru_cache
+def zeros(bits: int) -> tuple[int, ...]:
+    """The zero bins that so many bits tell: evenly over all there are."""
+    return tuple(_middle(index, bits, ZERO_BITS) for index in range(1 << bits))
+
+
+@lru_cache
+def tails(bits: int) -> tuple[int, ...]:
+    """The tails that so many bits tell: what they leave over falls evenly by octaves, from all to 1 / 256."""
+    ladder = (_middle(index, bits, TAIL_BITS) for index in range(1 << bits))
+    return tuple((1 << TAIL_BITS) - round(2 ** (TAIL_BITS - (2 * rung + 1) / 64)) for rung in ladder)
+
+
+def _middle(index: int, bits: int, full: int) -> int:
+    """The middle of the integers of `full` bits that begin with the `bits` bits of `index`."""
+    return (index << (full - bits)) + (1 << (full - bits) >> 1)
 
 
 @lru_cache(maxsize=512)
@@ -67,7 +95,7 @@ def information(symbols: Int32[np.ndarray, "..."], table: Table) -> float:
 
 
 def best_table(symbols: Int32[np.ndarray, "..."]) -> Table:
-    """The table that codes `symbols` in the fewest bits: maximum likelihood, then its neighbours tried."""
+    """The table that codes `symbols` in the fewest bits, as finely as it is told: maximum likelihood, then its neighbours tried."""
     magnitudes = np.abs(symbols.ravel())
     magnitude = int(magnitudes.max(initial=0)).bit_length()
     if magnitude == 0:
@@ -75,15 +103,13 @@ def best_table(symbols: Int32[np.ndarray, "..."]) -> Table:
     nonzero = np.count_nonzero(magnitudes)
     zero = (len(magnitudes) - nonzero) / len(magnitudes)
     excess = magnitudes.sum() / nonzero - 1
-    zero_index = round(zero * (1 << ZERO_BITS) - 0.5)
-    tail_index = round(excess / (1 + excess) * (1 << TAIL_BITS))
-    candidates = [
-        Table(_limited(zero_index + dz, ZERO_BITS), _limited(tail_index + dt, TAIL_BITS), magnitude)
-        for dz in (-1, 0, 1)
-        for dt in (-1, 0, 1)
-    ]
-    return min(candidates, key=lambda table: information(symbols, table))
+    zero_bits, tail_bits = precision(len(magnitudes))
+    likely = _around(zeros(zero_bits), zero)
+    heavy = _around(tails(tail_bits), np.log2(1 + excess) / TAIL_BITS) if magnitude > 1 else (0,)
+    return min((Table(zero, tail, magnitude) for zero in likely for tail in heavy), key=lambda table: information(symbols, table))
 
 
-def _limited(index: int, bits: int) -> int:
-    return min(max(index, 0), (1 << bits) - 1)
+def _around(told: tuple[int, ...], share: float) -> tuple[int, ...]:
+    """What stands at a share of the way through `told`, and its neighbours."""
+    index = min(int(share * len(told)), len(told) - 1)
+    return told[max(index - 1, 0) : index + 2]

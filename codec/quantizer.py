@@ -5,7 +5,6 @@ from jaxtyping import Float32, Int32
 
 MIN_EXPONENT, MAX_EXPONENT = -128, 127
 MAX_SYMBOL = 4095
-EXPONENT_BITS = 8
 
 # 2 ** (k / 8) for k = 0..7, each the nearest float32. Committed as bits, so that no libm has a say.
 MANTISSA_BITS = (0x3F800000, 0x3F8B95C2, 0x3F9837F0, 0x3FA5FED7, 0x3FB504F3, 0x3FC5672A, 0x3FD744FD, 0x3FEAC0C7)

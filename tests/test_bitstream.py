@@ -1,5 +1,6 @@
 """codec/bitstream.py, encoder.py, decoder.py: whole files, and what is not one."""
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import MAGIC, BitstreamError, Kind, frame, records
+from codec.bitstream import MAGIC, BitstreamError, Fields, Kind, frame, records, varint
 from codec.decoder import decode
 from codec.description import describe, sections
 from codec.encoder import encode
-from codec.fields import checked_shapes, read_spec, write_video_spec
+from codec.fields import ALIKE, CHECKED, CONTINUES, checked_shapes, read_spec, read_video_spec, write_video_spec
 from codec.model import QuantizedModel, QuantizedTensor, single_video
+from codec.prob import precision
 from inr.layout import tensor_shapes
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Positions, TimeGrids, VideoSpec
 from inr.video import Colour
@@ -91,7 +93,7 @@ def test_info_facts_sum_to_the_file():
     facts = describe(data, "x.inr")
     assert sum(facts["sections"].values()) == facts["bytes"] == len(data)
     coded = facts["sections"]["layer 0 tensors"] + facts["sections"]["video 0 tensors"]
-    side = 28 * len(facts["tensors"])
+    side = sum(10 + sum(precision(math.prod(tensor["shape"]))) for tensor in facts["tensors"].values())
     assert abs(sum(tensor["bits"] for tensor in facts["tensors"].values()) + side - 8 * coded) <= 160
 
 
@@ -196,3 +198,21 @@ def test_half_samples_without_a_canvas_are_refused():
     flags = spec.payload[1] | 0x80, 512 >> 7
     with pytest.raises(BitstreamError, match="reserved bits"):
         read_spec(spec.payload[:1] + bytes(flags) + spec.payload[2:])
+
+
+def test_a_video_of_the_same_size_and_rate_as_the_one_before_does_not_say_so_again():
+    other = replace(VIDEO, name="b", frames=9, margins=(1, 0, 0, 2))
+    alike, whole = (write_video_spec(other, (0, 2), 77, before=before) for before in (VIDEO, None))
+    assert alike[2] == whole[2] | ALIKE  # the byte after a name of one letter
+    form = sum(len(varint(number)) for number in (VIDEO.width, VIDEO.height, VIDEO.fps.numerator, VIDEO.fps.denominator))
+    assert len(alike) == len(whole) - form
+    for written, before in ((alike, VIDEO), (whole, None), (whole, VIDEO)):
+        said = read_video_spec(Fields(written), before)
+        assert (said.spec, said.layers, said.checksum, said.continues) == (other, (0, 2), 77, False)
+    for unlike in (replace(VIDEO, width=VIDEO.width + 1), replace(VIDEO, height=VIDEO.height + 1), replace(VIDEO, fps=VIDEO.fps + 1)):
+        assert write_video_spec(other, (0, 2), 77, before=unlike) == whole
+    with pytest.raises(BitstreamError, match="the first video"):
+        read_video_spec(Fields(alike), None)
+    with pytest.raises(BitstreamError, match="reserved bits"):
+        read_video_spec(Fields(bytes([0, ALIKE | CONTINUES, 1, 1, 0])), VIDEO)
+    assert read_video_spec(Fields(bytes([0, CHECKED | CONTINUES, 5, 1, 0, 1, 0, 0, 0])), VIDEO).checksum == 1

@@ -8,11 +8,13 @@ from hypothesis.extra.numpy import arrays
 
 from codec.bitstream import BitstreamError
 from codec.decoder import decode, read_tensor
-from codec.encoder import encode, write_tensor
+from codec.encoder import encode, write_table, write_tensor
 from codec.entropy import RangeReader, RangeWriter
 from codec.model import QuantizedTensor
 from codec.prediction import best_coding, differences, predictable, sums
+from codec.prob import Table
 from codec.quantizer import MAX_SYMBOL
+from codec.usual import EXPONENTS, MAGNITUDES, Usual
 from train.refining import bits_saved
 
 
@@ -56,10 +58,10 @@ def test_sums_that_leave_the_range_are_refused():
     """A file whose differences add up to more than a symbol may be."""
     rising = np.full((3, 2), 2000, np.int32)
     writer = RangeWriter()
-    writer.integer(11, 4), writer.integer(0, 7), writer.integer(250, 8), writer.integer(128, 8), writer.integer(1, 1)
-    from codec.prob import Table
-
-    writer.symbols(rising.ravel(), Table(0, 250, 11))
+    table = Table(16, 224, 11)  # as six values tell it, in two bits each
+    write_table(writer, table, rising.size)
+    writer.number(0, EXPONENTS), writer.integer(1, 1)
+    writer.symbols(rising.ravel(), table)
     with pytest.raises(BitstreamError, match="4095"):
         read_tensor(RangeReader(writer.getvalue()), rising.shape)
 
@@ -92,3 +94,40 @@ def test_vectors_hold_differences():
     flow = model.videos[0].tensors["canvas.flows.0"].symbols
     assert best_coding(flow).differenced
     assert encode(model) == (FOLDER / "drift.inr").read_bytes()
+
+
+def test_exact_words_of_a_tensor():
+    """The magnitude, the table as twelve values tell it, the exponent, the values: what the format page says, in one word."""
+    writer = RangeWriter()
+    write_tensor(writer, QuantizedTensor(np.array([0, 1, 0, 0, -2, 0, 0, 0, 1, 0, 0, 0], np.int32), -20))
+    reader = RangeReader(writer.getvalue())
+    assert np.frombuffer(writer.getvalue(), "<u4").tolist() == [2157793870]
+    assert reader.number(MAGNITUDES) == 2
+    assert (reader.integer(2), reader.integer(2)) == (2, 0)
+    assert reader.number(EXPONENTS) == -20
+
+
+@pytest.mark.parametrize(("number", "usual", "said"), [(13, MAGNITUDES, "symbols of 13 bits"), (-1, MAGNITUDES, "symbols of -1 bits")])
+def test_a_magnitude_out_of_range_is_refused(number: int, usual: Usual, said: str):
+    writer = RangeWriter()
+    writer.number(number, usual)
+    with pytest.raises(BitstreamError, match=said):
+        read_tensor(RangeReader(writer.getvalue()), (3,))
+
+
+@pytest.mark.parametrize("exponent", [-129, 128, 229])
+def test_a_step_out_of_range_is_refused(exponent: int):
+    writer = RangeWriter()
+    write_table(writer, Table(32, 0, 1), 3)
+    writer.number(exponent, EXPONENTS)
+    with pytest.raises(BitstreamError, match=f"exponent of {exponent}"):
+        read_tensor(RangeReader(writer.getvalue()), (3,))
+
+
+@pytest.mark.parametrize("exponent", [-128, -26, 0, 127])
+def test_every_step_can_be_told(exponent: int):
+    writer, tensor = RangeWriter(), QuantizedTensor(np.array([1, 0, -3], np.int32), exponent)
+    write_tensor(writer, tensor)
+    back = read_tensor(RangeReader(writer.getvalue()), (3,))
+    assert back.exponent == exponent
+    assert np.array_equal(back.symbols, tensor.symbols)

@@ -128,7 +128,7 @@ class Fitter:
     def symbol_bits(self, model: QuantizedModel) -> float:
         """What a model's symbols and their tables take, in bits."""
         codings = [best_coding(tensor.symbols) for tensor in self.own(model).values()]
-        return sum(coded.bits + table_bits(coded.table) for coded in codings)
+        return sum(coded.bits + table_bits(coded.table, coded.values.size) for coded in codings)
 
     def model(self, wider: Mapping[str, int] = EMPTY) -> QuantizedModel:
         """The state as integers; the steps of the tensors in `wider` by that many eighths of an octave wider."""

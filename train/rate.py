@@ -16,13 +16,13 @@ from math import prod
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from codec.prob import TAIL_BITS, ZERO_BITS, Table
-from codec.quantizer import EXPONENT_BITS
+from codec.prob import Table, precision
 from train.rows import ROW, RowLayout
 
-FIRST_BITS = EXPONENT_BITS + 1 + ZERO_BITS  # side information of a tensor that is not blank, over a blank one's
+STEP_BITS = 7.4  # of a step's exponent, and of whether differences follow: side information of a tensor that is not blank
 DIFFERENCED = ("canvas.flows.",)  # what the coder will take as differences along time
 TINY = 1e-3  # symbols; keeps logarithms finite where a tensor is all zero, or has no zero
 
@@ -60,7 +60,7 @@ def counts(layout: RowLayout, y: Float[Array, "rows 64"]) -> Counts:
 def estimated_bits(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array, " tensors"]:
     """Expected bits of each tensor whose weights, in units of its step, are `y`, over what blank tensors take."""
     count = counts(layout, y)
-    return best_bits(count) + side_bits(count)
+    return best_bits(count) + side_bits(layout, count)
 
 
 def unimodal_bits(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array, " tensors"]:
@@ -76,7 +76,7 @@ def unimodal_bits(layout: RowLayout, y: Float[Array, "rows 64"]) -> Float[Array,
     b = 4 * mean + 2
     r = 6 * mean / (b + jnp.sqrt(b * b - 12 * mean * mean))
     level = -count.size * jnp.log2((1 - r) / (3 - r)) - count.beyond * jnp.log2(r)
-    return jnp.where(is_unimodal, best_bits(count), level) + side_bits(count)
+    return jnp.where(is_unimodal, best_bits(count), level) + side_bits(layout, count)
 
 
 def best_bits(count: Counts) -> Float[Array, " tensors"]:
@@ -88,11 +88,13 @@ def best_bits(count: Counts) -> Float[Array, " tensors"]:
     return which + count.nonzeros + tail
 
 
-def side_bits(count: Counts) -> Float[Array, " tensors"]:
+def side_bits(layout: RowLayout, count: Counts) -> Float[Array, " tensors"]:
     """Expected bits of steps and tables: a table comes with the first symbol, its tail with the first beyond 1."""
-    return FIRST_BITS * jnp.minimum(count.nonzeros, 1) + TAIL_BITS * jnp.minimum(count.beyond, 1)
+    zero_bits, tail_bits = np.array([precision(size) for size in layout.sizes.tolist()], np.float32).T
+    return (STEP_BITS + zero_bits) * jnp.minimum(count.nonzeros, 1) + tail_bits * jnp.minimum(count.beyond, 1)
 
 
-def table_bits(table: Table) -> int:
-    """What `side_bits` expects, of a table that is known."""
-    return FIRST_BITS * (table.magnitude > 0) + TAIL_BITS * (table.magnitude > 1)
+def table_bits(table: Table, size: int) -> float:
+    """What `side_bits` expects, of a table that is known, of `size` values."""
+    zero_bits, tail_bits = precision(size)
+    return (STEP_BITS + zero_bits) * (table.magnitude > 0) + tail_bits * (table.magnitude > 1)
