@@ -168,7 +168,8 @@ def run_of(row: Row) -> tuple[object, ...]:
 
 
 def summary(rows: list[Row]) -> None:
-    """Total bytes of every run against files of their own at the same PSNR."""
+    """Total bytes of every run against files of their own at the same PSNR; then by rate, over all seeds."""
+    totals: dict[tuple[object, object], dict[object, list[tuple[int, float]]]] = {}
     for frames, seed, kind, bpp in dict.fromkeys(map(run_of, rows)):
         mine = [row for row in rows if run_of(row) == (frames, seed, kind, bpp)]
         lone = [row for row in rows if row["frames"] == frames]
@@ -177,6 +178,15 @@ def summary(rows: list[Row]) -> None:
         psnr = np.mean([float(str(row["psnr_rgb"])) for row in mine])
         asked = f"{frames} frames, {kind:8} {bpp:5} bpp, seed {seed}"
         print(f"{asked}: {whole} bytes, {psnr:.2f} dB; alone at equal PSNR {against:.0f}: {whole / against:.3f}")
+        totals.setdefault((frames, kind), {}).setdefault(bpp, []).append((whole, against))
+    for (frames, kind), rates in totals.items():
+        ratios = {bpp: np.divide(*np.sum(runs, axis=0)) for bpp, runs in sorted(rates.items(), key=str)}
+        mean, bulk = (
+            np.exp(np.mean(np.log(list(ratios.values())))),
+            np.divide(*np.sum([run for runs in rates.values() for run in runs], axis=0)),
+        )
+        by_rate = ", ".join(f"{ratio:.3f} at {bpp} ({len(rates[bpp])} seeds)" for bpp, ratio in ratios.items())
+        print(f"{frames} frames, {kind:8}: {by_rate}; mean of the rates {mean:.3f}, of all bytes {bulk:.3f}")
 
 
 def main() -> None:
