@@ -8,11 +8,11 @@ bmx-trees: the first frames of each at 320x160. With --shots it is five shots of
 `inr encode` or `inr bundle add` does with --target-bpp and so many steps. Files stay in the folder of --out, which is for one
 number of frames, and finished ones are not made again. Writes bundles.csv (bundles_shots.csv) beside what is in it of other
 kinds, seeds and numbers of frames, and prints a summary: a bundle's bytes against those of files of their own at equal PSNR,
-the geometric mean of these over all seeds that were run. Fits of one clip with several seeds differ by a tenth, so that one
-seed alone says little.
+the geometric mean of these over all seeds that were run; and by rate, for all seeds together. Fits of one clip with several
+seeds differ by a tenth, so that one seed alone says little.
 
 alone     a file a video
-bundle    one file, one video after the other, each on the decoder of an earlier one
+bundle    one file, one video after the other, each on the first one's decoder
 learned   the same on a layer learned from all five beforehand (inr bundle learn)
 chain     the same, each on the layers of all before (--every-layer)
 fresh     the same with reuse disabled (--density 0)
