@@ -181,10 +181,8 @@ def summary(rows: list[Row]) -> None:
         totals.setdefault((frames, kind), {}).setdefault(bpp, []).append((whole, against))
     for (frames, kind), rates in totals.items():
         ratios = {bpp: np.divide(*np.sum(runs, axis=0)) for bpp, runs in sorted(rates.items(), key=str)}
-        mean, bulk = (
-            np.exp(np.mean(np.log(list(ratios.values())))),
-            np.divide(*np.sum([run for runs in rates.values() for run in runs], axis=0)),
-        )
+        mean = np.exp(np.mean(np.log(list(ratios.values()))))
+        bulk = np.divide(*np.sum([run for runs in rates.values() for run in runs], axis=0))
         by_rate = ", ".join(f"{ratio:.3f} at {bpp} ({len(rates[bpp])} seeds)" for bpp, ratio in ratios.items())
         print(f"{frames} frames, {kind:8}: {by_rate}; mean of the rates {mean:.3f}, of all bytes {bulk:.3f}")
 

@@ -204,7 +204,7 @@ def write_video_spec(
 
 
 def _form(video: VideoSpec) -> tuple[int, int, int, int]:
-    """What videos of one source have in common."""
+    """What videos of one source have in common: width, height, and frames per second as numerator and denominator."""
     return video.width, video.height, video.fps.numerator, video.fps.denominator
 
 
@@ -227,24 +227,27 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoFields:
     flags = fields.byte()
     if flags >= 2 * ALIKE or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | ALIKE))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
-    if flags & (CONTINUES | ALIKE) and before is None:
-        raise BitstreamError("out-of-range", "the first video record says that it is like the one before")
-    if flags & CONTINUES and before is not None:
-        spec = replace(before, frames=_positive(fields, MAX_FRAMES))
+    if flags & CONTINUES:
+        spec = replace(_present(before), frames=_positive(fields, MAX_FRAMES))
     else:
         primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
         colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
         frames = _positive(fields, MAX_FRAMES)
-        if flags & ALIKE and before is not None:
-            width, height, fps = before.width, before.height, before.fps
-        else:
-            width, height = _positive(fields, MAX_SIDE), _positive(fields, MAX_SIDE)
-            fps = Fraction(_positive(fields, MAX_RATE), _positive(fields, MAX_RATE))
+        limits = (MAX_SIDE, MAX_SIDE, MAX_RATE, MAX_RATE)
+        form = _form(_present(before)) if flags & ALIKE else tuple(_positive(fields, limit) for limit in limits)
+        width, height, numerator, denominator = form
         above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
-        spec = VideoSpec(width, height, frames, fps, colour, name, (above, left, below, right))
+        spec = VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right))
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
     checksum = int.from_bytes(fields.take(CHECKSUM_BYTES), "little") if flags & CHECKED else None
     return VideoFields(spec, layers, checksum, bool(flags & CONTINUES))
+
+
+def _present(before: VideoSpec | None) -> VideoSpec:
+    """The video of the record before; BitstreamError where there is none."""
+    if before is None:
+        raise BitstreamError("out-of-range", "the first video record says that it is like the one before")
+    return before
 
 
 def checked_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
