@@ -20,12 +20,12 @@ from codec.evaluation import compare
 from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.spec import CanvasSpec, NetworkSpec, VideoSpec
-from train.config import FitConfig
-from train.encoding import CAP_AIM, silent_model
-from train.family import hnerv_spec
-from train.fitting import Fitter, fit
-from train.presets import modulated_spec, plan
-from train.step import Problem
+from train.fit.config import FitConfig
+from train.encode.run import CAP_AIM, zero_model
+from train.plan.paper_networks import hnerv_spec
+from train.fit.loop import Fitter, fit
+from train.plan.presets import modulated_spec, plan
+from train.fit.step import Problem
 
 Change = Callable[[NetworkSpec, FitConfig], tuple[NetworkSpec, FitConfig]]
 
@@ -93,7 +93,7 @@ def main() -> None:
             continue
         spec, config = change(*plan(described, options.target_bpp, "medium", "cam", 0))
         config = replace(config, steps=options.steps, target_bpp=CAP_AIM * options.target_bpp)
-        overhead = 8 * len(encode(silent_model(spec, described)))
+        overhead = 8 * len(encode(zero_model(spec, described)))
         fitter = Fitter(Problem(spec, described, config, overhead), video)
         began = time.monotonic()
         fitted = fit(fitter)

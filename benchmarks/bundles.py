@@ -13,12 +13,12 @@ seeds differ by a tenth, so that one seed alone says little.
 
 alone     a file a video
 bundle    one file, one video after the other, each on the first one's decoder
-learned   the same on a layer learned from all five beforehand (inr bundle learn)
+learned   the same on a layer learned from all five beforehand (inr bundle pretrain)
 chain     the same, each on the layers of all before (--every-layer)
 fresh     the same with reuse disabled (--density 0)
 wsn       masks and free weights only (--density 0.7 --free-only --every-layer), in a decoder twice as large
 pfnr      the same with a Fourier operator (--fourier 2x2)
-together  one layer fitted to all five at once, what is private landed on it (--together)
+together  one layer fitted to all five at once, what is private landed on it (--joint)
 """
 
 import argparse
@@ -31,8 +31,8 @@ from unittest.mock import patch
 import numpy as np
 from bunny_small import clip
 
-import train.presets
-from codec.bundle import Asked, empty, intact, shares
+import train.plan.presets
+from codec.bundle import BundleSettings, empty, checksums_match, video_stats
 from codec.decoder import decode
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel
@@ -40,12 +40,12 @@ from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.adding import add_video
-from train.encoding import EncodeOptions, encode_video
-from train.learning import learn
-from train.presets import modulated_spec, shared_weights
-from train.together import add_together
-from train.wish import Wish
+from train.bundle.adding import add_video
+from train.encode.run import EncodeOptions, encode_video
+from train.bundle.pretraining import learn
+from train.plan.presets import modulated_spec, shared_weights
+from train.bundle.joint import add_jointly
+from train.fit.target import RateTarget
 
 HERE = Path(__file__).parent
 CLIPS = {
@@ -77,7 +77,7 @@ def shots(frames: int) -> list[Video]:
 
 
 def options(bpp: float, seed: int, **more: object) -> EncodeOptions:
-    return EncodeOptions(preset="fast", wish=Wish(target_bpp=bpp), seed=seed, **more)  # pyrefly: ignore[bad-argument-type]
+    return EncodeOptions(preset="fast", target=RateTarget(target_bpp=bpp), seed=seed, **more)  # pyrefly: ignore[bad-argument-type]
 
 
 def alone(videos: list[Video], out: Path, bpp: float, seed: int) -> list[Row]:
@@ -97,11 +97,11 @@ def bundle(videos: list[Video], out: Path, bpp: float, seed: int, kind: str = "b
     if not target.exists():
         first = VideoSpec.of(videos[0])
         twice = 2 * shared_weights(modulated_spec(first, bpp))
-        target.write_bytes(empty(Asked(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
+        target.write_bytes(empty(BundleSettings(twice if kind in ("wsn", "pfnr") else 0, (2, 2) if kind == "pfnr" else (0, 0))))
         if kind == "learned":
             learn(videos, target, options(bpp, seed))
         if kind == "together":
-            add_together(videos, target, options(bpp, seed))
+            add_jointly(videos, target, options(bpp, seed))
     for index, video in enumerate(videos):
         began = time.monotonic()
         added = kind != "together" and add_video(video, target, options(bpp, seed, **CONTROLS.get(kind, {})))
@@ -125,7 +125,7 @@ def same(a: QuantizedModel, b: QuantizedModel, video: int) -> bool:
 def forgotten(model: QuantizedModel, latest: int, video: Video) -> float:
     """Decibels that the video before would lose had the latest one's weights overwritten its own: fine-tuning without masks."""
     entry, now = model.videos[latest - 1], model.videos[latest]
-    overwritten = replace(entry, layers=now.layers, masks=now.masks)
+    overwritten = replace(entry, layers=now.layers, masks=now.weight_masks)
     changed = replace(model, videos=(*model.videos[: latest - 1], overwritten, *model.videos[latest:]))
     return mean_psnr(model.render(clip=latest - 1), video.frames) - mean_psnr(changed.render(clip=latest - 1), video.frames)
 
@@ -133,11 +133,11 @@ def forgotten(model: QuantizedModel, latest: int, video: Video) -> float:
 def row(kind: str, bpp: float, data: bytes, index: int, video: Video, seconds: float) -> Row:
     """A measured video of a file."""
     model = decode(data)
-    part = asdict(shares(data, model)[index])
+    part = asdict(video_stats(data, model)[index])
     size = part["bytes"] if len(model.videos) > 1 or kind != "alone" else len(data)
     psnr = mean_psnr(model.render(clip=index), video.frames)
     facts = {key: value for key, value in part.items() if key not in ("name", "bytes")}
-    whole = intact(model, index)
+    whole = checksums_match(model, index)
     done = {"kind": kind, "bpp_asked": bpp, "video": video.name, "bytes": size, "psnr_rgb": round(psnr, 3), **facts, "intact": whole}
     print({key: done[key] for key in ("kind", "bpp_asked", "video", "bytes", "psnr_rgb", "reused", "corrected", "claimed")}, flush=True)
     return done | {"file_bytes": len(data), "seconds": round(seconds, 1)}
@@ -188,7 +188,7 @@ def summary(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    """Run what is asked for, beside what bundles.csv holds already."""
+    """EncodePlan what is asked for, beside what bundles.csv holds already."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kinds", nargs="*", default=["alone", "bundle", "chain", "fresh", "wsn", "pfnr", "together"])
     parser.add_argument("--shots", action="store_true")
@@ -203,7 +203,7 @@ def main() -> None:
     videos = shots(asked.frames) if asked.shots else unlike(asked.frames)
     file = HERE / ("bundles_shots.csv" if asked.shots else "bundles.csv")
     seed = asked.seed
-    with patch.dict(train.presets.PRESETS, fast=asked.steps):
+    with patch.dict(train.plan.presets.PRESETS, fast=asked.steps):
         for kind in asked.kinds:
             for bpp in asked.rates if kind in ("alone", "bundle", "learned") else (MIDDLE,):
                 made = alone(videos, asked.out, bpp, seed) if kind == "alone" else bundle(videos, asked.out, bpp, seed, kind)

@@ -19,7 +19,7 @@ from inr.cost import macs_per_pixel
 from inr.network import initial_tensors
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
-from train.presets import modulated_spec
+from train.plan.presets import modulated_spec
 
 EXPONENT = -40  # of every step
 

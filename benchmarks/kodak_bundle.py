@@ -1,13 +1,13 @@
 """Many small images on one decoder: bytes an image at 1, 4, 12 and 24 of Kodak's images, against files of their own.
 
     INR_CLIPS=DIR python benchmarks/kodak_bundle.py [--out DIR] [--steps 1500] [--quality 80]
-        [--every-layer | --fresh | --learned N | --together N]
+        [--every-layer | --fresh | --learned N | --joint N]
 
 DIR holds the folder kodak with kodim01.png .. kodim24.png, which are reduced to 192x128 (or 128x192). Every fit is what
 `inr encode` or `inr bundle add` does with -q and so many steps; files stay in the folder of --out, and finished ones are not
 made again. Writes kodak_bundle.csv, kodak_chain.csv (--every-layer: each image on the layers of all before), kodak_fresh.csv
 (--fresh: on none), kodak_learnedN.csv (--learned N: on one learned from the first N of them beforehand) or kodak_togetherN.csv
-(--together N: the first N put in at once, on one layer fitted to them together, the others one after the other): total bytes
+(--joint N: the first N put in at once, on one layer fitted to them together, the others one after the other): total bytes
 of the bundle after each image, and of files of their own at the same PSNR (interpolated between two qualities, one on either side).
 """
 
@@ -22,17 +22,17 @@ import numpy as np
 from bundles import Row, bytes_alone, row
 from bunny_small import clip
 
-import train.presets
-from codec.bitstream import CRC_BYTES, MAGIC, ORIGIN_BYTES, Kind, records
-from codec.bundle import Asked, empty
+import train.plan.presets
+from codec.bitstream import CRC_BYTES, MAGIC, FINGERPRINT_BYTES, Kind, records
+from codec.bundle import BundleSettings, empty
 from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.video import Video
-from train.adding import add_video
-from train.encoding import EncodeOptions, encode_video
-from train.learning import learn
-from train.together import add_together
-from train.wish import Wish
+from train.bundle.adding import add_video
+from train.encode.run import EncodeOptions, encode_video
+from train.bundle.pretraining import learn
+from train.bundle.joint import add_jointly
+from train.fit.target import RateTarget
 
 COUNTS = (1, 4, 12, 24)
 AROUND = (-9, 9)  # qualities of files of their own, beside that of the bundle
@@ -46,7 +46,7 @@ def images() -> list[Video]:
 def grown(data: bytes, index: int) -> int:
     """Bytes that a bundle had once its image `index` was in it, which may be long ago: its records up to there, and an end mark."""
     ends = [at for at, record in enumerate(records(data)) if record.kind is Kind.VIDEO]
-    mark = 1 + 1 + CRC_BYTES + ORIGIN_BYTES * (index + 1)
+    mark = 1 + 1 + CRC_BYTES + FINGERPRINT_BYTES * (index + 1)
     return len(MAGIC) + 1 + sum(record.overhead + len(record.payload) for record in islice(records(data), ends[index] + 1)) + mark
 
 
@@ -60,30 +60,30 @@ def main() -> None:
     way.add_argument("--every-layer", action="store_true")
     way.add_argument("--fresh", action="store_true")
     way.add_argument("--learned", type=int, default=0, metavar="N")
-    way.add_argument("--together", type=int, default=0, metavar="N")
+    way.add_argument("--joint", type=int, default=0, metavar="N")
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(exist_ok=True)
-    with patch.dict(train.presets.PRESETS, fast=asked.steps):
+    with patch.dict(train.plan.presets.PRESETS, fast=asked.steps):
         rows = []
         for quality in (asked.quality + change for change in AROUND):
             for image in images():
                 target = asked.out / f"alone-{quality}-{image.name}.inr"
-                encode_video(image, target, EncodeOptions("fast", wish=Wish(quality=quality)))
+                encode_video(image, target, EncodeOptions("fast", target=RateTarget(quality=quality)))
                 rows.append(row("alone", quality, target.read_bytes(), 0, image, 0.0))
         ways = {"learned": asked.learned, "together": asked.together, "chain": asked.every_layer, "fresh": asked.fresh}
         name = next((way for way, chosen in ways.items() if chosen), "bundle")
         table_of = f"{name}{asked.learned or asked.together or ''}"
         target = asked.out / f"{table_of}-{asked.quality}.inr"
         options = EncodeOptions(
-            "fast", wish=Wish(quality=asked.quality), every_layer=asked.every_layer, density=0.0 if asked.fresh else 1.0
+            "fast", target=RateTarget(quality=asked.quality), every_layer=asked.every_layer, density=0.0 if asked.fresh else 1.0
         )
         if not target.exists():
-            target.write_bytes(empty(Asked()))
+            target.write_bytes(empty(BundleSettings()))
             if asked.learned:
                 learn(images()[: asked.learned], target, options)
             if asked.together:
-                add_together(images()[: asked.together], target, options)
+                add_jointly(images()[: asked.together], target, options)
         sizes, psnrs, total = [], [], 0.0
         table: list[Row] = []
         for index, image in enumerate(images()):

@@ -22,11 +22,11 @@ from inr.layout import weights
 from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
-from train.config import FitConfig
-from train.family import hnerv_spec, nerv_spec
-from train.fitting import Fitter, fit
-from train.presets import times
-from train.step import Problem
+from train.fit.config import FitConfig
+from train.plan.paper_networks import hnerv_spec, nerv_spec
+from train.fit.loop import Fitter, fit
+from train.plan.presets import times
+from train.fit.step import Problem
 
 TABLE = Path(__file__).parent / "papers.csv"
 BATCH, RATE_FREE = 2, 1e-12

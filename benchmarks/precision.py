@@ -3,7 +3,7 @@
     INR_CLIPS=DIR python benchmarks/precision.py [--steps 2500]   # writes benchmarks/precision.csv
 
 Uniform steps are quantisation-aware training as in the papers: b bits span each tensor's largest weight, nothing pulls at the
-rate, the coder takes what is left. Learned steps are this package's: their files are steered to the size of the 4-bit and of the
+rate, the coder takes what is left. Pretrained steps are this package's: their files are steered to the size of the 4-bit and of the
 6-bit one. Real bytes, PSNR of the decoded file.
 """
 
@@ -19,10 +19,10 @@ from codec.evaluation import compare
 from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
-from train.encoding import silent_model
-from train.fitting import Fitter, fit
-from train.presets import plan, times
-from train.step import Problem
+from train.encode.run import zero_model
+from train.fit.loop import Fitter, fit
+from train.plan.presets import plan, times
+from train.fit.step import Problem
 
 SIZED_FOR = 0.15  # bits per pixel
 UNIFORM = (8, 6, 4)
@@ -47,7 +47,7 @@ def main() -> None:
 
     def add(network: str, steps: str, **changes: float) -> float:
         spec = networks[network]
-        overhead = 8 * len(encode(silent_model(spec, described)))
+        overhead = 8 * len(encode(zero_model(spec, described)))
         fitter = Fitter(Problem(spec, described, replace(config, steps=options.steps, **changes), overhead), video)
         data = encode(fit(fitter).model)
         report = compare(fitter.model().render(), video.frames, len(data))

@@ -11,7 +11,7 @@ from pathlib import Path
 from bunny_small import clip, inr
 from tables import write_rows
 
-from train.presets import MEASURED_BPP, PRESETS
+from train.plan.presets import MEASURED_BPP, PRESETS
 
 KEYS = ("steps", "bytes", "bpp", "psnr_rgb", "ms_ssim_rgb", "seconds", "step_seconds")
 

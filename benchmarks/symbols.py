@@ -15,8 +15,8 @@ import numpy as np
 from scipy import stats
 
 from codec.decoder import decode
-from codec.prediction import best_coding, differences
-from codec.prob import best_table, information
+from codec.coding import best_coding, differences
+from codec.frequency_tables import best_table, information
 
 SCALES = 2.0 ** np.linspace(-6, 10, 129)
 CLASS_BITS = 19  # a table's side information

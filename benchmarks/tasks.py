@@ -27,8 +27,8 @@ from inr.reading import read_video
 from inr.runtime import prepare_jax
 from inr.video import Video
 from inr.writing import write_video
-from train.encoding import EncodeOptions, encode_video
-from train.wish import Wish
+from train.encode.run import EncodeOptions, encode_video
+from train.fit.target import RateTarget
 
 DEVIATION = 15.0  # of the noise, in levels
 PLACES = ((1 / 2, 1 / 2), (1 / 4, 1 / 4), (1 / 4, 3 / 4), (3 / 4, 1 / 4), (3 / 4, 3 / 4))
@@ -41,7 +41,7 @@ def fitted(video: Video, bpp: float, model: str, mask: Path | None = None) -> tu
     """The model in the file of a fit of 2,500 steps, and its bits per pixel."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "task.inr"
-        done = encode_video(video, target, EncodeOptions(preset="fast", model=model, wish=Wish(target_bpp=bpp), mask=mask))
+        done = encode_video(video, target, EncodeOptions(preset="fast", model=model, target=RateTarget(target_bpp=bpp), mask=mask))
         assert done is not None
         return decode(target.read_bytes()), done.report.bpp
 

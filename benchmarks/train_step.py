@@ -20,9 +20,9 @@ from inr.layout import weights
 from inr.network import bind
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.fitting import Fitter
-from train.presets import plan
-from train.step import Problem
+from train.fit.loop import Fitter
+from train.plan.presets import plan
+from train.fit.step import Problem
 
 PAIRS, STEPS = 7, 20
 
@@ -69,7 +69,7 @@ def main() -> None:
     for pair in range(PAIRS + 1):
         for name, fitter in fitters.items():
             began = time.perf_counter()
-            fitter.take(STEPS, 0.3, 0.0)
+            fitter.run_steps(STEPS, 0.3, 0.0)
             if pair:
                 times[name].append((time.perf_counter() - began) / STEPS)
     rows, columns = video.cells(spec)

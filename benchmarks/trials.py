@@ -21,11 +21,11 @@ import numpy as np
 import optax
 from bunny_small import clip
 
-import train.fitting
-import train.qat
-import train.rate
-import train.state
-import train.step
+import train.fit.loop
+import train.fit.qat
+import train.fit.rate
+import train.fit.state
+import train.fit.step
 from codec.encoder import encode
 from codec.evaluation import compare
 from inr.cost import macs_per_pixel
@@ -35,13 +35,13 @@ from inr.rendering import render
 from inr.runtime import prepare_jax
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.encoding import CAP_AIM, EncodeOptions, observed, silent_model
-from train.fitting import Fitter, fit
-from train.presets import plan
-from train.rows import RowLayout
-from train.state import layout_of
-from train.step import Problem
-from train.wish import Wish
+from train.encode.run import CAP_AIM, EncodeOptions, analyse_motion, zero_model
+from train.fit.loop import Fitter, fit
+from train.plan.presets import plan
+from train.fit.packing import PackedLayout
+from train.fit.state import packed_layout
+from train.fit.step import Problem
+from train.fit.target import RateTarget
 
 HERE = Path(__file__).parent
 
@@ -90,8 +90,8 @@ class Fit:
         self.problem = replace(self.problem, spec=replace(self.problem.spec, **fields))
 
     @property
-    def layout(self) -> RowLayout:
-        return layout_of(self.problem.spec, self.problem.video)
+    def layout(self) -> PackedLayout:
+        return packed_layout(self.problem.spec, self.problem.video)
 
 
 Trial = Callable[[Fit], AbstractContextManager]
@@ -132,7 +132,7 @@ def fitted_by(kind: type[Fitter], **fields: object) -> Trial:
 
 
 def rounding_with(noise: Callable) -> Callable:
-    """`train.qat.quantized` with soft rounding before and after `noise(key, shape, softness)`, as C3 and Cool-chic round."""
+    """`train.fit.qat.quantized` with soft rounding before and after `noise(key, shape, softness)`, as C3 and Cool-chic round."""
 
     def quantized(layout, weights, exponents, key, softness, temperature, hard):
         steps = layout.per_row(train.qat.step_sizes(exponents))
@@ -150,7 +150,7 @@ def rounded_by(noise: Callable) -> Trial:
 
     def trial(fit: Fit) -> AbstractContextManager:
         fit.config(anneal_from=0.0)
-        return patch.object(train.step, "quantized", rounding_with(noise))
+        return patch.object(train.fit.step, "quantized", rounding_with(noise))
 
     return trial
 
@@ -176,13 +176,13 @@ class Averaged(Fitter):
 
     average = None
 
-    def take(self, count, start, per_step):
+    def run_steps(self, count, start, per_step):
         metrics = super().take(count, start, per_step)
         weights = np.asarray(self.state.parameters.weights)
         self.average = weights if self.average is None else 0.85 * self.average + 0.15 * weights
         return metrics
 
-    def model(self, wider=train.fitting.EMPTY):
+    def model(self, wider=train.fit.loop.EMPTY):
         if self.average is not None:
             self.state = self.state._replace(parameters=self.state.parameters._replace(weights=jnp.asarray(self.average)))
         return super().model(wider)
@@ -191,7 +191,7 @@ class Averaged(Fitter):
 # How to descend
 
 
-def muon_on_kernels(layout: RowLayout) -> optax.GradientTransformation:
+def muon_on_kernels(layout: PackedLayout) -> optax.GradientTransformation:
     """Muon (optax.contrib) on kernels as matrices of inputs by outputs, Adam on all else."""
     matrices = {
         name for name, shape in layout.shapes if len(shape) == 4 and name.endswith("kernel") and min(np.prod(shape[:-1]), shape[-1]) > 1
@@ -224,7 +224,7 @@ def muon_on_kernels(layout: RowLayout) -> optax.GradientTransformation:
 @contextmanager
 def optimiser(transformation: optax.GradientTransformation) -> Iterator[None]:
     """All fits inside descend by `transformation`."""
-    with patch.object(train.state, "OPTIMISER", transformation), patch.object(train.step, "OPTIMISER", transformation):
+    with patch.object(train.fit.state, "OPTIMISER", transformation), patch.object(train.fit.step, "OPTIMISER", transformation):
         yield
 
 
@@ -287,14 +287,14 @@ def other_weights(fit_: Fit) -> dict[str, np.ndarray]:
 def warm_start(fit_: Fit) -> AbstractContextManager:
     """Kernels begin where another clip's ended."""
     found = other_weights(fit_)
-    return patch.object(train.state, "initial_tensors", lambda *arguments: initial_tensors(*arguments) | found)
+    return patch.object(train.fit.state, "initial_tensors", lambda *arguments: initial_tensors(*arguments) | found)
 
 
 @contextmanager
 def prior(fit_: Fit) -> Iterator[None]:
     """Kernels are another clip's plus integer differences, and only those are coded, as if the decoder were shipped."""
     fit_.prior = found = other_weights(fit_)
-    bare = train.step.bind
+    bare = train.fit.step.bind
 
     def blank(*arguments):
         return {name: value * (name not in found) for name, value in initial_tensors(*arguments).items()}
@@ -303,14 +303,14 @@ def prior(fit_: Fit) -> Iterator[None]:
         network = bare(*arguments)
         return lambda tensors: network({name: value + found.get(name, 0.0) for name, value in tensors.items()})
 
-    with patch.object(train.state, "initial_tensors", blank), patch.object(train.step, "bind", with_prior):
+    with patch.object(train.fit.state, "initial_tensors", blank), patch.object(train.fit.step, "bind", with_prior):
         yield
 
 
 TRIALS: dict[str, Trial] = {
     "default": configured(),
-    "flow coded as it is, not as differences": lambda f: patch.object(train.rate, "DIFFERENCED", ()),
-    "flow and embedding as differences": lambda f: patch.object(train.rate, "DIFFERENCED", ("canvas.flows.", "embedding")),
+    "flow coded as it is, not as differences": lambda f: patch.object(train.fit.rate, "DIFFERENCED", ()),
+    "flow and embedding as differences": lambda f: patch.object(train.fit.rate, "DIFFERENCED", ("canvas.flows.", "embedding")),
     "R'G'B' instead of opponent colours": specified(opponent=False),
     "no canvas": specified(canvas=None),
     "norm, no CAM": specified(temporal_grid=0),
@@ -323,11 +323,11 @@ TRIALS: dict[str, Trial] = {
     "Muon on kernels": lambda f: optimiser(muon_on_kernels(f.layout)),
     "AdEMAMix": lambda f: optimiser(optax.contrib.scale_by_ademamix(b1=0.9, b2=0.99)),
     "ADOPT": lambda f: optimiser(optax.contrib.scale_by_adopt(b1=0.9, b2=0.99)),
-    "0.7 L1 + 0.3 (1 - MS-SSIM)": lambda f: patch.object(train.step, "mean_squared_error", l1_with_ms_ssim),
+    "0.7 L1 + 0.3 (1 - MS-SSIM)": lambda f: patch.object(train.fit.step, "mean_squared_error", l1_with_ms_ssim),
     "canvas read bilinearly between pixels": bilinear,
     "canvas no larger than a frame": unmoved,
-    "flows begin at zero": lambda f: patch.object(train.fitting, "beginning", lambda *arguments: {}),
-    **{f"learning rate {rate:g}": configured(learning_rate=rate, long=sys.maxsize) for rate in (24e-3, 12e-3, 8e-3, 3e-3)},
+    "flows begin at zero": lambda f: patch.object(train.fit.loop, "beginning", lambda *arguments: {}),
+    **{f"learning rate {rate:g}": configured(learning_rate=rate, lr_decay_after_steps=sys.maxsize) for rate in (24e-3, 12e-3, 8e-3, 3e-3)},
     "warm start from another clip": warm_start,
     "prior: another clip's decoder, differences coded": prior,
     # A step of each tensor's own, by what its weights spread at the start, and the same number of bits for all tensors.
@@ -338,13 +338,13 @@ TRIALS: dict[str, Trial] = {
 def row(name: str, setting: Setting, steps: int) -> dict[str, object]:
     """Fit one trial on one clip."""
     video = setting.read()
-    described = observed(video, EncodeOptions(wish=Wish(target_bpp=setting.bpp)))[1]
+    described = analyse_motion(video, EncodeOptions(target=RateTarget(target_bpp=setting.bpp)))[1]
     spec, config = plan(described, setting.bpp, "medium", "cam", 0)
     config = replace(config, steps=steps, target_bpp=CAP_AIM * setting.bpp)
     trial = Fit(video, Problem(spec, described, config))
     with TRIALS[name](trial):
         spec, described = trial.problem.spec, trial.problem.video
-        trial.problem = replace(trial.problem, overhead_bits=8 * len(encode(silent_model(spec, described))))
+        trial.problem = replace(trial.problem, overhead_bits=8 * len(encode(zero_model(spec, described))))
         jax.clear_caches()  # what was compiled for another trial has its functions inside
         fitter = trial.kind(trial.problem, video)
         fitted = fit(fitter)

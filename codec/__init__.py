@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from codec.encoder import encode as encode
     from codec.evaluation import Report as Report
     from codec.evaluation import evaluate as evaluate
-    from codec.model import Layer as Layer
     from codec.model import QuantizedModel as QuantizedModel
     from codec.model import QuantizedTensor as QuantizedTensor
     from codec.model import VideoEntry as VideoEntry
+    from codec.model import WeightLayer as WeightLayer
 
 _HOME = {
     "BitstreamError": "bitstream",
     "Clip": "clip",
-    "Layer": "model",
+    "WeightLayer": "model",
     "QuantizedModel": "model",
     "QuantizedTensor": "model",
     "Report": "evaluation",

@@ -1,6 +1,6 @@
-"""The file's outer form: magic, version, records with lengths and chained checksums, an end mark.
+"""The outer form of a file: magic, version, records with lengths and chained checksums, an end record.
 
-FORMAT.md is the normative page. Only this module slices bytes; nothing is allocated before its length was checked.
+FORMAT.md is the normative page. Only this module slices bytes. Nothing is allocated before its length is checked.
 """
 
 import zlib
@@ -13,7 +13,7 @@ from inr.errors import InrError
 MAGIC = b"\x8fINR"
 VERSION, DRAFT = 0, 4  # while the version is 0, drafts of it do not read each other's files
 CRC_BYTES = 4
-ORIGIN_BYTES = 4  # a video, at most, in the end mark
+FINGERPRINT_BYTES = 4  # for each video record, at most, in the end record
 MAX_VARINT = 1 << 32
 
 
@@ -27,7 +27,7 @@ class BitstreamError(InrError, ValueError):
 
 
 class Kind(IntEnum):
-    """What a record holds."""
+    """The kind of a record."""
 
     END = 0
     SPEC = 1
@@ -38,7 +38,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One record as it stands in the file: its payload, and the bytes spent around it."""
+    """One record of a file: its payload, and the number of bytes spent around it."""
 
     kind: Kind
     payload: bytes
@@ -58,22 +58,22 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def frame(records: list[tuple[Kind, bytes]], origin: bytes = b"") -> bytes:
-    """A whole file of `records` (kind, payload) and the end mark, which carries `origin`."""
+def assemble_file(records: list[tuple[Kind, bytes]], fingerprints: bytes = b"") -> bytes:
+    """A whole file: `records` as (kind, payload), then the end record, whose payload is `fingerprints`."""
     start = MAGIC + bytes([VERSION | DRAFT << 4])
-    return _continued(start, zlib.crc32(start), records, origin)
+    return _continued(start, zlib.crc32(start), records, fingerprints)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A file without its end mark, to be continued: its bytes so far, and the running checksum."""
+class AppendableFile:
+    """A file without its end record, to be continued: its bytes so far, and the running checksum."""
 
     start: bytes
     checksum: int
 
     @classmethod
-    def of(cls, data: bytes) -> "Opened":
-        """The file `data`, every record verified."""
+    def of(cls, data: bytes) -> "AppendableFile":
+        """The file `data`; the checksum of every record is verified."""
         _check_start(data)
         at = end = len(MAGIC) + 1
         checksum = running = zlib.crc32(data[:at])
@@ -82,18 +82,18 @@ class Opened:
             _, at, running = _next_record(data, at, checksum)
         return cls(data[:end], checksum)
 
-    def with_records(self, new: list[tuple[Kind, bytes]], origin: bytes = b"") -> bytes:
-        """The whole file with `new` records and a new end mark; all bytes before stay as they are."""
-        return _continued(self.start, self.checksum, new, origin)
+    def with_records(self, new: list[tuple[Kind, bytes]], fingerprints: bytes = b"") -> bytes:
+        """The whole file with `new` records and a new end record; all bytes before them stay as they are."""
+        return _continued(self.start, self.checksum, new, fingerprints)
 
 
-def _continued(start: bytes, checksum: int, records: list[tuple[Kind, bytes]], origin: bytes) -> bytes:
-    """`start`, then `records` and the end mark; `checksum` is that of all of `start` but its checksums."""
+def _continued(start: bytes, checksum: int, records: list[tuple[Kind, bytes]], fingerprints: bytes) -> bytes:
+    """`start`, then `records` and the end record; `checksum` covers all of `start` except its checksum fields."""
     data = bytearray(start)
-    for kind, payload in [*records, (Kind.END, origin)]:
+    for kind, payload in [*records, (Kind.END, fingerprints)]:
         record = bytes([kind]) + varint(len(payload)) + payload
-        # Runs on from record to record, over everything but the checksums themselves: a CRC over data that
-        # includes its own CRC is a constant, and would not notice a record that was dropped or swapped.
+        # The checksum continues from record to record and leaves the checksum fields out: a CRC over data that includes its own
+        # CRC is a constant, and would not notice a record that was dropped or swapped.
         checksum = zlib.crc32(record, checksum)
         data += record + checksum.to_bytes(CRC_BYTES, "little")
     return bytes(data)
@@ -131,7 +131,7 @@ class Fields:
         return self._data[self._at - count : self._at]
 
     def rest(self) -> bytes:
-        """All bytes that are left."""
+        """All remaining bytes."""
         return self.take(len(self._data) - self._at)
 
     @property
@@ -140,7 +140,7 @@ class Fields:
 
 
 def records(data: bytes) -> Iterator[Record]:
-    """The records of a file, the end mark last, each checksum verified before its record is given out."""
+    """The records of a file, the end record last. A record is yielded only after its checksum was verified."""
     _check_start(data)
     at = len(MAGIC) + 1
     checksum = zlib.crc32(data[:at])
@@ -150,7 +150,7 @@ def records(data: bytes) -> Iterator[Record]:
         if record.kind is Kind.END:
             break
     if at != len(data):
-        raise BitstreamError("trailing-bytes", f"{len(data) - at} bytes follow the end mark", "cut them off, or fetch the file again")
+        raise BitstreamError("trailing-bytes", f"{len(data) - at} bytes follow the end record", "cut them off, or fetch the file again")
 
 
 def _next_record(data: bytes, start: int, checksum: int) -> tuple[Record, int, int]:

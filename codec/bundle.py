@@ -5,54 +5,54 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from codec.bitstream import ORIGIN_BYTES, Fields, Kind, frame, records, varint
+from codec.bitstream import FINGERPRINT_BYTES, Fields, Kind, assemble_file, records, varint
 from codec.decoder import decode_bundle
 from codec.fields import MAX_MODES
-from codec.masks import mask_bits
-from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, tensors_checksum
+from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer, tensors_checksum
+from codec.weight_masks import weight_mask_bits
 from inr.errors import UsageError
 
-ASKED = 1  # first byte of an extra record that says what a bundle was created with
+SETTINGS = 1  # first byte of an extra record that says what a bundle was created with
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a bundle was made to be.
+class BundleSettings:
+    """The settings that a bundle was created with.
 
-    Its first video decides on a network of about `capacity` weights that videos share (0: as that one needs), with a Fourier
-    operator of `modes` (rows, columns) in its second block; (0, 0) for none. `learned`: its first layer is no video's own but was
-    learned from several.
+    Its first video decides on a network with about `capacity` shared weights (0: as many as that video needs), and with a Fourier
+    operator of `modes` (rows, columns) in the second block; (0, 0) for none. `pretrained`: the first weight layer belongs to no
+    video but was fitted to several beforehand.
     """
 
     capacity: int = 0
     modes: tuple[int, int] = (0, 0)
-    learned: bool = False
+    pretrained: bool = False
 
     @property
     def records(self) -> list[tuple[Kind, bytes]]:
-        """The record that says so; none where there is nothing to say."""
-        numbers = (self.capacity, *self.modes, *[1] * self.learned)
-        return [(Kind.EXTRA, bytes([ASKED]) + b"".join(map(varint, numbers)))] if any(numbers) else []
+        """The `extra` record that holds the settings; none if all of them are defaults."""
+        numbers = (self.capacity, *self.modes, *[1] * self.pretrained)
+        return [(Kind.EXTRA, bytes([SETTINGS]) + b"".join(map(varint, numbers)))] if any(numbers) else []
 
 
-def empty(asked: Asked) -> bytes:
+def empty_bundle(settings: BundleSettings) -> bytes:
     """A bundle without videos."""
-    return frame(asked.records)
+    return assemble_file(settings.records)
 
 
-def begun(data: bytes) -> bool:
-    """Whether a file has a network yet: an empty bundle has none."""
+def has_network(data: bytes) -> bool:
+    """Whether a file has a spec record; a bundle without videos and pretraining has none."""
     return any(record.kind is Kind.SPEC for record in records(data))
 
 
-def asked_of(data: bytes) -> Asked:
-    """What a bundle was created with."""
+def bundle_settings(data: bytes) -> BundleSettings:
+    """The settings that a bundle was created with; defaults for any other file."""
     for record in records(data):
-        if record.kind is Kind.EXTRA and record.payload[:1] == bytes([ASKED]):
+        if record.kind is Kind.EXTRA and record.payload[:1] == bytes([SETTINGS]):
             fields = Fields(record.payload[1:])
             capacity, modes = fields.varint(), (fields.varint(MAX_MODES), fields.varint(MAX_MODES))
-            return Asked(capacity, modes, any(fields.rest()))
-    return Asked()
+            return BundleSettings(capacity, modes, any(fields.rest()))
+    return BundleSettings()
 
 
 def extracted(model: QuantizedModel, clip: int) -> QuantizedModel:
@@ -65,13 +65,13 @@ def extracted(model: QuantizedModel, clip: int) -> QuantizedModel:
         own = any(index == entry.layers[-1] for entry in entries)
 
         def used(name: str, tensor: QuantizedTensor, above: list[VideoEntry] = above, own: bool = own) -> QuantizedTensor:
-            if own or any(name not in entry.masks for entry in above):
+            if own or any(name not in entry.weight_masks for entry in above):
                 return tensor
-            return replace(tensor, symbols=np.where(np.any([entry.masks[name] for entry in above], axis=0), tensor.symbols, 0))
+            return replace(tensor, symbols=np.where(np.any([entry.weight_masks[name] for entry in above], axis=0), tensor.symbols, 0))
 
-        layers.append(Layer({name: used(name, tensor) for name, tensor in model.layers[index].tensors.items()}))
-    videos = tuple(replace(entry, layers=tuple(moved[at] for at in entry.layers), masks={}) for entry in entries)
-    return QuantizedModel(model.spec, tuple(layers), videos, _origins(model, model.clips[clip]))
+        layers.append(WeightLayer({name: used(name, tensor) for name, tensor in model.layers[index].tensors.items()}))
+    videos = tuple(replace(entry, layers=tuple(moved[at] for at in entry.layers), weight_masks={}) for entry in entries)
+    return QuantizedModel(model.spec, tuple(layers), videos, _fingerprints(model, model.clips[clip]))
 
 
 def without(model: QuantizedModel, clip: int) -> QuantizedModel:
@@ -83,7 +83,7 @@ def without(model: QuantizedModel, clip: int) -> QuantizedModel:
         raise UsageError("last-video", f"'{name}' is the only video of the file; nothing was changed", "rm FILE   deletes the file")
     moved = _numbered(videos)
     kept = tuple(replace(entry, layers=tuple(moved[layer] for layer in entry.layers)) for entry in videos)
-    return QuantizedModel(model.spec, tuple(model.layers[layer] for layer in moved), kept, _origins(model, left))
+    return QuantizedModel(model.spec, tuple(model.layers[layer] for layer in moved), kept, _fingerprints(model, left))
 
 
 def _numbered(entries: Iterable[VideoEntry]) -> dict[int, int]:
@@ -91,25 +91,25 @@ def _numbered(entries: Iterable[VideoEntry]) -> dict[int, int]:
     return {layer: at for at, layer in enumerate(sorted({layer for entry in entries for layer in entry.layers}))}
 
 
-def _origins(model: QuantizedModel, entries: Iterable[int]) -> bytes:
-    """The origins of some entries; nothing where none has one."""
-    origins = b"".join(origin_of_video(model, at).ljust(ORIGIN_BYTES, b"\0") for at in entries)
-    return origins if any(origins) else b""
+def _fingerprints(model: QuantizedModel, entries: Iterable[int]) -> bytes:
+    """The fingerprints of some entries; nothing where none has one."""
+    fingerprints = b"".join(fingerprint_of_video(model, at).ljust(FINGERPRINT_BYTES, b"\0") for at in entries)
+    return fingerprints if any(fingerprints) else b""
 
 
-def origin_of_video(model: QuantizedModel, index: int) -> bytes:
-    """The origin of one entry; empty where it has none."""
-    return model.origin[ORIGIN_BYTES * index : ORIGIN_BYTES * (index + 1)]
+def fingerprint_of_video(model: QuantizedModel, index: int) -> bytes:
+    """The fingerprint of one entry; empty where it has none."""
+    return model.fingerprints[FINGERPRINT_BYTES * index : FINGERPRINT_BYTES * (index + 1)]
 
 
-def intact(model: QuantizedModel, clip: int) -> bool | None:
+def checksums_match(model: QuantizedModel, clip: int) -> bool | None:
     """Whether a video's dequantised, masked tensors have the checksums stored with it; None where none is stored."""
     entries = [at for at in model.clips[clip] if model.videos[at].checksum is not None]
     return all(tensors_checksum(model.tensors(at)) == model.videos[at].checksum for at in entries) if entries else None
 
 
 @dataclass(frozen=True)
-class Shares:
+class VideoStats:
     """Where one video's weights come from, and what it takes. Bytes are of whole records, masks in bits.
 
     Of the layers' weights it `reused` so many of those that were claimed before, `dropped` so many, `claimed` so many
@@ -120,16 +120,16 @@ class Shares:
     bytes: int
     layer_bytes: int
     private_bytes: int
-    mask_bits: float
+    weight_mask_bits: float
     reused: int
     dropped: int
     claimed: int
     corrected: int
     private: int
 
-    def __add__(self, other: "Shares") -> "Shares":
+    def __add__(self, other: "VideoStats") -> "VideoStats":
         """Both together, under the first one's name."""
-        return Shares(self.name, *(a + b for a, b in zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
+        return VideoStats(self.name, *(a + b for a, b in zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
 
 
 def record_sizes(data: bytes) -> Mapping[Kind, list[int]]:
@@ -137,13 +137,13 @@ def record_sizes(data: bytes) -> Mapping[Kind, list[int]]:
     return {kind: [record.overhead + len(record.payload) for record in records(data) if record.kind is kind] for kind in Kind}
 
 
-def shares(data: bytes, model: QuantizedModel) -> list[Shares]:
-    """Every video's part in a bundle, in the order of the file. A learned layer is nobody's part."""
-    sizes, common = record_sizes(data), 0 if asked_of(data).learned else None
-    return [sum(parts[1:], parts[0]) for parts in ([_shares_of(model, at, sizes, common) for at in entries] for entries in model.clips)]
+def video_stats(data: bytes, model: QuantizedModel) -> list[VideoStats]:
+    """Every video's part in a bundle, in the order of the file. A pretrained layer is nobody's part."""
+    sizes, common = record_sizes(data), 0 if bundle_settings(data).pretrained else None
+    return [sum(parts[1:], parts[0]) for parts in ([_video_stats(model, at, sizes, common) for at in entries] for entries in model.clips)]
 
 
-def _shares_of(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]], common: int | None) -> Shares:
+def _video_stats(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]], common: int | None) -> VideoStats:
     entry = model.videos[index]
     own = None if (found := model.own_layer(index)) == common else found
     below = entry.layers if own is None else entry.layers[:-1]
@@ -152,15 +152,15 @@ def _shares_of(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]
     bits = 0.0
     for name, tensor in model.layers[entry.layers[-1]].tensors.items():
         frozen = claims[name].claimed if name in claims else np.zeros(tensor.symbols.shape, bool)
-        mask = entry.masks.get(name, np.ones(tensor.symbols.shape, bool))
-        bits += mask_bits(mask, claims[name]) if name in claims and own is not None else 0.0
+        mask = entry.weight_masks.get(name, np.ones(tensor.symbols.shape, bool))
+        bits += weight_mask_bits(mask, claims[name]) if name in claims and own is not None else 0.0
         reused, dropped = reused + int((frozen & mask).sum()), dropped + int((frozen & ~mask).sum())
         if own is not None:
             claimed += int(((tensor.symbols != 0) & ~(frozen & mask)).sum())
             corrected += int(((tensor.symbols != 0) & frozen & mask).sum())
     layer, video = 0 if own is None else sizes[Kind.LAYER][own], sizes[Kind.VIDEO][index]
     private = sum(int(np.count_nonzero(tensor.symbols)) for tensor in entry.tensors.values())
-    return Shares(entry.spec.name, layer + video, layer, video, bits, reused, dropped, claimed, corrected, private)
+    return VideoStats(entry.spec.name, layer + video, layer, video, bits, reused, dropped, claimed, corrected, private)
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ def capacity(model: QuantizedModel) -> Capacity:
 
 def facts(data: bytes, name: str) -> dict[str, object]:
     """What a bundle holds, ready for JSON."""
-    if not begun(data):
-        return {"output": name, "bytes": len(data), "capacity_asked": asked_of(data).capacity, "videos": []}
+    if not has_network(data):
+        return {"output": name, "bytes": len(data), "capacity_asked": bundle_settings(data).capacity, "videos": []}
     model = decode_bundle(data)
     room = capacity(model)
     return {
@@ -191,16 +191,16 @@ def facts(data: bytes, name: str) -> dict[str, object]:
         "claimed": room.claimed,
         "free": room.weights - room.claimed,
         "layers": len(model.layers),
-        "learned_bytes": record_sizes(data)[Kind.LAYER][0] if asked_of(data).learned else 0,
-        "videos": [_video_facts(model, at, part) for at, part in enumerate(shares(data, model))],
+        "pretrained_bytes": record_sizes(data)[Kind.LAYER][0] if bundle_settings(data).pretrained else 0,
+        "videos": [_video_facts(model, at, part) for at, part in enumerate(video_stats(data, model))],
     }
 
 
-def _video_facts(model: QuantizedModel, clip: int, part: Shares) -> dict[str, object]:
+def _video_facts(model: QuantizedModel, clip: int, part: VideoStats) -> dict[str, object]:
     spec = model.clip_spec(clip)
     return {
         **part.__dict__,
-        "mask_bits": round(part.mask_bits, 1),
+        "weight_mask_bits": round(part.weight_mask_bits, 1),
         "width": spec.width,
         "height": spec.height,
         "frames": spec.frames,
@@ -215,14 +215,15 @@ def facts_lines(found: dict) -> list[str]:
     lines = [f"{found['output']}   {found['bytes']} bytes, {len(found['videos'])} videos"]
     if "capacity" in found:
         free = f"{found['free']} free ({100 * found['free'] / found['capacity']:.0f} %)"
-        learned = f"; {found['learned_bytes']} bytes learned for all" if found["learned_bytes"] else ""
+        learned = f"; {found['pretrained_bytes']} bytes pretrained for all" if found["pretrained_bytes"] else ""
         lines.append(f"decoder  {found['capacity']} weights in {found['layers']} layers: {found['claimed']} claimed, {free}{learned}")
     if not found["videos"]:
         return [*lines, f"empty; inr bundle add {found['output']} VIDEO"]
     heads = ("bytes", "bpp", "layer", "own", "mask", "reused", "corrected", "claimed", "private")
     lines.append("".join(f"{head:>10}" for head in heads) + "  video")
     for video in found["videos"]:
-        numbers = [video["bytes"], f"{video['bpp']:.4f}", video["layer_bytes"], video["private_bytes"], round(video["mask_bits"] / 8)]
+        numbers = [video["bytes"], f"{video['bpp']:.4f}", video["layer_bytes"], video["private_bytes"]]
+        numbers.append(round(video["weight_mask_bits"] / 8))
         numbers += [video[key] for key in ("reused", "corrected", "claimed", "private")]
         lines.append("".join(f"{number:>10}" for number in numbers) + f"  {video['name']}")
     return lines

@@ -22,13 +22,13 @@ def create_command(
     as_json: Json = False,
 ) -> None:
     """Make an empty bundle; the first video added decides on its network."""
-    from codec.bundle import Asked, empty
+    from codec.bundle import BundleSettings, empty_bundle
     from codec.sizes import parse_count, parse_modes
     from inr.writing import check_free, write_atomically
 
     check_free(target, overwrite)
     capacity = parse_count(size) if size else 0
-    data = empty(Asked(capacity, parse_modes(fourier) if fourier else (0, 0)))
+    data = empty_bundle(BundleSettings(capacity, parse_modes(fourier) if fourier else (0, 0)))
     write_atomically(target, data)
     if as_json:
         emit("result", output=str(target), bytes=len(data), capacity_asked=capacity)
@@ -91,12 +91,12 @@ def extract_command(
 @bundle_application.command("verify")
 def verify_command(source: Bundle, as_json: Json = False) -> None:
     """Check every record, and every video's dequantised and masked tensors against the checksum stored with it."""
-    from codec.bundle import intact
+    from codec.bundle import checksums_match
     from codec.loading import open_model
     from inr.errors import VerifyError
 
     model, size = open_model(source)
-    found = {model.clip_spec(at).name: intact(model, at) for at in range(len(model.clips))}
+    found = {model.clip_spec(at).name: checksums_match(model, at) for at in range(len(model.clips))}
     if broken := [name for name, fine in found.items() if fine is False]:
         raise VerifyError(
             "tensors", f"the tensors of {', '.join(broken)} are not those that were stored", "report it: checksums of records hold"
@@ -111,7 +111,7 @@ def verify_command(source: Bundle, as_json: Json = False) -> None:
 @bundle_application.command("rm")
 def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
     """Take a video out, and the layers that no other video stands on."""
-    from codec.bundle import asked_of, without
+    from codec.bundle import bundle_settings, without
     from codec.decoder import decode
     from codec.encoder import encode
     from codec.loading import read_file, video_index
@@ -119,7 +119,7 @@ def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
 
     before = read_file(source)
     model, size = decode(before), len(before)
-    data = encode(without(model, video_index(model, name)), asked_of(before).records)
+    data = encode(without(model, video_index(model, name)), bundle_settings(before).records)
     write_atomically(source, data)
     if as_json:
         emit("result", output=str(source), bytes=len(data), removed=name, freed=size - len(data))

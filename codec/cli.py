@@ -8,7 +8,7 @@ import typer
 
 from codec.bundle_cli import bundle_application
 from codec.report.command import compare_command
-from codec.shell import STARTED, Frames, Json, Overwrite, Scale, emit, run, say, scaling, span
+from codec.shell import STARTED, FrameSpan, Json, Overwrite, ScaleText, emit, run, say, span
 
 application = typer.Typer(
     name="inr",
@@ -28,7 +28,7 @@ application.command("compare")(compare_command)
 def decode_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help=".mp4 .mkv .y4m .npy, a .png pattern (f_%04d.png), a folder, or - (y4m).")],
-    frames: Frames = "",
+    frames: FrameSpan = "",
     video: VideoName = "",
     fps: Annotated[float | None, typer.Option("--fps", help="Frames per second, between the source's too (experimental).")] = None,
     overwrite: Overwrite = False,
@@ -43,7 +43,7 @@ def decode_command(
 
     import numpy as np
 
-    from codec.loading import asked_fps, open_model, video_index
+    from codec.loading import checked_fps, open_model, video_index
     from inr.errors import UsageError
     from inr.runtime import prepare_jax
     from inr.video import Video
@@ -57,7 +57,7 @@ def decode_command(
     wanted = np.arange(spec.frames)[slice(*span(frames))]
     if not len(wanted):
         raise UsageError("no-frames", f"--frames {frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
-    rate = spec.fps if fps is None else asked_fps(fps)
+    rate = spec.fps if fps is None else checked_fps(fps)
     wanted = wanted if fps is None else np.arange(wanted[0], wanted[-1] + 1e-6, float(spec.fps / rate))
     check_output(target, len(wanted), overwrite)
     prepare_jax()
@@ -93,7 +93,7 @@ def eval_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file, or any video.")],
     reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source to measure against.")],
     frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="Which frames of the reference IN holds.")] = "",
-    scale: Scale = "",
+    scale: ScaleText = "",
     video: VideoName = "",
     per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write each frame's PSNR here.")] = None,
     overwrite: Overwrite = False,
@@ -104,13 +104,14 @@ def eval_command(
     from codec.evaluation import compare
     from inr.reading import read_video
     from inr.runtime import prepare_jax
+    from inr.scale import Scale
     from inr.writing import check_free, write_atomically
 
     if per_frame is not None:
         check_free(per_frame, overwrite)
     prepare_jax()
     pixels, size = decoded_frames(source, video)
-    original = read_video(reference, span(frames), scaling(scale))
+    original = read_video(reference, span(frames), Scale.parse(scale))
     report = compare(pixels, original.frames, size)
     if per_frame is not None:
         rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))

@@ -6,14 +6,15 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int
 
-from codec.bundle import shares
+from codec.bundle import video_stats
 from codec.card import card, picture
 from codec.decoder import decode
 from codec.description import described
-from codec.loading import is_ours, read_file, video_index
+from codec.loading import is_inr_file, read_file, video_index
 from inr.errors import UsageError
+from inr.pixels import CHANNELS, Frame, Frames
 from inr.reading import read_video
 from inr.spec import VideoSpec
 
@@ -29,12 +30,12 @@ def open_file(path: str | Path, video: str = "") -> "Clip":
     return Clip(read_file(Path(path)), str(path), video)
 
 
-def decoded_frames(path: Path, video: str = "") -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
+def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
     """Frames of an .inr file's `video` or of any video, and its size in bytes.
 
     A folder's is that of its files, a video's in a bundle that of its records.
     """
-    if is_ours(path):
+    if is_inr_file(path):
         clip = open_file(path, video)
         return clip[:], clip.bytes
     files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
@@ -65,12 +66,12 @@ class Clip:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Frames, height, width, channels."""
-        return (self.spec.frames, self.spec.height, self.spec.width, 3)
+        return (self.spec.frames, self.spec.height, self.spec.width, CHANNELS)
 
     @cached_property
     def bytes(self) -> int:
         """What the video takes: the whole file, or its records in a bundle."""
-        return shares(self.data, self.model)[self.index].bytes if len(self.model.clips) > 1 else len(self.data)
+        return video_stats(self.data, self.model)[self.index].bytes if len(self.model.clips) > 1 else len(self.data)
 
     @property
     def bpp(self) -> float:
@@ -86,14 +87,14 @@ class Clip:
     def __len__(self) -> int:
         return self.spec.frames
 
-    def __getitem__(self, index: int | slice) -> UInt8[np.ndarray, "..."]:
+    def __getitem__(self, index: int | slice) -> Frames | Frame:
         if isinstance(index, slice):
             return self.model.render(range(len(self))[index], self.index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
         return self.model.render([index % len(self)], self.index)[0]
 
-    def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    def __iter__(self) -> Iterator[Frame]:
         for start in range(0, len(self), BLOCK):
             yield from self[start : start + BLOCK]
 
@@ -102,11 +103,11 @@ class Clip:
             raise ValueError("frames are rendered: there is no array to share")
         return self[:] if dtype is None else self[:].astype(dtype)
 
-    def jax(self, group: int = 0) -> tuple[dict[str, Array], Pure]:
+    def jax(self, segment: int = 0) -> tuple[dict[str, Array], Pure]:
         """The parameters (float32, by name) and a pure function of them and of frame indices, to jit, vmap and differentiate.
 
-        It gives frames (t h w 3), 0 black and 1 white, not clamped. Of a video in groups, those of one; indices count from its first.
-        UsageError for a group that there is not.
+        The function gives frames (t h w 3), 0 black and 1 white, not clamped. A video in several segments has one network for
+        each: indices count from the first frame of `segment`. UsageError if there is no such segment.
         """
         from functools import partial
 
@@ -115,9 +116,9 @@ class Clip:
         from inr.network import apply_network
 
         entries = self.model.clips[self.index]
-        if not 0 <= group < len(entries):
-            raise UsageError("no-group", f"group {group} of {len(entries)}", "group=0")
-        entry = entries[group]
+        if not 0 <= segment < len(entries):
+            raise UsageError("no-segment", f"segment {segment} of {len(entries)}", "segment=0")
+        entry = entries[segment]
         parameters = {name: jnp.asarray(values) for name, values in self.model.tensors(entry).items()}
         return parameters, partial(apply_network, self.model.spec, self.model.videos[entry].spec)
 

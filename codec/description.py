@@ -3,23 +3,23 @@
 from math import prod
 
 from codec.bitstream import MAGIC, VERSION, Fields, Kind, records
+from codec.coding import best_coding
 from codec.decoder import decode
 from codec.fields import read_video_spec
 from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
-from codec.prediction import best_coding
 from inr.cost import macs_per_pixel
-from inr.spec import Beginning, Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.spec import Embeddings, FrameInput, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
 
 def sections(data: bytes) -> dict[str, int]:
-    """Bytes by part of a file; they sum to the file. `frame` is magic, record heads, checksums and end mark."""
-    parts = {"frame": len(MAGIC) + 1, "spec": 0}
+    """Bytes of a file by part; they sum to the file. `overhead` is magic, record heads, checksums and the end record."""
+    parts = {"overhead": len(MAGIC) + 1, "spec": 0}
     seen = {Kind.LAYER: 0, Kind.VIDEO: 0, Kind.EXTRA: 0}
     for record in records(data):
-        parts["frame"] += record.overhead
+        parts["overhead"] += record.overhead
         if record.kind in (Kind.SPEC, Kind.END):
-            parts["spec" if record.kind is Kind.SPEC else "frame"] += len(record.payload)
+            parts["spec" if record.kind is Kind.SPEC else "overhead"] += len(record.payload)
             continue
         name = f"{record.kind.name.lower()} {seen[record.kind]}"
         seen[record.kind] += 1
@@ -34,7 +34,7 @@ def sections(data: bytes) -> dict[str, int]:
 
 
 def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
-    """Facts of a file, ready for JSON; those of tensors are of `video` (the first if empty), of its first group and its own layer."""
+    """Facts of a file, ready for JSON; those of tensors are of the first segment of `video` (empty: the first video)."""
     model = decode(data)
     return described(model, data, name, video_index(model, video))
 
@@ -55,7 +55,7 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
         "frames": first.frames,
         "fps": float(first.fps),
         "videos": [model.clip_spec(at).name for at in range(len(model.clips))],
-        "groups": [model.videos[at].spec.frames for at in model.clips[clip]],
+        "segments": [model.videos[at].spec.frames for at in model.clips[clip]],
         "weights": weights,
         "macs_per_pixel": macs_per_pixel(model.spec, first),
         "network": network_line(model.spec, first),
@@ -68,16 +68,16 @@ def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
     """The spec in a line, with the size of `video`'s canvas."""
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
     grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} places" if spec.modulated else ""
-    height, width = video.painted(spec)
+    height, width = video.canvas_size(spec)
     canvas = f", canvas {width}x{height}{', half samples' * spec.canvas.half_samples}" if spec.canvas else ""
     around = f", neighbours {spec.neighbours.offsets}" if spec.neighbours else ""
-    begins = beginning_line(spec.beginning)
-    return f"{begins}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}{canvas}{around}"
+    first = frame_input_line(spec.frame_input)
+    return f"{first}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}{canvas}{around}"
 
 
-def beginning_line(beginning: Beginning) -> str:
-    """How a frame begins, in a few words."""
-    match beginning:
+def frame_input_line(frame_input: FrameInput) -> str:
+    """A frame input in a few words."""
+    match frame_input:
         case Embeddings(channels):
             return f"HNeRV {channels}"
         case Positions(levels, hidden):
@@ -101,12 +101,12 @@ def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
 
 def describe_lines(facts: dict) -> list[str]:
     """The same for a person."""
-    groups = facts["groups"]
-    grouped = f", in {len(groups)} groups of {min(groups)} to {max(groups)} frames" if len(groups) > 1 else ""
+    segments = facts["segments"]
+    split = f", in {len(segments)} segments of {min(segments)} to {max(segments)} frames" if len(segments) > 1 else ""
     lines = [
         f"{facts['output']}   {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, format {facts['format_version']}",
         f"video    {', '.join(facts['videos'])}",
-        f"         {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps{grouped}",
+        f"         {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps{split}",
         f"network  {facts['network']}",
         f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits each, "
         f"{facts['macs_per_pixel'] / 1e3:.2f} kMAC/pixel",

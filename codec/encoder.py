@@ -2,61 +2,38 @@
 
 from collections.abc import Sequence
 
-from codec.bitstream import Kind, frame
-from codec.entropy import RangeWriter
+from codec.bitstream import Kind, assemble_file
+from codec.coding import best_coding
 from codec.fields import write_spec, write_video_spec
-from codec.masks import write_masks
-from codec.model import Layer, QuantizedModel, QuantizedTensor
-from codec.prediction import best_coding, predictable
-from codec.prob import Table, precision, tails, zeros
-from codec.usual import EXPONENTS, MAGNITUDES
+from codec.model import QuantizedModel, QuantizedTensor, WeightLayer
+from codec.range_coder import RangeWriter
+from codec.weight_masks import write_weight_masks
 
 
 def encode(model: QuantizedModel, before: Sequence[tuple[Kind, bytes]] = ()) -> bytes:
-    """The complete file: the records `before`, spec record, layer records, video records, end mark."""
+    """The complete file: the records `before`, spec record, layer records, video records, end record."""
     records = [*before, (Kind.SPEC, write_spec(model.spec))]
     records += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers]
     records += [(Kind.VIDEO, encode_video(model, video)) for video in range(len(model.videos))]
-    return frame(records, model.origin)
+    return assemble_file(records, model.fingerprints)
 
 
-def encode_layer(layer: Layer) -> bytes:
+def encode_layer(layer: WeightLayer) -> bytes:
     """The payload of a layer record: one range-coded stream."""
-    return encode_tensors(layer.tensors)
-
-
-def encode_video(model: QuantizedModel, index: int) -> bytes:
-    """The payload of a video record: fields, then one range-coded stream of its masks and its tensors."""
-    video, writer = model.videos[index], RangeWriter()
-    write_masks(writer, video.masks, model.claims(video.layers[:-1], index))
-    before = model.videos[index - 1].spec if index else None
-    fields = write_video_spec(video.spec, video.layers, video.checksum, video.continues, before)
-    return fields + encode_tensors(video.tensors, writer)
-
-
-def encode_tensors(tensors: dict[str, QuantizedTensor], writer: RangeWriter | None = None) -> bytes:
-    """Each tensor's step, frequency table and symbols, in order, in one stream; after what is in `writer` already."""
-    writer = writer or RangeWriter()
-    for tensor in tensors.values():
-        write_tensor(writer, tensor)
+    writer = RangeWriter()
+    write_tensors(writer, layer.tensors)
     return writer.getvalue()
 
 
-def write_tensor(writer: RangeWriter, tensor: QuantizedTensor) -> None:
-    coded = best_coding(tensor.symbols)
-    write_table(writer, coded.table, tensor.symbols.size)
-    if coded.table.magnitude:
-        writer.number(tensor.exponent, EXPONENTS)
-        if predictable(tensor.symbols.shape):
-            writer.integer(coded.differenced, 1)
-        writer.symbols(coded.values.ravel(), coded.table)
+def encode_video(model: QuantizedModel, index: int) -> bytes:
+    """The payload of a video record: fields, then one range-coded stream of its weight masks and its tensors."""
+    entry, writer = model.videos[index], RangeWriter()
+    write_weight_masks(writer, entry.weight_masks, model.claims(entry.layers[:-1], index))
+    write_tensors(writer, entry.tensors)
+    return write_video_spec(entry, model.videos[index - 1].spec if index else None) + writer.getvalue()
 
 
-def write_table(writer: RangeWriter, table: Table, size: int) -> None:
-    """The table of `size` values."""
-    writer.number(table.magnitude, MAGNITUDES)
-    zero_bits, tail_bits = precision(size)
-    if table.magnitude:
-        writer.integer(zeros(zero_bits).index(table.zero), zero_bits)
-    if table.magnitude > 1:
-        writer.integer(tails(tail_bits).index(table.tail), tail_bits)
+def write_tensors(writer: RangeWriter, tensors: dict[str, QuantizedTensor]) -> None:
+    """Each tensor in order, in the coding that takes the fewest bits."""
+    for tensor in tensors.values():
+        best_coding(tensor.symbols).write(writer, tensor.exponent)

@@ -61,8 +61,8 @@ def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
     )
 
 
-def joined(reports: Sequence[Report], size: int, pixels: int) -> Report:
-    """The report on a file of `size` bytes whose groups of frames are those of `reports`; `pixels` are all of its frames'."""
+def combine_reports(reports: Sequence[Report], size: int, pixels: int) -> Report:
+    """The report on a file of `size` bytes whose segments are those of `reports`; `pixels` are all of its frames'."""
     decibels = tuple(chain(*(report.frame_psnr_rgb for report in reports)))
     frames = [len(report.frame_psnr_rgb) for report in reports]
     errors = [10 ** (-report.psnr_rgb_of_mean_mse / 10) for report in reports]

@@ -1,20 +1,21 @@
-"""Specs as header fields and back: what the spec and video records say before their range-coded part.
+"""Header fields: the spec record, and the part of a video record before its range-coded stream.
 
 Every reader checks each field against its limit before anything is allocated from it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from math import prod
 
 from codec.bitstream import BitstreamError, Fields, varint
-from inr.layout import tensor_shapes
+from codec.model import VideoEntry
+from inr.layout import TensorSpec, tensor_specs
 from inr.spec import (
-    Beginning,
     BlockSpec,
     CanvasSpec,
     Embeddings,
+    FrameInput,
     NeighboursSpec,
     NetworkSpec,
     Patches,
@@ -24,16 +25,16 @@ from inr.spec import (
 )
 from inr.video import UNSPECIFIED, Colour
 
-HNERV, NERV, FFNERV, NIRVANA = 1, 2, 3, 4  # how a frame begins
+HNERV, NERV, FFNERV, NIRVANA = 1, 2, 3, 4  # the frame input
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
 MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_BASE, MAX_PATCH, MAX_OFFSET = 1000, 1024, 64
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 CHECKSUM_BYTES = 4
-MAX_WEIGHTS = 1 << 28  # and samples of a picture, per record: what a decoder is willing to allocate for
+MAX_WEIGHTS = 1 << 28  # of one record, and samples of one picture: a decoder allocates no more
 
-NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, VARIED, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
-TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, ALIKE = 1, 2, 4, 8, 16, 32
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, EXTENDED_BLOCKS, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
+TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT = 1, 2, 4, 8, 16, 32
 MAX_MODES = 64
 
 
@@ -41,25 +42,25 @@ def write_spec(spec: NetworkSpec) -> bytes:
     """The payload of a spec record."""
     spatial = spec.spatial_grid[0] > 0
     flags = NORM * spec.norm | BOUNDED * spec.bounded | TEMPORAL * bool(spec.temporal_grid) | SPATIAL * spatial
-    operates, varied = any(any(block.modes) for block in spec.blocks), any(map(_is_varied, spec.blocks))
-    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * operates | VARIED * varied
+    fourier, extended = any(any(block.modes) for block in spec.blocks), any(map(_is_extended, spec.blocks))
+    flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * fourier | EXTENDED_BLOCKS * extended
     flags |= NEIGHBOURS * (spec.neighbours is not None) | HALVES * (spec.canvas is not None and spec.canvas.half_samples)
-    numbers = [flags, *_beginning_numbers(spec.beginning), spec.stem, spec.head_kernel, spec.head_stride]
+    numbers = [flags, *_frame_input_numbers(spec.frame_input), spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
     numbers += [len(spec.blocks)]
     for block in spec.blocks:
         numbers += [block.width, block.stride, block.kernel]
-        numbers += block.modes if operates else ()
-        numbers += (block.groups, block.separable, block.skip) if varied else ()
+        numbers += block.modes if fourier else ()
+        numbers += (block.conv_groups, block.separable, block.skip) if extended else ()
     numbers += _canvas_numbers(spec.canvas) if spec.canvas else []
     if spec.neighbours:
         numbers += [spec.neighbours.block, len(spec.neighbours.offsets), *map(_zigzag, spec.neighbours.offsets)]
-    return bytes([_network(spec.beginning)]) + b"".join(map(varint, numbers))
+    return bytes([_network(spec.frame_input)]) + b"".join(map(varint, numbers))
 
 
-def _network(beginning: Beginning) -> int:
-    match beginning:
+def _network(frame_input: FrameInput) -> int:
+    match frame_input:
         case Embeddings():
             return HNERV
         case Positions():
@@ -70,9 +71,9 @@ def _network(beginning: Beginning) -> int:
             return NIRVANA
 
 
-def _beginning_numbers(beginning: Beginning) -> list[int]:
-    """The fields of how a frame begins."""
-    match beginning:
+def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
+    """The fields of a frame input."""
+    match frame_input:
         case Embeddings(channels):
             return [channels]
         case Positions(levels, hidden, base):
@@ -83,7 +84,7 @@ def _beginning_numbers(beginning: Beginning) -> list[int]:
             return [size, hidden, depth]
 
 
-def _read_beginning(network: int, fields: Fields) -> Beginning:
+def _read_frame_input(network: int, fields: Fields) -> FrameInput:
     match network:
         case 1:
             return Embeddings(_positive(fields, MAX_WIDTH))
@@ -96,13 +97,13 @@ def _read_beginning(network: int, fields: Fields) -> Beginning:
     raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
 
 
-def _is_varied(block: BlockSpec) -> bool:
-    """Whether a block is more than a convolution and an operator beside it."""
-    return block.groups > 1 or block.separable > 0 or block.skip
+def _is_extended(block: BlockSpec) -> bool:
+    """Whether a block has more parts than a convolution and a Fourier operator."""
+    return block.conv_groups > 1 or block.separable > 0 or block.skip
 
 
 def _zigzag(value: int) -> int:
-    """A signed integer as an unsigned one: 0, -1, 1, -2, 2 ..."""
+    """A signed integer as an unsigned one: 0, -1, 1, -2, 2 .. become 0, 1, 2, 3, 4 .."""
     return 2 * value if value >= 0 else -2 * value - 1
 
 
@@ -134,26 +135,38 @@ def read_spec(payload: bytes) -> NetworkSpec:
     network, flags = fields.byte(), fields.varint()
     if flags >= 2 * HALVES or (flags & HALVES and not flags & CANVAS):
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
-    beginning, stem = _read_beginning(network, fields), _positive(fields, MAX_WIDTH)
+    frame_input, stem = _read_frame_input(network, fields), _positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), _positive(fields, MAX_STRIDE)
     temporal = _positive(fields, MAX_GRID) if flags & TEMPORAL else 0
     spatial = (_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) if flags & SPATIAL else (0, 0)
-    blocks = tuple(_read_block(fields, bool(flags & FOURIER), bool(flags & VARIED)) for _ in range(fields.varint(MAX_BLOCKS)))
+    blocks = tuple(_read_block(fields, bool(flags & FOURIER), bool(flags & EXTENDED_BLOCKS)) for _ in range(fields.varint(MAX_BLOCKS)))
     canvas = _read_canvas(fields, bool(flags & HALVES)) if flags & CANVAS else None
     neighbours = _read_neighbours(fields, len(blocks)) if flags & NEIGHBOURS else None
     _must_end(fields)
-    norm, bounded, opponent = bool(flags & NORM), bool(flags & BOUNDED), bool(flags & OPPONENT)
-    spec = NetworkSpec(beginning, stem, blocks, head_kernel, head_stride, norm, temporal, spatial, bounded, opponent, canvas, neighbours)
+    spec = NetworkSpec(
+        frame_input=frame_input,
+        stem=stem,
+        blocks=blocks,
+        head_kernel=head_kernel,
+        head_stride=head_stride,
+        norm=bool(flags & NORM),
+        temporal_grid=temporal,
+        spatial_grid=spatial,
+        bounded=bool(flags & BOUNDED),
+        opponent=bool(flags & OPPONENT),
+        canvas=canvas,
+        neighbours=neighbours,
+    )
     _must_divide(spec)
     return spec
 
 
 def _must_divide(spec: NetworkSpec) -> None:
-    """BitstreamError where grids, groups or patches do not share out what they should evenly."""
+    """BitstreamError unless channels divide evenly into grids and convolution groups, and patches into cells."""
     features = (spec.stem, *(block.width for block in spec.blocks))
-    shared = [(width, block.groups, "channels in groups") for width, block in zip(features, spec.blocks, strict=False)]
-    shared += [(block.width * block.stride**2, block.groups, "channels in groups") for block in spec.blocks]
-    match spec.beginning:
+    shared = [(width, block.conv_groups, "channels in groups") for width, block in zip(features, spec.blocks, strict=False)]
+    shared += [(block.width * block.stride**2, block.conv_groups, "channels in groups") for block in spec.blocks]
+    match spec.frame_input:
         case TimeGrids(lengths):
             shared.append((spec.stem, len(lengths), "channels of grids over time"))
         case Patches(size):
@@ -163,106 +176,98 @@ def _must_divide(spec: NetworkSpec) -> None:
             raise BitstreamError("out-of-range", f"{what}: {whole} is no multiple of {parts}")
 
 
-def _read_block(fields: Fields, operates: bool, varied: bool) -> BlockSpec:
+def _read_block(fields: Fields, fourier: bool, extended: bool) -> BlockSpec:
     width, stride, kernel = _positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)
-    modes = (fields.varint(MAX_MODES), fields.varint(MAX_MODES)) if operates else (0, 0)
+    modes = (fields.varint(MAX_MODES), fields.varint(MAX_MODES)) if fourier else (0, 0)
     if (modes[0] == 0) != (modes[1] == 0):
         raise BitstreamError("out-of-range", "a Fourier operator with modes along one axis only")
-    groups, separable, skip = (_positive(fields, MAX_WIDTH), fields.varint(MAX_KERNEL), fields.varint(1)) if varied else (1, 0, 0)
+    conv_groups, separable, skip = (_positive(fields, MAX_WIDTH), fields.varint(MAX_KERNEL), fields.varint(1)) if extended else (1, 0, 0)
     if separable and separable % 2 == 0:
         raise BitstreamError("out-of-range", f"a kernel of even size {separable}")
-    return BlockSpec(width, stride, kernel, modes, groups, separable, bool(skip))
+    return BlockSpec(width, stride, kernel, modes, conv_groups, separable, bool(skip))
 
 
 def _read_neighbours(fields: Fields, blocks: int) -> NeighboursSpec:
     block = fields.varint(MAX_BLOCKS)
     coded = [fields.varint(2 * MAX_OFFSET) for _ in range(_positive(fields, MAX_LEVELS))]
     if block >= blocks:
-        raise BitstreamError("out-of-range", f"neighbours are looked at from block {block} of {blocks}")
+        raise BitstreamError("out-of-range", f"neighbours are predicted from block {block} of {blocks}")
     return NeighboursSpec(tuple(value // 2 if value % 2 == 0 else -(value // 2) - 1 for value in coded), block)
 
 
-def write_video_spec(
-    video: VideoSpec, layers: tuple[int, ...], checksum: int | None = None, continues: bool = False, before: VideoSpec | None = None
-) -> bytes:
-    """The fields of a video record that stand before its range-coded tensors, `before` being the video of the record before it.
+def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> bytes:
+    """The fields of a video record before its range-coded stream; `before` is the video of the record before it.
 
-    What `continues` says only how long it is.
+    A record that `continues` says only how many frames it has: everything else is that of the record before.
     """
+    video, colour, continues = entry.spec, entry.spec.colour, entry.continues
     name = b"" if continues else _shortened(video.name)
-    colour = video.colour
     tagged, beyond = colour != Colour() and not continues, any(video.margins) and not continues
-    alike = not continues and before is not None and _form(video) == _form(before)
-    flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (checksum is not None) | CONTINUES * continues
-    flags |= MARGINS * beyond | ALIKE * alike
+    same_format = not continues and before is not None and _format(video) == _format(before)
+    flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (entry.checksum is not None)
+    flags |= CONTINUES * continues | MARGINS * beyond | SAME_FORMAT * same_format
     out = varint(len(name)) + name + bytes([flags])
     if tagged:
         out += bytes([colour.primaries, colour.transfer, colour.matrix])
-    form = () if continues or alike else _form(video)
-    out += b"".join(map(varint, (video.frames, *form, *(video.margins if beyond else ()), len(layers), *layers)))
-    return out if checksum is None else out + checksum.to_bytes(CHECKSUM_BYTES, "little")
+    video_format = () if continues or same_format else _format(video)
+    numbers = (video.frames, *video_format, *(video.margins if beyond else ()), len(entry.layers), *entry.layers)
+    out += b"".join(map(varint, numbers))
+    return out if entry.checksum is None else out + entry.checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
-def _form(video: VideoSpec) -> tuple[int, int, int, int]:
-    """What videos of one source have in common: width, height, and frames per second as numerator and denominator."""
+def _format(video: VideoSpec) -> tuple[int, int, int, int]:
+    """Width, height, and frames per second as numerator and denominator: the same for all videos of one source."""
     return video.width, video.height, video.fps.numerator, video.fps.denominator
 
 
-@dataclass(frozen=True)
-class VideoFields:
-    """What stands before a video record's tensors: the video, the layers it stands on, its tensors' checksum if it has one."""
+def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
+    """A video record's fields, without tensors and weight masks yet; `fields` is left at the range-coded stream.
 
-    spec: VideoSpec
-    layers: tuple[int, ...]
-    checksum: int | None
-    continues: bool
-
-
-def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoFields:
-    """A video record's fields, `before` being the video of the record before it; leaves `fields` at the range-coded part."""
+    `before` is the video of the record before it.
+    """
     try:
         name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 2 * ALIKE or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | ALIKE))):
+    if flags >= 2 * SAME_FORMAT or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     if flags & CONTINUES:
         spec = replace(_present(before), frames=_positive(fields, MAX_FRAMES))
     else:
-        primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
-        colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
-        frames = _positive(fields, MAX_FRAMES)
-        limits = (MAX_SIDE, MAX_SIDE, MAX_RATE, MAX_RATE)
-        form = _form(_present(before)) if flags & ALIKE else tuple(_positive(fields, limit) for limit in limits)
-        width, height, numerator, denominator = form
-        above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
-        spec = VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right))
+        spec = _read_whole_video(fields, flags, name, before)
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
     checksum = int.from_bytes(fields.take(CHECKSUM_BYTES), "little") if flags & CHECKED else None
-    return VideoFields(spec, layers, checksum, bool(flags & CONTINUES))
+    return VideoEntry(spec, layers, {}, checksum=checksum, continues=bool(flags & CONTINUES))
+
+
+def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec | None) -> VideoSpec:
+    """The video of a record that does not continue another one."""
+    primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
+    colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
+    frames = _positive(fields, MAX_FRAMES)
+    limits = (MAX_SIDE, MAX_SIDE, MAX_RATE, MAX_RATE)
+    video_format = _format(_present(before)) if flags & SAME_FORMAT else tuple(_positive(fields, limit) for limit in limits)
+    width, height, numerator, denominator = video_format
+    above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
+    return VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right))
 
 
 def _present(before: VideoSpec | None) -> VideoSpec:
-    """The video of the record before; BitstreamError where there is none."""
+    """The video of the record before; BitstreamError if there is none."""
     if before is None:
-        raise BitstreamError("out-of-range", "the first video record says that it is like the one before")
+        raise BitstreamError("out-of-range", "the first video record refers to the one before it")
     return before
 
 
-def checked_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
-    """The shapes of all tensors of a video, or BitstreamError when they are more than a decoder should allocate."""
-    shapes = tensor_shapes(spec, video)
-    weights = 0
-    for shape in shapes.values():
-        size = 1
-        for side in shape:
-            size *= side
-        weights += size
-    samples = prod(video.painted(spec)) * (1 + spec.canvas.half_samples) ** 2 if spec.canvas else video.height * video.width
+def checked_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]:
+    """All tensors of a video; BitstreamError if they, or the picture they make, exceed MAX_WEIGHTS."""
+    tensors = tensor_specs(spec, video)
+    weights = sum(tensor.size for tensor in tensors)
+    samples = prod(video.canvas_size(spec)) * (1 + spec.canvas.half_samples) ** 2 if spec.canvas else video.height * video.width
     if max(weights, samples) > MAX_WEIGHTS:
         raise BitstreamError("too-large", f"{weights} weights for {samples} samples of a picture; the limit is {MAX_WEIGHTS} each")
-    return shapes
+    return tensors
 
 
 def _positive(fields: Fields, limit: int) -> int:

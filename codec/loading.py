@@ -32,14 +32,14 @@ def video_index(model: QuantizedModel, name: str) -> int:
     return names.index(name) if name else 0
 
 
-def asked_fps(fps: float) -> Fraction:
+def checked_fps(fps: float) -> Fraction:
     """Frames per second as an exact fraction; UsageError outside 0..1000."""
     if not 0 < fps <= MOST_FPS:
         raise UsageError("fps-range", f"--fps {fps} lies outside 0..{MOST_FPS} frames per second", "--fps 50")
     return Fraction(fps).limit_denominator(1001)
 
 
-def is_ours(path: Path) -> bool:
+def is_inr_file(path: Path) -> bool:
     """Whether a path is to be read as an .inr file: by its name, or by how it begins."""
     if path.suffix == ".inr" or not path.is_file():
         return path.suffix == ".inr"

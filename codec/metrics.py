@@ -1,14 +1,15 @@
 """Distortion between 8-bit R'G'B' videos, in NumPy, frame by frame: the one place that measures."""
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+
+from inr.pixels import MAX_LEVEL, Frame
 
 PSNR_CAP = 100.0  # decibels given to a frame that is exact
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, section 3.2
 WINDOW_SIGMA = 1.5
 K1, K2 = 0.01, 0.03
 
-Frame = UInt8[np.ndarray, "h w 3"]
 Planes = Float[np.ndarray, "3 h w"]
 
 
@@ -20,9 +21,9 @@ def mse(a: Frame, b: Frame) -> float:
 
 def psnr(mean_squared_error: float) -> float:
     """Decibels for a mean squared error in 8-bit levels squared, at most PSNR_CAP."""
-    if mean_squared_error <= 255.0**2 * 10 ** (-PSNR_CAP / 10):
+    if mean_squared_error <= MAX_LEVEL**2 * 10 ** (-PSNR_CAP / 10):
         return PSNR_CAP
-    return 10 * float(np.log10(255.0**2 / mean_squared_error))
+    return 10 * float(np.log10(MAX_LEVEL**2 / mean_squared_error))
 
 
 def window_size(height: int, width: int) -> int | None:
@@ -49,7 +50,7 @@ def ms_ssim(a: Frame, b: Frame) -> float | None:
 
 def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean of (luminance * contrast-structure) over its contrast, and contrast-structure, per plane."""
-    c1, c2 = (K1 * 255) ** 2, (K2 * 255) ** 2
+    c1, c2 = (K1 * MAX_LEVEL) ** 2, (K2 * MAX_LEVEL) ** 2
     mean_x, mean_y = _blurred(x, taps), _blurred(y, taps)
     xx = _blurred(x * x, taps) - mean_x**2
     yy = _blurred(y * y, taps) - mean_y**2

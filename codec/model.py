@@ -1,4 +1,4 @@
-"""A quantised model: what a file holds, as plain integers. Parsed first, acted on later."""
+"""A quantised model: the content of a file as plain integers. A file is parsed into it first, and acted on later."""
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,17 +7,18 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32
 
-from codec.masks import Claims, Masks
 from codec.quantizer import MAX_EXPONENT, dequantize, quantize
-from inr.layout import is_private, tensor_shapes
+from codec.weight_masks import Claims, WeightMasks
+from inr.layout import tensor_specs
+from inr.pixels import CHANNELS, Frames
 from inr.spec import NetworkSpec, VideoSpec
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedTensor:
-    """Integer symbols on a step of 2 ** (`exponent` / 8)."""
+    """Integer symbols; a weight is its symbol times the step size 2 ** (`exponent` / 8)."""
 
     symbols: Int32[np.ndarray, "..."]
     exponent: int
@@ -27,74 +28,74 @@ class QuantizedTensor:
         return dequantize(self.symbols, self.exponent)
 
     def coarser(self, by: int) -> "QuantizedTensor":
-        """The same values on a step 2 ** (`by` / 8) times as wide."""
+        """The same values with a step size 2 ** (`by` / 8) times as large."""
         exponent = min(self.exponent + by, MAX_EXPONENT)
         return QuantizedTensor(quantize(self.values(), exponent), exponent)
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """Backbone tensors in bitstream order. A non-zero symbol claims its weight."""
+class WeightLayer:
+    """A weight layer: the shared tensors of a network, in bitstream order. A non-zero symbol claims its weight."""
 
     tensors: dict[str, QuantizedTensor]
 
 
 @dataclass(frozen=True, eq=False)
 class VideoEntry:
-    """One video: what it is, the layers it stands on (its own last, where it has one), and the tensors that are its alone.
+    """One video record: its spec, the weight layers that it references (its own last, if it has one), and its private tensors.
 
-    `masks` say which weights of the layers before the last it keeps; a tensor that is not named there is kept whole.
-    `checksum` is the CRC-32 of its dequantised tensors, where the file has one: see `tensors_checksum`.
-    One that `continues` holds the frames that follow those of the entry before it: a long video is a chain of such groups.
+    `weight_masks` say which weights of the layers before the last are kept; a tensor without a mask is kept whole.
+    `checksum` is the CRC-32 of its dequantised tensors, None if the file has none: see `tensors_checksum`.
+    An entry that `continues` is a further segment: its frames follow those of the entry before it.
     """
 
     spec: VideoSpec
     layers: tuple[int, ...]
     tensors: dict[str, QuantizedTensor]
-    masks: Masks = field(default_factory=dict)
+    weight_masks: WeightMasks = field(default_factory=dict)
     checksum: int | None = None
     continues: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedModel:
-    """All that a file says: a network's spec, its layers, and the entries that stand on them.
+    """The content of a file: a network's spec, weight layers, and the video entries that reference them.
 
-    `origin` is up to 4 bytes an entry by which an encoder knows its own finished work again; decoding ignores it.
+    `fingerprints` are up to 4 bytes for each entry, by which an encoder recognises its own finished file; decoding ignores them.
     """
 
     spec: NetworkSpec
-    layers: tuple[Layer, ...]
+    layers: tuple[WeightLayer, ...]
     videos: tuple[VideoEntry, ...]
-    origin: bytes = b""
+    fingerprints: bytes = b""
 
     @cached_property
     def clips(self) -> tuple[range, ...]:
-        """Every video's entries: one, or its groups of frames in order."""
+        """For every video the range of its entries: one, or its segments in order."""
         first = [index for index, entry in enumerate(self.videos) if not entry.continues]
         return tuple(range(start, end) for start, end in pairwise([*first, len(self.videos)]))
 
     def clip_spec(self, clip: int) -> VideoSpec:
-        """What a whole video is, all its groups together."""
+        """The spec of a whole video, all its segments together."""
         entries = [self.videos[index].spec for index in self.clips[clip]]
         return replace(entries[0], frames=sum(spec.frames for spec in entries))
 
     def own_layer(self, video: int) -> int | None:
-        """The layer that came with an entry: its last one, unless that is the last one of an entry before it as well."""
+        """The weight layer that came with an entry: its last one, or None if that is the last one of an earlier entry too."""
         last = self.videos[video].layers[-1]
         return None if any(entry.layers[-1] == last for entry in self.videos[:video]) else last
 
     def tensors(self, video: int = 0) -> dict[str, Float32[np.ndarray, "..."]]:
-        """The network of an entry: the sum of its layers and its own tensors, dequantised, in bitstream order."""
+        """The network of an entry: the sum of its weight layers and its private tensors, dequantised, in bitstream order."""
         entry = self.videos[video]
         values = {name: tensor.values() for name, tensor in entry.tensors.items()}
         values |= {name: tensor.values() for name, tensor in self.layers[entry.layers[-1]].tensors.items()}
-        for name, base in kept(self.ground(entry.layers[:-1]), entry.masks).items():
+        for name, base in keep_masked(self.layer_sum(entry.layers[:-1]), entry.weight_masks).items():
             values[name] = base + values[name]
-        return {name: values[name] for name in tensor_shapes(self.spec, entry.spec)}
+        return {tensor.name: values[tensor.name] for tensor in tensor_specs(self.spec, entry.spec)}
 
-    def ground(self, layers: Sequence[int]) -> dict[str, Float32[np.ndarray, "..."]]:
-        """The sums of the layers' tensors, dequantised, in the order given; nothing for no layer."""
+    def layer_sum(self, layers: Sequence[int]) -> dict[str, Float32[np.ndarray, "..."]]:
+        """The sums of weight layers' tensors, dequantised, added in the order given; empty for no layer."""
         sums: dict[str, np.ndarray] = {}
         for index in layers:
             for name, tensor in self.layers[index].tensors.items():
@@ -102,16 +103,16 @@ class QuantizedModel:
         return sums
 
     def used(self, video: int) -> dict[str, Bool[np.ndarray, "..."]]:
-        """The weights of layers that a video uses: those it kept, and those of its own layer."""
+        """Where a video uses a weight of its layers: one that it keeps, or one of its own layer; by tensor."""
         entry, used = self.videos[video], {}
         for name, tensor in self.layers[entry.layers[-1]].tensors.items():
             below = [self.layers[index].tensors[name].symbols != 0 for index in entry.layers[:-1]]
-            ground = np.any(below, axis=0) if below else np.zeros(tensor.symbols.shape, bool)
-            used[name] = ground & entry.masks.get(name, np.True_) | (tensor.symbols != 0)
+            base = np.any(below, axis=0) if below else np.zeros(tensor.symbols.shape, bool)
+            used[name] = base & entry.weight_masks.get(name, np.True_) | (tensor.symbols != 0)
         return used
 
     def claims(self, layers: Sequence[int], video: int) -> dict[str, Claims]:
-        """What is known, before its masks, of the tensors that the `video`-th video stands on, its own layer excepted."""
+        """The claims of `layers` by tensor, as far as they are known before the weight masks of the `video`-th entry."""
         if not layers:
             return {}
         below = [self.layers[index].tensors for index in layers]
@@ -119,14 +120,14 @@ class QuantizedModel:
         nothing = {name: np.zeros(tensor.symbols.shape, bool) for name, tensor in below[0].items()}
         return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, nothing[name])) for name in below[0]}
 
-    def render(self, indices: Iterable[float] | None = None, clip: int = 0) -> UInt8[np.ndarray, "t h w 3"]:
-        """Frames of a video, uint8 R'G'B'; `indices` default to all, in order. Only groups that hold some of them are rendered.
+    def render(self, indices: Iterable[float] | None = None, clip: int = 0) -> Frames:
+        """Frames of a video, uint8 R'G'B'; `indices` default to all, in order. Only segments that hold some of them are rendered.
 
-        An index between two frames of one group lies between them; between two groups, it is the first one's last frame.
+        An index between two frames of one segment is interpolated; between two segments it gives the first one's last frame.
         """
         spec = self.clip_spec(clip)
         wanted = np.arange(spec.frames) if indices is None else np.asarray(list(indices))
-        out = np.empty((len(wanted), spec.height, spec.width, 3), np.uint8)
+        out = np.empty((len(wanted), spec.height, spec.width, CHANNELS), np.uint8)
         start = 0
         for entry in self.clips[clip]:
             end = start + self.videos[entry].spec.frames
@@ -136,16 +137,16 @@ class QuantizedModel:
             start = end
         return out
 
-    def render_entry(self, entry: int, indices: Iterable[float] | None = None) -> UInt8[np.ndarray, "t h w 3"]:
+    def render_entry(self, entry: int, indices: Iterable[float] | None = None) -> Frames:
         """Frames of one entry, counted from its first."""
         from inr.rendering import render
 
         return render(self.spec, self.videos[entry].spec, self.tensors(entry), indices)
 
 
-def kept(ground: Mapping[str, Float32[np.ndarray, "..."]], masks: Masks) -> dict[str, Float32[np.ndarray, "..."]]:
-    """The weights of `ground` that masks keep; zeros elsewhere."""
-    return {name: np.where(masks[name], values, np.float32(0)) if name in masks else values for name, values in ground.items()}
+def keep_masked(base: Mapping[str, Float32[np.ndarray, "..."]], weight_masks: WeightMasks) -> dict[str, Float32[np.ndarray, "..."]]:
+    """The weights of `base` that weight masks keep, and zeros elsewhere."""
+    return {name: np.where(weight_masks[name], values, np.float32(0)) if name in weight_masks else values for name, values in base.items()}
 
 
 def tensors_checksum(tensors: Mapping[str, Float32[np.ndarray, "..."]]) -> int:
@@ -156,14 +157,16 @@ def tensors_checksum(tensors: Mapping[str, Float32[np.ndarray, "..."]]) -> int:
     return checksum
 
 
-def split_tensors(tensors: dict[str, QuantizedTensor]) -> tuple[dict[str, QuantizedTensor], dict[str, QuantizedTensor]]:
-    """Tensors of a network as (backbone, private), both in bitstream order."""
-    backbone = {name: tensor for name, tensor in tensors.items() if not is_private(name)}
-    private = {name: tensor for name, tensor in tensors.items() if is_private(name)}
-    return backbone, private
+def split_tensors(
+    spec: NetworkSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]
+) -> tuple[dict[str, QuantizedTensor], dict[str, QuantizedTensor]]:
+    """A network's tensors as (those of its weight layer, its private ones), both in bitstream order."""
+    private = {tensor.name for tensor in tensor_specs(spec, video) if tensor.private}
+    shared = {name: tensor for name, tensor in tensors.items() if name not in private}
+    return shared, {name: tensor for name, tensor in tensors.items() if name in private}
 
 
 def single_video(spec: NetworkSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
-    """A lone video is a file of one layer and no mask."""
-    backbone, private = split_tensors(tensors)
-    return QuantizedModel(spec, (Layer(backbone),), (VideoEntry(video, (0,), private),))
+    """The model of a lone video: one weight layer and no weight mask."""
+    shared, private = split_tensors(spec, video, tensors)
+    return QuantizedModel(spec, (WeightLayer(shared),), (VideoEntry(video, (0,), private),))

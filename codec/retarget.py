@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from codec.coding import best_coding
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.metrics import mse
-from codec.model import Layer, QuantizedModel, QuantizedTensor
-from codec.prediction import best_coding
+from codec.model import QuantizedModel, QuantizedTensor, WeightLayer
 from inr.errors import TargetMissed, UsageError
 
 PROBES = (3, 8, 16, 28, 48)  # eighths of an octave that probes widen a step by
@@ -47,12 +47,10 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
             "several-videos", f"the file holds {len(model.clips)} videos on one decoder", "inr bundle extract FILE VIDEO   first"
         )
     if len(model.videos) > 1:
-        raise UsageError(
-            "groups", f"the file is a chain of {len(model.videos)} groups of frames", f"inr encode SOURCE OUT --target-size {cap}"
-        )
+        raise UsageError("segments", f"the video is coded in {len(model.videos)} segments", f"inr encode SOURCE OUT --target-size {cap}")
     if len(data) <= cap:
         return Retargeted(data, 100.0)
-    model = replace(model, origin=b"", videos=tuple(replace(video, checksum=None) for video in model.videos))
+    model = replace(model, fingerprints=b"", videos=tuple(replace(video, checksum=None) for video in model.videos))
     pictures = [model.render(index_range(video.spec.frames), at) for at, video in enumerate(model.videos)]
     names = list(tensors_of(model))
     levels = range(0, PROBES[-1] + 1, STRIDE)
@@ -122,7 +120,7 @@ def widened(model: QuantizedModel, wider: Mapping[Name, int]) -> QuantizedModel:
     def changed(kind: str, at: int, tensors: dict[str, QuantizedTensor]) -> dict[str, QuantizedTensor]:
         return {name: t.coarser(by) if (by := wider.get((kind, at, name), 0)) else t for name, t in tensors.items()}
 
-    layers = tuple(Layer(changed("layer", at, layer.tensors)) for at, layer in enumerate(model.layers))
+    layers = tuple(WeightLayer(changed("layer", at, layer.tensors)) for at, layer in enumerate(model.layers))
     videos = tuple(replace(v, tensors=changed("video", at, v.tensors)) for at, v in enumerate(model.videos))
     return replace(model, layers=layers, videos=videos)
 

@@ -13,8 +13,8 @@ import typer
 
 from inr.errors import InrError, MediaWarning, OutputError, UsageError
 
-Frames = Annotated[str, typer.Option("--frames", metavar="A:B", help="Frames A up to, not including, B.")]
-Scale = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
+FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Frames A up to, not including, B.")]
+ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
 Json = Annotated[bool, typer.Option("--json", help="NDJSON on standard output, ending in one result or error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
@@ -57,7 +57,7 @@ def report_error(error: InrError, as_json: bool) -> int:
 
 
 def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int:
-    """Run a Typer application and return the exit code; every failure becomes a message or a JSON line."""
+    """EncodePlan a Typer application and return the exit code; every failure becomes a message or a JSON line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     command = typer.main.get_command(application)
@@ -104,15 +104,3 @@ def span(text: str) -> tuple[int | None, int | None]:
         return (int(first) if first else None), (int(last) if last else None)
     except ValueError:
         raise UsageError("bad-frames", f"--frames '{text}' is not of the form A:B", "--frames 0:100") from None
-
-
-def scaling(text: str) -> str:
-    """'1/2' or '320x160', checked; empty for none."""
-    top, slash, bottom = text.partition("/")
-    wide, cross, high = text.lower().partition("x")
-    for first, mark, second in ((top, slash, bottom), (wide, cross, high)):
-        if mark and first.isdigit() and second.isdigit() and int(first) and int(second):
-            return text
-    if text:
-        raise UsageError("bad-scale", f"--scale {text} is neither WxH nor a fraction", "--scale 1/2")
-    return ""

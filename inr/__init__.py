@@ -1,15 +1,20 @@
-"""What a video is here: frames, the spec of a network, the network, and rendering it.
+"""A video, the spec of its network, the network, and its rendering.
 
-Names are loaded on first use, so that importing the package costs nothing and starts no JAX.
+Words: a *frame* has an *index* (0, 1, ..) and a time *t* in [0, 1]. The *frame input* gives a frame's first features; *blocks* upsample
+them by their *strides*; the *head* turns them into pixels. A *grid* is a table over time or space that is read by interpolation;
+*scale* and *shift* are CAM's grids. The *canvas* is a still picture that frames read through a *flow* and mix in by a *blend*.
+
+Names are loaded on first use, so that importing the package costs nothing and loads no JAX.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inr.layout import TensorSpec as TensorSpec
+    from inr.layout import tensor_specs as tensor_specs
     from inr.network import apply_network as apply_network
     from inr.network import initial_tensors as initial_tensors
-    from inr.network import tensor_shapes as tensor_shapes
     from inr.reading import read_video as read_video
     from inr.rendering import render as render
     from inr.spec import BlockSpec as BlockSpec
@@ -29,7 +34,8 @@ _HOME = {
     "initial_tensors": "network",
     "read_video": "reading",
     "render": "rendering",
-    "tensor_shapes": "network",
+    "TensorSpec": "layout",
+    "tensor_specs": "layout",
     "write_video": "writing",
 }
 __all__ = sorted(_HOME)

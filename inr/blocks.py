@@ -5,17 +5,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from inr.convolutions import Convolution, convolution, depth_to_space, grouped_convolution
+from inr.convolutions import Convolution, convolution, depth_to_space
 from inr.fourier import FourierOperator
 from inr.modulation import Modulation
 from inr.spec import BlockSpec, NetworkSpec
 
 
 class Separable(nnx.Module):
-    """x plus a depthwise and a pointwise convolution of it, activated: NeRV++'s residual block (Ghorbel et al., 2024)."""
+    """x plus a depthwise and a pointwise convolution of it, with GELU between: NeRV++'s residual block (Ghorbel et al., 2024)."""
 
     def __init__(self, features: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution):
-        self.depthwise = grouped_convolution(features, features, kernel, features, rngs, convolve)
+        self.depthwise = convolution(features, features, kernel, rngs, convolve, conv_groups=features)
         self.pointwise = convolution(features, features, 1, rngs, convolve)
 
     def __call__(self, x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
@@ -23,10 +23,10 @@ class Separable(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Convolve, upsample by depth-to-space, add what a Fourier operator makes of the same, modulate, activate.
+    """Convolve, upsample by depth-to-space, add a Fourier operator's output, modulate, activate.
 
-    HNeRV section 3.2, with PFNR's operator beside the convolution and CAM after the upsampling; FFNeRV's compact
-    convolution and NeRV++'s residual blocks and skip where the block's spec asks for them.
+    This is HNeRV's block (section 3.2), with PFNR's operator beside the convolution and CAM after the upsampling. FFNeRV's compact
+    convolution and NeRV++'s residual blocks and skip are added where the block's spec asks for them.
     """
 
     def __init__(self, features: int, block: BlockSpec, spec: NetworkSpec, rngs: nnx.Rngs, convolve: Convolution):
@@ -35,11 +35,9 @@ class Block(nnx.Module):
         if block.separable:
             self.before = Separable(features, block.separable, rngs, convolve)
             self.after = Separable(block.width, block.separable, rngs, convolve)
-        if block.groups > 1:
-            self.conv = grouped_convolution(features, expanded, block.kernel, block.groups, rngs, convolve)
+        self.conv = convolution(features, expanded, block.kernel, rngs, convolve, block.conv_groups)
+        if block.conv_groups > 1:
             self.expand = convolution(expanded, expanded, 1, rngs, convolve)
-        else:
-            self.conv = convolution(features, expanded, block.kernel, rngs, convolve)
         if block.skip:
             self.skip = convolution(features, block.width, 1, rngs, convolve)
         if any(block.modes):
@@ -49,7 +47,7 @@ class Block(nnx.Module):
     def __call__(self, x: Float[Array, "t h w c"], t: Float[Array, " t"]) -> Float[Array, "t h2 w2 d"]:
         block = self.block
         x = self.before(x) if block.separable else x
-        y = depth_to_space(self.expand(self.conv(x)) if block.groups > 1 else self.conv(x), block.stride)
+        y = depth_to_space(self.expand(self.conv(x)) if block.conv_groups > 1 else self.conv(x), block.stride)
         y = y + self.fourier(x, block.stride) if any(block.modes) else y
         y = y + jax.image.resize(self.skip(x), y.shape, "linear") if block.skip else y
         y = jax.nn.gelu(self.modulation(y, t))
@@ -57,5 +55,5 @@ class Block(nnx.Module):
 
 
 def to_unit_range(x: Float[Array, "t h w 3"], bounded: bool) -> Float[Array, "t h w 3"]:
-    """Centre the head's output on grey; `bounded` squeezes it into [0, 1] by tanh as the papers do."""
+    """The head's output centred on mid grey; with `bounded`, squeezed into [0, 1] by tanh as in the papers."""
     return 0.5 + 0.5 * jnp.tanh(x) if bounded else 0.5 + x

@@ -1,10 +1,10 @@
 """A canvas: a still picture shared by all frames, which each frame reads through a flow of its own.
 
-What stays the same over a clip is painted once, from a pyramid of grids: latents at halving sizes, resized to the
-finest and convolved to pixels, as in C3 (Kim et al., CVPR 2024, section 3.1) and Cool-chic.
-A frame is then its own part plus mask * canvas(position + flow): coordinate-aware modulation (Lee et al., ICLR 2024)
-with the canvas as features, the mask as scale and the frame's own part as shift. Reading another picture through a
-flow is FFNeRV's idea (Lee et al., 2023, section 3.2), one that belongs to no frame that of sprites and layered atlases.
+Content that stays the same over a video is stored once, as a pyramid of grids: latents at halving sizes, resized to the finest one
+and convolved to pixels, as in C3 (Kim et al., CVPR 2024, section 3.1) and Cool-Chic. A frame is then its own part plus
+blend * canvas(position + flow). This is coordinate-aware modulation (Lee et al., ICLR 2024) with the canvas as features, the blend
+as scale and the frame's own part as shift. Reading another picture through a flow comes from FFNeRV (Lee et al., 2023, section 3.2);
+a picture that belongs to no frame comes from sprites and layered atlases.
 """
 
 from functools import reduce
@@ -15,43 +15,47 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from inr.colours import convolved_to_rgb
+from inr.constants import BLEND_BIAS, FLOW_UNIT
 from inr.convolutions import Convolution, convolution, depth_to_space
-from inr.spec import CanvasSpec, NetworkSpec, VideoSpec
-from inr.timeline import Indices, at
+from inr.pixels import CHANNELS
+from inr.spec import NetworkSpec, VideoSpec
+from inr.time_interpolation import Indices, interpolate_time
 from inr.warp import doubled, warp
-
-FLOW_UNIT = 8.0  # pixels of displacement per unit of the flow grid
-OPEN = 1.0  # the mask's logit where nothing has been learned
 
 
 class Canvas(nnx.Module):
-    """The pyramid and what paints a picture from it; a flow grid a frame, and the convolution that draws its mask."""
+    """The pyramid and the convolutions that paint a picture from it; flow grids for each frame, and the convolution of its blend."""
 
-    def __init__(self, network: NetworkSpec, spec: CanvasSpec, video: VideoSpec, features: int, rngs: nnx.Rngs, convolve: Convolution):
-        self.spec, self.opponent, self.painted, self.corner = spec, network.opponent, video.painted(network), video.margins[:2]
+    def __init__(self, network: NetworkSpec, video: VideoSpec, features: int, rngs: nnx.Rngs, convolve: Convolution):
+        if network.canvas is None:
+            raise ValueError(f"`network` has no canvas: {network}.")
+        self.spec, self.opponent = network.canvas, network.opponent
+        self.picture_size, self.corner = video.canvas_size(network), video.margins[:2]
         rows, columns = video.cells(network)
-        self.size = rows * network.upscale, columns * network.upscale
-        shapes = spec.grid_shapes(*self.painted)
+        self.padded_size = rows * network.upscale, columns * network.upscale
+        shapes = self.spec.grid_shapes(*self.picture_size)
         self.grids = nnx.List([nnx.Param(jnp.zeros(shape)) for shape in shapes])
-        self.mix = convolution(len(shapes), spec.width, spec.kernel, rngs, convolve)
-        self.paint = convolution(spec.width, 3 * spec.stride**2, 3, rngs, convolve)
-        self.flows = nnx.List([nnx.Param(jnp.zeros((video.frames, *grid, 2))) for grid in spec.flow_grids])
-        self.mask = convolution(features, 1, 3, rngs, convolve)
+        self.mix = convolution(len(shapes), self.spec.width, self.spec.kernel, rngs, convolve)
+        self.paint = convolution(self.spec.width, CHANNELS * self.spec.stride**2, 3, rngs, convolve)
+        self.flows = nnx.List([nnx.Param(jnp.zeros((video.frames, *grid, 2))) for grid in self.spec.flow_grids])
+        self.blend = convolution(features, 1, 3, rngs, convolve)
 
     def picture(self) -> Float[Array, "m n 3"]:
-        """The still picture, of one sample a pixel along each axis, or of two."""
+        """The still picture, with one sample for each pixel along each axis, or two with half samples."""
         size = self.grids[0].shape
         resized = [jax.image.resize(grid[...], size, "linear") for grid in self.grids]
         mixed = jax.nn.gelu(self.mix(jnp.stack(resized, axis=-1)[None]))
-        height, width = self.painted
+        height, width = self.picture_size
         painted = depth_to_space(convolved_to_rgb(self.paint, mixed, self.opponent), self.spec.stride)[0, :height, :width]
         return doubled(painted) if self.spec.half_samples else painted
 
-    def seen(self, x: Float[Array, "t r c d"], indices: Indices, picture: Float[Array, "m n 3"]) -> Float[Array, "t h w 3"]:
-        """The `picture` as frames at `indices` with features `x` see it: displaced and masked."""
-        h, w = self.size
+    def sample_canvas(self, x: Float[Array, "t r c d"], indices: Indices, picture: Float[Array, "m n 3"]) -> Float[Array, "t h w 3"]:
+        """The `picture` as the frames at `indices`, with features `x`, read it: displaced by their flows, times their blends."""
+        h, w = self.padded_size
         # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.
-        grids = [at(flow[...], indices).transpose(0, 3, 1, 2) for flow in self.flows]
+        grids = [interpolate_time(flow[...], indices).transpose(0, 3, 1, 2) for flow in self.flows]
         flow = FLOW_UNIT * reduce(jnp.add, [jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids])
-        mask = jax.image.resize(self.mask(x)[..., 0], (len(x), h, w), "linear")
-        return jax.nn.sigmoid(mask + OPEN)[..., None] * warp(picture, flow[:, 0], flow[:, 1], 1 + self.spec.half_samples, self.corner)
+        blend = jax.image.resize(self.blend(x)[..., 0], (len(x), h, w), "linear")
+        return jax.nn.sigmoid(blend + BLEND_BIAS)[..., None] * warp(
+            picture, flow[:, 0], flow[:, 1], 1 + self.spec.half_samples, self.corner
+        )

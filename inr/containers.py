@@ -75,6 +75,22 @@ def _video_stream(container, path: Path):
     return container.streams.video[0]
 
 
+def probe_container(path: Path) -> tuple[int, int, int]:
+    """Width, height and number of frames of a container's first video stream by its header; without a number, by its duration."""
+    import av
+
+    with _explained(path), av.open(str(path)) as container:
+        stream = _video_stream(container, path)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        if stream.frames:
+            count = stream.frames
+        elif stream.duration and stream.time_base:
+            count = round(stream.duration * stream.time_base * rate)
+        else:
+            count = round((container.duration or 0) * Fraction(1, av.time_base) * rate)
+        return stream.width, stream.height, max(1, count)
+
+
 def read_container(path: Path, span: Span) -> Video:
     """The frames of `span` of a container's first video stream."""
     import av

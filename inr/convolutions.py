@@ -1,4 +1,4 @@
-"""Convolutions and the unfolding of channels into pixels, which every network here upsamples by."""
+"""Convolutions, and the depth-to-space by which every network here upsamples."""
 
 from collections.abc import Callable
 
@@ -16,11 +16,6 @@ def depth_to_space(x: Float[Array, "t h w d"], stride: int) -> Float[Array, "t h
     return x.reshape(t, h * stride, w * stride, c)
 
 
-def convolution(features: int, width: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution) -> nnx.Conv:
-    """A same-padded convolution with bias."""
-    return nnx.Conv(features, width, (kernel, kernel), conv_general_dilated=convolve, rngs=rngs)
-
-
-def grouped_convolution(features: int, width: int, kernel: int, groups: int, rngs: nnx.Rngs, convolve: Convolution) -> nnx.Conv:
-    """A same-padded convolution with bias in which each of `groups` of outputs sees only its own group of inputs."""
-    return nnx.Conv(features, width, (kernel, kernel), feature_group_count=groups, conv_general_dilated=convolve, rngs=rngs)
+def convolution(features: int, width: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution, conv_groups: int = 1) -> nnx.Conv:
+    """A same-padded convolution with bias. Each of `conv_groups` groups of outputs sees only its own group of inputs."""
+    return nnx.Conv(features, width, (kernel, kernel), feature_group_count=conv_groups, conv_general_dilated=convolve, rngs=rngs)

@@ -1,6 +1,6 @@
-"""HNeRV's encoder: a frame to its embedding. Used in training only and never transmitted.
+"""HNeRV's encoder: from a frame to its embedding. It is used in training only and is never transmitted.
 
-It is called embedder because an encoder here is what turns a model into bytes.
+It is called embedder because "encoder" means the part that turns a model into bytes here.
 """
 
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from inr.pixels import CHANNELS, to_unit
 from inr.spec import Embeddings, NetworkSpec, VideoSpec
 
 WIDTH = 64  # channels of every stage but the last, which has the embedding's (HNeRV, supplement, table 17)
@@ -30,15 +31,15 @@ class ConvNeXtBlock(nnx.Module):
 
 
 class Embedder(nnx.Module):
-    """Patches as large as each stride, normalised, then one ConvNeXt block a stage (HNeRV section 3.1)."""
+    """One stage for each stride: patches of that size, normalised, then a ConvNeXt block (HNeRV, section 3.1)."""
 
     def __init__(self, spec: NetworkSpec, rngs: nnx.Rngs):
-        if not isinstance(spec.beginning, Embeddings):
-            raise ValueError(f"an embedder makes embeddings; this network begins with {spec.beginning}")
+        if not isinstance(spec.frame_input, Embeddings):
+            raise ValueError(f"an embedder makes embeddings; this network has the frame input {spec.frame_input}")
         strides = [stride for stride in (spec.head_stride, *(block.stride for block in spec.blocks)) if stride > 1] or [1]
-        features, patches, norms, blocks = 3, [], [], []
+        features, patches, norms, blocks = CHANNELS, [], [], []
         for stage, stride in enumerate(strides):
-            width = spec.beginning.channels if stage == len(strides) - 1 else WIDTH
+            width = spec.frame_input.channels if stage == len(strides) - 1 else WIDTH
             size = (stride, stride)
             patches.append(nnx.Conv(features, width, size, strides=size, padding="VALID", rngs=rngs))
             norms.append(nnx.LayerNorm(width, epsilon=1e-6, rngs=rngs))
@@ -55,8 +56,8 @@ class Embedder(nnx.Module):
 
 
 def embed(embedder: Embedder, spec: NetworkSpec, video: VideoSpec, frames: UInt8[Array, "t h w 3"]) -> Float[Array, "t r c d"]:
-    """Embeddings of 8-bit frames; the canvas beyond their true size repeats the edge."""
+    """Embeddings of 8-bit frames. The frames are padded to whole cells by repeating their edge."""
     rows, columns = video.cells(spec)
     below, right = rows * spec.upscale - video.height, columns * spec.upscale - video.width
-    canvas = jnp.pad(frames, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
-    return embedder(canvas.astype(jnp.float32) / 255)
+    padded = jnp.pad(frames, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
+    return embedder(to_unit(padded))

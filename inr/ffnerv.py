@@ -1,4 +1,4 @@
-"""FFNeRV: grids over time instead of a perceptron; its frames also read their neighbours: see `inr.neighbours`."""
+"""FFNeRV: grids over time instead of a perceptron. Its frames also read their neighbours: see `inr.neighbours`."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -6,18 +6,19 @@ from jaxtyping import Array, Float
 
 from inr.backbone import Backbone, Features
 from inr.convolutions import Convolution
-from inr.modulation import interpolate
 from inr.spec import NetworkSpec, TimeGrids, VideoSpec
-from inr.timeline import Indices
+from inr.time_interpolation import Indices, interpolate_grid
 
 
 class FFNeRV(Backbone):
-    """What FFNeRV (Lee et al., ACM MM 2023, section 3.1) begins a frame with: grids of several lengths, read linearly."""
+    """FFNeRV (Lee et al., ACM MM 2023, section 3.1): grids of several lengths over time, read linearly and concatenated."""
 
-    def __init__(self, spec: NetworkSpec, begins: TimeGrids, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
+    def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
         super().__init__(spec, video, rngs, convolve)
-        shape = (*video.cells(spec), spec.stem // len(begins.lengths))
-        self.times = nnx.List([nnx.Param(jnp.zeros((length, *shape))) for length in begins.lengths])
+        assert isinstance(spec.frame_input, TimeGrids)
+        lengths = spec.frame_input.lengths
+        shape = (*video.cells(spec), spec.stem // len(lengths))
+        self.time_grids = nnx.List([nnx.Param(jnp.zeros((length, *shape))) for length in lengths])
 
-    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
-        return jnp.concatenate([interpolate(grid[...], t) for grid in self.times], axis=-1)
+    def input_features(self, indices: Indices, t: Float[Array, " t"]) -> Features:
+        return jnp.concatenate([interpolate_grid(grid[...], t) for grid in self.time_grids], axis=-1)

@@ -1,8 +1,8 @@
 """A Fourier subneural operator: features mixed mode by mode in their spectrum, beside a block's convolution.
 
-Kang et al., "Progressive Fourier Neural Representation for Sequential Video Compilation", ICLR 2024, section 3.2. Only
-low frequencies are mixed, so that it stays small; and the spectrum is padded in its middle, where the high frequencies
-are, so that a larger picture comes out as the same one resampled.
+Kang et al., "Progressive Fourier Neural Representation for Sequential Video Compilation", ICLR 2024, section 3.2. Only low frequencies
+are mixed, which keeps the operator small. The spectrum is padded in its middle, where the high frequencies are, so that a larger
+output is the same picture resampled.
 """
 
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ from jaxtyping import Array, Float
 
 
 class FourierOperator(nnx.Module):
-    """One complex matrix a mode, from features to width.
+    """One complex matrix for each mode, from `features` to `width` channels.
 
-    `modes` counts the frequencies along each axis, 0 among them; along rows negative ones are kept as well. `weight` holds
+    `modes` counts the frequencies along each axis, 0 included; along rows the negative ones are kept as well. `weight` holds
     real and imaginary parts: (2, 2 rows - 1, columns, features, width), rows in the order of frequencies 0, 1, .., -2, -1.
-    A picture too small for a mode leaves it unused.
+    Modes that a small picture does not have stay unused.
     """
 
     def __init__(self, features: int, width: int, modes: tuple[int, int]):
@@ -24,7 +24,7 @@ class FourierOperator(nnx.Module):
         self.weight = nnx.Param(jnp.zeros((2, 2 * modes[0] - 1, modes[1], features, width)))
 
     def __call__(self, x: Float[Array, "t h w c"], stride: int) -> Float[Array, "t h2 w2 d"]:
-        """The mixed picture, `stride` times as large along each axis."""
+        """The mixed features, `stride` times as large along each axis."""
         t, h, w, _ = x.shape
         rows, columns = (min(mode, (side + 1) // 2) for mode, side in zip(self.modes, (h, w), strict=True))
         spectrum = jnp.fft.rfft2(x, axes=(1, 2), norm="forward")[:, :, :columns]

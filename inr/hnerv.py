@@ -1,4 +1,4 @@
-"""HNeRV: a small embedding per frame, and a decoder that turns it into the frame."""
+"""HNeRV: a small embedding for each frame, and a decoder that turns it into the frame."""
 
 import jax
 import jax.numpy as jnp
@@ -8,16 +8,18 @@ from jaxtyping import Array, Float
 from inr.backbone import Backbone, Features
 from inr.convolutions import Convolution, convolution
 from inr.spec import Embeddings, NetworkSpec, VideoSpec
-from inr.timeline import Indices, at
+from inr.time_interpolation import Indices, interpolate_time
 
 
 class HNeRV(Backbone):
     """The transmitted half of HNeRV (Chen et al., CVPR 2023): embeddings and stem before the blocks."""
 
-    def __init__(self, spec: NetworkSpec, begins: Embeddings, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
+    def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
         super().__init__(spec, video, rngs, convolve)
-        self.embedding = nnx.Param(jnp.zeros((video.frames, *video.cells(spec), begins.channels)))
-        self.stem = convolution(begins.channels, spec.stem, 1, rngs, convolve)
+        assert isinstance(spec.frame_input, Embeddings)
+        channels = spec.frame_input.channels
+        self.embedding = nnx.Param(jnp.zeros((video.frames, *video.cells(spec), channels)))
+        self.stem = convolution(channels, spec.stem, 1, rngs, convolve)
 
-    def begin(self, indices: Indices, t: Float[Array, " t"]) -> Features:
-        return jax.nn.gelu(self.stem(at(self.embedding[...], indices)))
+    def input_features(self, indices: Indices, t: Float[Array, " t"]) -> Features:
+        return jax.nn.gelu(self.stem(interpolate_time(self.embedding[...], indices)))

@@ -1,101 +1,254 @@
-"""Which tensors a spec has, in bitstream order. Plain arithmetic: no JAX."""
+"""The tensors of a network, in bitstream order: one `TensorSpec` says of each everything that anybody needs to know of it.
 
+The modules allocate these tensors, the fit initialises them, rate and RDO foresee their bits, the codec writes them. All of them
+look up their facts here, so a new kind of tensor is described once. Plain arithmetic: no JAX.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
+from inr.pixels import CHANNELS
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
-Shapes = dict[str, tuple[int, ...]]
-
-PRIVATE = ("embedding", "cells.", "times.", "canvas.grids.", "canvas.flows.")
-PAINTER = ("canvas.mix.", "canvas.paint.")  # from a canvas's grids to its pixels
-PER_FRAME = ("embedding", "canvas.flows.")  # tensors of which each frame has a part
-GRIDS = ("scale", "shift", "spatial_scale", "spatial_shift")
+EMBEDDING = "embedding"
 
 
-def tensor_shapes(spec: NetworkSpec, video: VideoSpec) -> Shapes:
-    """Name and shape of every tensor in bitstream order; kernels are (rows, columns, in, out)."""
-    shapes, features = _beginning(spec, video), spec.stem
-    for index, block in enumerate(spec.blocks):
-        shapes |= {f"blocks.{index}.{name}": shape for name, shape in _block(block, features, spec).items()}
-        features = block.width
-    if spec.neighbours:
-        looked = spec.blocks[spec.neighbours.block].width
-        shapes |= _conv("neighbours.look", looked, 3 * len(spec.neighbours.offsets) + 1, 3)
-    if spec.canvas:
-        size = video.painted(spec)
-        shapes |= {f"canvas.{name}": shape for name, shape in _canvas(spec.canvas, size, video.frames, features).items()}
-    return shapes | _conv("head", features, 3 * spec.head_stride**2, spec.head_kernel)
+class Owner(Enum):
+    """Which record a tensor belongs to."""
+
+    LAYER = "weight layer"  # shared: several videos may reference it
+    VIDEO = "video"  # private: depends on the video's size or length, or is CAM's
 
 
-def _conv(name: str, features: int, width: int, kernel: int) -> Shapes:
-    return {f"{name}.kernel": (kernel, kernel, features, width), f"{name}.bias": (width,)}
+class TimeAxis(Enum):
+    """The meaning of a tensor's first axis."""
+
+    NONE = "no time"
+    FRAMES = "one entry for each frame"
+    GRID = "entries spread over the video, interpolated between"
 
 
-def _dense(name: str, features: int, width: int) -> Shapes:
-    return {f"{name}.kernel": (features, width), f"{name}.bias": (width,)}
+class Coding(Enum):
+    """How the coder treats a tensor's symbols (see `codec.coding`)."""
+
+    STATIC = "one frequency table for all symbols; a fit expects the symbols themselves to be coded"
+    DIFFERENCES = "the same on the wire; a fit expects differences along the first axis to be coded, because they are smaller"
 
 
-def _beginning(spec: NetworkSpec, video: VideoSpec) -> Shapes:
-    rows, columns = video.cells(spec)
-    match spec.beginning:
-        case Embeddings(channels):
-            return {"embedding": (video.frames, rows, columns, channels)} | _conv("stem", channels, spec.stem, 1)
-        case Positions(levels, hidden):
-            first = _dense("hidden", 2 * levels, hidden) if hidden else {}
-            return first | _dense("cells", hidden or 2 * levels, rows * columns * spec.stem)
-        case TimeGrids(lengths):
-            return {f"times.{index}": (length, rows, columns, spec.stem // len(lengths)) for index, length in enumerate(lengths)}
-        case Patches() as patches:
-            shapes: Shapes = {}
-            for index, (before, width) in enumerate(patch_widths(patches, spec)):
-                shapes |= _dense(f"patch.{index}", before, width)
-            return shapes
+@dataclass(frozen=True)
+class Normal:
+    """Initial values: normal, with this standard deviation."""
+
+    deviation: float
 
 
-def patch_widths(patches: Patches, spec: NetworkSpec) -> list[tuple[int, int]]:
-    """Inputs and outputs of each layer of NIRVANA's perceptron: a position at first, a patch's features at last."""
-    cells = (patches.size // spec.upscale) ** 2
-    return list(pairwise([2, *(patches.hidden for _ in range(patches.depth - 1)), cells * spec.stem]))
+@dataclass(frozen=True)
+class Zeros:
+    """Initial values: zero. The first step size is chosen as for values of `expected_deviation`."""
+
+    expected_deviation: float = 0.02
 
 
-def _block(block: BlockSpec, features: int, spec: NetworkSpec) -> Shapes:
-    expanded = block.width * block.stride**2
-    shapes = _separable("before", features, block.separable)
-    if block.groups > 1:
-        shapes |= _conv("conv", features // block.groups, expanded, block.kernel) | _conv("expand", expanded, expanded, 1)
-    else:
-        shapes |= _conv("conv", features, expanded, block.kernel)
-    if block.skip:
-        shapes |= _conv("skip", features, block.width, 1)
-    if any(block.modes):
-        shapes["fourier.weight"] = (2, 2 * block.modes[0] - 1, block.modes[1], features, block.width)
-    if spec.temporal_grid:
-        shapes |= {f"modulation.{grid}": (spec.temporal_grid, block.width) for grid in ("scale", "shift")}
-    if spec.spatial_grid[0]:
-        shapes |= {f"modulation.{grid}": spec.spatial_grid for grid in ("spatial_scale", "spatial_shift")}
-    return shapes | _separable("after", block.width, block.separable)
+@dataclass(frozen=True)
+class CameraFlow(Zeros):
+    """Initial values: the flow that undoes the camera's motion where that is known (`train.plan.motion`), else zero."""
 
 
-def _separable(name: str, features: int, kernel: int) -> Shapes:
-    if not kernel:
-        return {}
-    return _conv(f"{name}.depthwise", 1, features, kernel) | _conv(f"{name}.pointwise", features, features, 1)
+Init = Normal | Zeros
 
 
-def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: int) -> Shapes:
-    grids = canvas.grid_shapes(*size)
-    shapes: Shapes = {f"grids.{index}": shape for index, shape in enumerate(grids)}
-    shapes |= _conv("mix", len(grids), canvas.width, canvas.kernel) | _conv("paint", canvas.width, 3 * canvas.stride**2, 3)
-    shapes |= {f"flows.{index}": (frames, *grid, 2) for index, grid in enumerate(canvas.flow_grids)}
-    return shapes | _conv("mask", features, 1, 3)
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor. Kernels have axes (rows, columns, in, out), matrices (in, out).
+
+    `positions` counts the places of one rendered frame at which each weight is multiplied (0: it is looked up, not multiplied).
+    `warm_start`: a further video's fit starts from the values that its base layers hold (see `train.fit.base_layers`).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    owner: Owner
+    init: Init
+    time_axis: TimeAxis = TimeAxis.NONE
+    coding: Coding = Coding.STATIC
+    positions: float = 0.0
+    warm_start: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return prod(self.shape)
+
+    @property
+    def private(self) -> bool:
+        """Whether the tensor belongs to one video alone."""
+        return self.owner is Owner.VIDEO
+
+    @property
+    def per_frame(self) -> bool:
+        """Whether each frame has an entry of its own along the first axis."""
+        return self.time_axis is TimeAxis.FRAMES
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates for one rendered frame."""
+        return self.positions * self.size
 
 
-def is_private(name: str) -> bool:
-    """Whether a tensor belongs to one video alone (what depends on its size or length, CAM's grids) rather than to a shared layer."""
-    return name.startswith(PRIVATE) or name.rsplit(".", 1)[-1] in GRIDS
+# Standard deviations at the start of a fit.
+EMBEDDING_DEVIATION = 0.5  # embeddings, grids over time
+CANVAS_GRID_DEVIATION = 0.5  # expected of a canvas's grids, which start at zero
+FIRST_SINES_GAIN = 15.0  # the layer that sees positions: SIREN's frequency of 30 (Sitzmann et al., 2020), spread evenly
+RELU_GAIN, LINEAR_GAIN, HEAD_GAIN = 2**0.5, 1.0, 0.3  # times 1 / sqrt(fan-in)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the network for which tensors are listed: name prefix, owner, gain of its kernels, positions of a frame."""
+
+    prefix: str
+    gain: float
+    positions: float
+    owner: Owner = Owner.LAYER
+
+    def conv(self, name: str, fan_in: int, width: int, kernel: int) -> Iterator[TensorSpec]:
+        """Kernel and bias of a convolution with `fan_in` input channels for each output channel."""
+        yield self._kernel(name, (kernel, kernel, fan_in, width))
+        yield self._bias(name, width)
+
+    def dense(self, name: str, fan_in: int, width: int) -> Iterator[TensorSpec]:
+        """Matrix and bias of a dense layer."""
+        yield self._kernel(name, (fan_in, width))
+        yield self._bias(name, width)
+
+    def _kernel(self, name: str, shape: tuple[int, ...]) -> TensorSpec:
+        deviation = self.gain / prod(shape[:-1]) ** 0.5
+        init = Normal(deviation) if self.gain else Zeros()
+        return TensorSpec(f"{self.prefix}{name}.kernel", shape, self.owner, init, positions=self.positions)
+
+    def _bias(self, name: str, width: int) -> TensorSpec:
+        return TensorSpec(f"{self.prefix}{name}.bias", (width,), self.owner, Zeros())
+
+    def zero(self) -> "_Part":
+        """The same part with kernels that start at zero: residual branches, flows and blends start by doing nothing."""
+        return replace(self, gain=0.0)
+
+
+@lru_cache(maxsize=64)
+def tensor_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]:
+    """Every tensor of `video`'s network, in bitstream order."""
+    return tuple(_tensors(spec, video))
+
+
+def tensor_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor by name, in bitstream order."""
+    return {tensor.name: tensor.shape for tensor in tensor_specs(spec, video)}
 
 
 def weights(spec: NetworkSpec, video: VideoSpec) -> int:
     """Number of weights in all tensors of a network."""
-    return sum(prod(shape) for shape in tensor_shapes(spec, video).values())
+    return sum(tensor.size for tensor in tensor_specs(spec, video))
+
+
+def layer_specs(spec: NetworkSpec) -> tuple[TensorSpec, ...]:
+    """The tensors of a weight layer. They do not depend on any video."""
+    return tuple(tensor for tensor in tensor_specs(spec, VideoSpec(1, 1, 1)) if not tensor.private)
+
+
+def _tensors(spec: NetworkSpec, video: VideoSpec) -> Iterator[TensorSpec]:
+    rows, columns = video.cells(spec)
+    cells, features = rows * columns, spec.stem
+    yield from _frame_input(spec, video)
+    for index, block in enumerate(spec.blocks):
+        yield from _block(f"blocks.{index}.", block, features, spec, cells)
+        cells, features = cells * block.stride**2, block.width
+    if spec.neighbours:
+        width = spec.blocks[spec.neighbours.block].width
+        positions = rows * columns * prod(block.stride**2 for block in spec.blocks[: spec.neighbours.block + 1])
+        yield from _Part("neighbours.", 0.0, positions).conv("predict", width, neighbour_outputs(len(spec.neighbours.offsets)), 3)
+    if spec.canvas:
+        yield from _canvas(spec.canvas, video.canvas_size(spec), video.frames, features, cells)
+    yield from _Part("", HEAD_GAIN, cells).conv("head", features, CHANNELS * spec.head_stride**2, spec.head_kernel)
+
+
+def neighbour_outputs(offsets: int) -> int:
+    """Channels predicted for `offsets` neighbours: two of flow and one weight each, and one weight of the frame's own picture."""
+    return 3 * offsets + 1
+
+
+def _frame_input(spec: NetworkSpec, video: VideoSpec) -> Iterator[TensorSpec]:
+    rows, columns = video.cells(spec)
+    cells = rows * columns
+    match spec.frame_input:
+        case Embeddings(channels):
+            shape = (video.frames, rows, columns, channels)
+            yield TensorSpec(EMBEDDING, shape, Owner.VIDEO, Normal(EMBEDDING_DEVIATION), TimeAxis.FRAMES)
+            yield from _Part("", LINEAR_GAIN, cells).conv("stem", channels, spec.stem, 1)
+        case Positions(levels, hidden):
+            if hidden:
+                yield from _Part("", LINEAR_GAIN, 1).dense("hidden", 2 * levels, hidden)
+            yield from _Part("", LINEAR_GAIN, 1, Owner.VIDEO).dense("cells", hidden or 2 * levels, cells * spec.stem)
+        case TimeGrids(lengths):
+            for index, length in enumerate(lengths):
+                shape = (length, rows, columns, spec.stem // len(lengths))
+                yield TensorSpec(f"time_grids.{index}", shape, Owner.VIDEO, Normal(EMBEDDING_DEVIATION), TimeAxis.GRID)
+        case Patches(size) as patches:
+            positions = cells / (size // spec.upscale) ** 2
+            for index, (fan_in, width) in enumerate(patch_widths(patches, spec)):
+                yield from _Part("patch.", RELU_GAIN if index else FIRST_SINES_GAIN, positions).dense(str(index), fan_in, width)
+
+
+def patch_widths(patches: Patches, spec: NetworkSpec) -> list[tuple[int, int]]:
+    """(inputs, outputs) of each layer of NIRVANA's perceptron: from a position to the features of a patch."""
+    cells = (patches.size // spec.upscale) ** 2
+    return list(pairwise([2, *(patches.hidden for _ in range(patches.depth - 1)), cells * spec.stem]))
+
+
+def _block(prefix: str, block: BlockSpec, features: int, spec: NetworkSpec, cells: int) -> Iterator[TensorSpec]:
+    """Tensors of a block with `features` input channels at `cells` input positions."""
+    part, expanded, outputs = _Part(prefix, RELU_GAIN, cells), block.width * block.stride**2, cells * block.stride**2
+    yield from _separable(part, "before", features, block.separable)
+    if block.conv_groups > 1:
+        yield from part.conv("conv", features // block.conv_groups, expanded, block.kernel)
+        yield from part.conv("expand", expanded, expanded, 1)
+    else:
+        yield from part.conv("conv", features, expanded, block.kernel)
+    if block.skip:
+        yield from part.conv("skip", features, block.width, 1)
+    if any(block.modes):
+        shape = (2, 2 * block.modes[0] - 1, block.modes[1], features, block.width)
+        yield TensorSpec(f"{prefix}fourier.weight", shape, Owner.LAYER, Zeros())
+    if spec.temporal_grid:
+        for name in ("scale", "shift"):
+            shape = (spec.temporal_grid, block.width)
+            yield TensorSpec(f"{prefix}modulation.{name}", shape, Owner.VIDEO, Zeros(), TimeAxis.GRID)
+    if spec.spatial_grid[0]:
+        for name in ("spatial_scale", "spatial_shift"):
+            yield TensorSpec(f"{prefix}modulation.{name}", spec.spatial_grid, Owner.VIDEO, Zeros())
+    yield from _separable(replace(part, positions=outputs), "after", block.width, block.separable)
+
+
+def _separable(part: _Part, name: str, features: int, kernel: int) -> Iterator[TensorSpec]:
+    if kernel:
+        yield from part.conv(f"{name}.depthwise", 1, features, kernel)
+        yield from part.zero().conv(f"{name}.pointwise", features, features, 1)
+
+
+def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: int, cells: int) -> Iterator[TensorSpec]:
+    """Tensors of a canvas of `size` (height, width) pixels, blended by `features` channels at `cells` positions."""
+    grids = canvas.grid_shapes(*size)
+    for index, shape in enumerate(grids):
+        yield TensorSpec(f"canvas.grids.{index}", shape, Owner.VIDEO, Zeros(CANVAS_GRID_DEVIATION))
+    painter = _Part("canvas.", LINEAR_GAIN, prod(size) / canvas.stride**2)
+    for tensor in painter.conv("mix", len(grids), canvas.width, canvas.kernel):
+        yield replace(tensor, warm_start=True)
+    for tensor in painter.conv("paint", canvas.width, CHANNELS * canvas.stride**2, 3):
+        yield replace(tensor, warm_start=True)
+    for index, grid in enumerate(canvas.flow_grids):
+        init = Zeros() if index else CameraFlow()
+        yield TensorSpec(f"canvas.flows.{index}", (frames, *grid, 2), Owner.VIDEO, init, TimeAxis.FRAMES, Coding.DIFFERENCES)
+    yield from _Part("canvas.", 0.0, cells).conv("blend", features, 1, 3)

@@ -1,9 +1,8 @@
-"""Coordinate-aware modulation: scale and shift a block's features by grids over time and space.
+"""Coordinate-aware modulation (CAM): scale and shift a block's features by grids over time and space.
 
-Lee et al., "Coordinate-Aware Modulation for Neural Fields", ICLR 2024, section 3: after the convolution and
-before the activation, F~ = gamma(x) * Norm(F) + beta(x), gamma and beta read from grids by linear interpolation.
-Both are stored as differences from the identity (gamma - 1, beta), so that a grid left alone is all zeros and
-costs next to nothing.
+Lee et al., "Coordinate-Aware Modulation for Neural Fields", ICLR 2024, section 3: after the convolution and before the activation,
+F~ = gamma(x) * Norm(F) + beta(x), where gamma and beta are read from grids by linear interpolation. The grids hold the differences
+from the identity (gamma - 1 and beta), so that an unused grid is all zeros and costs next to no bits.
 """
 
 import jax
@@ -11,30 +10,25 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from inr.timeline import at
-
-EPSILON = 1e-5  # added to the variance; part of the format, since the decoder normalises too
+from inr.constants import NORM_EPSILON
+from inr.time_interpolation import interpolate_grid
 
 
 def normalise(x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
-    """Zero mean and unit variance per frame and channel; left alone where a frame is a single cell."""
+    """Zero mean and unit variance for each frame and channel; `x` itself if a frame has a single cell."""
     if x.shape[1] * x.shape[2] == 1:
         return x
     mean = jnp.mean(x, axis=(1, 2), keepdims=True)
     centred = x - mean
     variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
-    return centred * jax.lax.rsqrt(variance + EPSILON)
-
-
-def interpolate(grid: Float[Array, "n *rest"], t: Float[Array, " t"]) -> Float[Array, "t *rest"]:
-    """Read `grid` at positions `t` in [0, 1], linearly between its rows; the ends of the grid are 0 and 1."""
-    return at(grid, t * (grid.shape[0] - 1))
+    return centred * jax.lax.rsqrt(variance + NORM_EPSILON)
 
 
 class Modulation(nnx.Module):
-    """Norm and CAM of one block: per channel over time, and one scalar per position over the frame.
+    """Norm and CAM of one block.
 
-    The temporal form is the paper's video form (appendix on FFNeRV), the spatial one its image form.
+    The temporal grids (the paper's video form, appendix on FFNeRV) hold a value for each time and channel, the spatial ones (its image
+    form) a value for each position of the frame.
     """
 
     def __init__(self, width: int, norm: bool, temporal: int, spatial: tuple[int, int]):
@@ -51,7 +45,7 @@ class Modulation(nnx.Module):
         if self.norm:
             x = normalise(x)
         if self.temporal:
-            scale, shift = interpolate(self.scale[...], t), interpolate(self.shift[...], t)
+            scale, shift = interpolate_grid(self.scale[...], t), interpolate_grid(self.shift[...], t)
             x = x * (1 + scale[:, None, None]) + shift[:, None, None]
         if self.spatial[0]:
             size = x.shape[1:3]

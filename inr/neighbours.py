@@ -1,8 +1,9 @@
 """Reading neighbouring frames through flows (FFNeRV: Lee et al., ACM MM 2023, section 3.2).
 
-A frame is its own picture, and what it sees of the frames around it, displaced: a softmax weighs the neighbours, a sigmoid
-them against the frame's own. A flow of zero is the identity here. (In the paper's code it shifts a picture by half a pixel, as its
-positions and its sampling count differently.) As there, nothing is learned through a neighbour's picture.
+A frame is a weighted sum of its own picture and of its neighbours' pictures, each displaced by a flow. A softmax weights the
+neighbours against each other, a sigmoid weights the own picture against all of them. A flow of zero is the identity here; in the
+paper's code it displaces a picture by half a pixel, because positions and sampling are counted differently there. As in the paper,
+no gradient passes through a neighbour's picture.
 """
 
 from collections.abc import Callable
@@ -13,20 +14,21 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from inr.constants import FLOW_UNIT, OWN_PICTURE_BIAS
 from inr.convolutions import Convolution, convolution
+from inr.layout import neighbour_outputs
 from inr.spec import NeighboursSpec
-from inr.timeline import Indices
+from inr.time_interpolation import Indices
 from inr.warp import warp
 
-FLOW_UNIT = 8.0  # pixels of displacement per unit
-OWN = 1.0  # the logit of a frame's own picture where nothing has been learned
+RenderOthers = Callable[[Indices], Float[Array, "n h w 3"]]  # pictures of the frames at the given indices
 
 
 class Neighbours(nnx.Module):
-    """The convolution that says where a frame looks at its neighbours, and how much of what it sees it takes."""
+    """The convolution that predicts a frame's flows into its neighbours and the weight of each."""
 
     def __init__(self, spec: NeighboursSpec, features: int, rngs: nnx.Rngs, convolve: Convolution):
-        self.look = convolution(features, 3 * len(spec.offsets) + 1, 3, rngs, convolve)
+        self.predict = convolution(features, neighbour_outputs(len(spec.offsets)), 3, rngs, convolve)
         self.offsets = spec.offsets
 
     def __call__(
@@ -34,29 +36,29 @@ class Neighbours(nnx.Module):
         picture: Float[Array, "t h w 3"],
         features: Float[Array, "t r c d"],
         indices: Indices,
-        run: bool,
-        own: Callable[[Indices], Float[Array, "n h w 3"]],
+        consecutive: bool,
+        render_others: RenderOthers,
     ) -> Float[Array, "t h w 3"]:
-        """`picture` with what frames at `indices` see of others, whose pictures `own` gives; beyond the ends, of the first and last."""
+        """`picture` plus the neighbours' pictures, for frames at `indices`; beyond the ends the first or last frame is read."""
         t, h, w, _ = picture.shape
         count = len(self.offsets)
-        # What looks learns from the features, but does not shape them: its slopes are large and of every sign, and would
+        # The prediction learns from the features but does not shape them: its gradients are large and of every sign, and would
         # drown the picture's own (16 dB instead of 32 on a moving square, 32 without neighbours).
-        looks = self.look(lax.stop_gradient(features)).transpose(0, 3, 1, 2)
-        looks = jax.image.resize(looks, (*looks.shape[:2], h, w), "linear")
-        dx, dy, weights = (looks[:, k * count : (k + 1) * count] for k in range(3))
-        seen = jax.vmap(lambda other, x, y: warp(other, x[None], y[None])[0])(
-            self.around(indices, run, own), FLOW_UNIT * dx.reshape(-1, h, w), FLOW_UNIT * dy.reshape(-1, h, w)
+        predicted = self.predict(lax.stop_gradient(features)).transpose(0, 3, 1, 2)
+        predicted = jax.image.resize(predicted, (*predicted.shape[:2], h, w), "linear")
+        dx, dy, weights = (predicted[:, k * count : (k + 1) * count] for k in range(3))
+        displaced = jax.vmap(lambda other, x, y: warp(other, x[None], y[None])[0])(
+            self.neighbour_pictures(indices, consecutive, render_others), FLOW_UNIT * dx.reshape(-1, h, w), FLOW_UNIT * dy.reshape(-1, h, w)
         )
-        weighed = jnp.sum(jax.nn.softmax(weights, axis=1)[..., None] * seen.reshape(t, count, h, w, 3), axis=1)
-        mine = jax.nn.sigmoid(looks[:, -1] + OWN)[..., None]
-        return mine * picture + (1 - mine) * weighed
+        weighted = jnp.sum(jax.nn.softmax(weights, axis=1)[..., None] * displaced.reshape(t, count, h, w, 3), axis=1)
+        own_weight = jax.nn.sigmoid(predicted[:, -1] + OWN_PICTURE_BIAS)[..., None]
+        return own_weight * picture + (1 - own_weight) * weighted
 
-    def around(self, indices: Indices, run: bool, own: Callable) -> Float[Array, "n h w 3"]:
-        """The pictures of all neighbours, those of a frame together; in a `run` each is made once."""
+    def neighbour_pictures(self, indices: Indices, consecutive: bool, render_others: RenderOthers) -> Float[Array, "n h w 3"]:
+        """Pictures of all neighbours, frame by frame; if the indices are `consecutive`, each picture is rendered once."""
         t, offsets = len(indices), jnp.asarray(self.offsets)
-        if not run:
-            return lax.stop_gradient(own((indices[:, None] + offsets).ravel()))
+        if not consecutive:
+            return lax.stop_gradient(render_others((indices[:, None] + offsets).ravel()))
         low, high = min(self.offsets), max(self.offsets)
-        made = lax.stop_gradient(own(indices[0] + jnp.arange(low, t + high)))
-        return made[(jnp.arange(t)[:, None] + offsets - low).ravel()]
+        rendered = lax.stop_gradient(render_others(indices[0] + jnp.arange(low, t + high)))
+        return rendered[(jnp.arange(t)[:, None] + offsets - low).ravel()]

@@ -1,34 +1,60 @@
-"""Read a video file, a folder or glob of images, or one image: all of it, or as it is asked for."""
+"""Read a video file, a folder or glob of images, or one image: as a whole, or frame by frame on demand."""
 
 import difflib
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from inr.containers import Stream, read_container
+from inr.containers import Stream, probe_container, read_container
 from inr.errors import InputError
 from inr.images import WORKING_COMMAND, Span, image_files, read_image, spanned, stacked
 from inr.images import source_name as source_name
+from inr.scale import Scale
 from inr.video import Video
 
 
-def read_video(path: str | Path, frames: Span = (None, None), scale: str = "") -> Video:
-    """The frames `frames[0]` up to, not including, `frames[1]` of `path`, resized if `scale` is '1/2' or '320x160'.
+def read_video(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Video:
+    """The frames `frames[0]` up to, but not including, `frames[1]` of `path`, resized to `scale` if that is given.
 
-    Raises InputError for what cannot be read, and warns (MediaWarning) of every part that is left out.
+    InputError if `path` cannot be read. A MediaWarning names every part of the source that is left out.
     """
     video = _read(Path(path), frames)
-    return _resized(video, scale) if scale else video
+    return resized(video, scale) if scale else video
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The size of a source: width and height in pixels, and its number of frames, which a container may state only roughly."""
+
+    width: int
+    height: int
+    frames: int
+
+
+def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Extent:
+    """The extent of a source (or of its span `frames`, resized to `scale`) after a look at its header: no more than a frame is decoded.
+
+    InputError if `path` cannot be read.
+    """
+    path = Path(path)
+    if images := image_files(path):
+        height, width, _ = read_image(images[0]).shape
+        count = len(images)
+    else:
+        _check_file(path)
+        width, height, count = probe_container(path)
+    width, height = scale.size(width, height) if scale else (width, height)
+    return Extent(width, height, max(1, len(range(count)[slice(*frames)])))
 
 
 class Source:
-    """A video that is read as it is asked for: `source[a:b]` holds those frames and no others, `len(source)` counts them all.
+    """A video that is read on demand: `source[a:b]` reads those frames and no others; `len(source)` is the number of all.
 
-    Read in order, no frame is decoded twice. `path`, `frames` and `scale` are as for `read_video`, as is what is raised.
+    A source that is read in order decodes no frame twice. Arguments and errors are those of `read_video`.
     """
 
-    def __init__(self, path: str | Path, frames: Span = (None, None), scale: str = ""):
+    def __init__(self, path: str | Path, frames: Span = (None, None), scale: Scale | None = None):
         self.path, self._scale = Path(path), scale
         self._images = image_files(self.path)
         if not self._images:
@@ -46,7 +72,7 @@ class Source:
             video = Video(stacked((read_image(self._images[at]) for at in chosen), self.path), name=source_name(self.path))
         else:
             video = self._stream.video(chosen)
-        return _resized(video, self._scale) if self._scale else video
+        return resized(video, self._scale) if self._scale else video
 
 
 def _check_file(path: Path) -> None:
@@ -72,13 +98,10 @@ def _missing(path: Path) -> InputError:
     return InputError("missing-input", what, f"did you mean '{path.parent / near[0]}'?" if near else WORKING_COMMAND)
 
 
-def _resized(video: Video, scale: str) -> Video:
+def resized(video: Video, scale: Scale) -> Video:
+    """`video` with frames resized by Lanczos's filter."""
     from PIL import Image
 
-    if "/" in scale:
-        factor = Fraction(scale)
-        width, height = max(1, round(video.width * factor)), max(1, round(video.height * factor))
-    else:
-        width, height = map(int, scale.lower().split("x"))
-    resized = [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS)) for f in video.frames]
-    return Video(np.stack(resized), video.fps, video.colour, video.name)
+    size = scale.size(video.width, video.height)
+    frames = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in video.frames]
+    return Video(np.stack(frames), video.fps, video.colour, video.name)

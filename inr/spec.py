@@ -1,6 +1,6 @@
-"""Specs: all that a decoder needs to rebuild a network, minus its weights.
+"""Specs: everything that a decoder needs to rebuild a network, except its weights.
 
-A spec is transmitted; a *config* (how the network was fitted) never is.
+A *spec* is transmitted in the file. A *config* (how a network was fitted) never is.
 """
 
 from dataclasses import dataclass, field
@@ -14,30 +14,32 @@ from inr.video import Colour, Video
 class BlockSpec:
     """One upsampling block: a `kernel` x `kernel` convolution, then depth-to-space by `stride`.
 
-    `width` is the number of channels after upsampling. A Fourier operator of so many `modes` (rows, columns) works beside
-    the convolution: see `inr.fourier`; (0, 0) leaves it out. With `groups` above 1 the convolution keeps to groups of
-    channels, and a 1x1 convolution mixes these (FFNeRV's compact block). Separable residual blocks of
-    `separable` x `separable` stand before and after it, and with `skip` the input, resized bilinearly, goes around it (NeRV++);
-    0 and False leave them out.
+    `width` is the number of channels after upsampling. Optional parts:
+
+    - `modes`: (rows, columns) of a Fourier operator beside the convolution, see `inr.fourier`; (0, 0) leaves it out.
+    - `conv_groups` above 1: the convolution connects only channels of the same group, and a 1x1 convolution mixes the groups
+      (FFNeRV's compact block).
+    - `separable`: kernel size of the separable residual blocks before and after the convolution; 0 leaves them out (NeRV++).
+    - `skip`: the block's input, resized bilinearly, is added to its output (NeRV++).
     """
 
     width: int
     stride: int
     kernel: int
     modes: tuple[int, int] = (0, 0)
-    groups: int = 1
+    conv_groups: int = 1
     separable: int = 0
     skip: bool = False
 
 
 @dataclass(frozen=True)
 class CanvasSpec:
-    """A still picture that all frames read, each through a flow of its own: see `inr.canvas`.
+    """A still picture that every frame reads through a flow of its own: see `inr.canvas`.
 
-    `grids` counts the pyramid's grids at each size, from `stride` pixels a cell on, each size half the one before;
-    a convolution of `kernel` mixes them into `width` features. A frame's flow is the sum
-    of `flow_grids`, each of so many (rows, columns) of vectors: what moves as a whole is said once, and what moves otherwise finely.
-    With `half_samples` the picture is read from twice as many samples along each axis, those between filtered.
+    `grids` lists how many grids the pyramid has at each size. The finest size has one cell for every `stride` x `stride` pixels,
+    and each further size has half the rows and columns. A convolution of size `kernel` mixes all grids into `width` features.
+    A frame's flow is the sum of `flow_grids`, given as (rows, columns) of vectors, coarse ones first. With `half_samples` the
+    picture is read from twice as many samples along each axis; the added ones are interpolated by a fixed filter.
     """
 
     grids: tuple[int, ...]
@@ -48,23 +50,23 @@ class CanvasSpec:
     half_samples: bool = False
 
     def grid_shapes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Rows and columns of every grid under a picture of `height` x `width`, finest first."""
+        """(rows, columns) of every grid below a picture of `height` x `width` pixels, finest first."""
         sizes = [self.stride * 2**level for level in range(len(self.grids))]
         return [(-(-height // size), -(-width // size)) for size, count in zip(sizes, self.grids, strict=True) for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A frame begins as a learned embedding of `channels`, lifted by a 1x1 convolution (HNeRV: Chen et al., CVPR 2023)."""
+    """Frame input of HNeRV (Chen et al., CVPR 2023): a learned embedding of `channels` for each frame, lifted by a 1x1 convolution."""
 
     channels: int
 
 
 @dataclass(frozen=True)
 class Positions:
-    """A frame begins as its time, in sines and cosines of `levels` frequencies, through a perceptron (NeRV: Chen et al., NeurIPS 2021).
+    """Frame input of NeRV (Chen et al., NeurIPS 2021): the frame's time in sines and cosines, through a perceptron.
 
-    Frequencies are powers of `base` hundredths; `hidden` is the width of the layer between, 0 for none.
+    The code has `levels` frequencies, the powers of `base` / 100. `hidden` is the width of the hidden layer, 0 for none.
     """
 
     levels: int
@@ -74,9 +76,9 @@ class Positions:
 
 @dataclass(frozen=True)
 class TimeGrids:
-    """A frame begins as what grids of so many `lengths` over time hold at its time (FFNeRV: Lee et al., ACM MM 2023, section 3.1).
+    """Frame input of FFNeRV (Lee et al., ACM MM 2023, section 3.1): grids over time, read at the frame's time.
 
-    Their channels stand side by side and share the stem's width, which must be a multiple of their number.
+    `lengths` gives the entries of each grid along time. The grids' channels are concatenated and share the stem's width equally.
     """
 
     lengths: tuple[int, ...]
@@ -84,9 +86,10 @@ class TimeGrids:
 
 @dataclass(frozen=True)
 class Patches:
-    """All frames begin as patches of `size` pixels, each a perceptron of sines of its centre (NIRVANA: Maiya et al., CVPR 2023).
+    """Frame input of NIRVANA (Maiya et al., CVPR 2023): a perceptron of sines maps a patch's position to its features.
 
-    `depth` layers, all but the last `hidden` wide; a frame's number is added as a fixed wave.
+    A patch has `size` x `size` pixels. The perceptron has `depth` layers; all but the last are `hidden` wide. A fixed code of the
+    frame's number is added to the features, because the perceptron itself is the same for all frames.
     """
 
     size: int
@@ -94,14 +97,14 @@ class Patches:
     depth: int
 
 
-Beginning = Embeddings | Positions | TimeGrids | Patches
+FrameInput = Embeddings | Positions | TimeGrids | Patches
 
 
 @dataclass(frozen=True)
 class NeighboursSpec:
-    """Frames that a frame also reads, each through a flow of its own (FFNeRV, section 3.2): see `inr.neighbours`.
+    """Other frames that a frame also reads, each through a flow (FFNeRV, section 3.2): see `inr.neighbours`.
 
-    `offsets` count frames from it; flows and weights are convolved from the features of block `block`.
+    `offsets` are frame numbers relative to the frame. Flows and weights are predicted from the features of block `block`.
     """
 
     offsets: tuple[int, ...]
@@ -110,17 +113,16 @@ class NeighboursSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network of the NeRV family, optionally with coordinate-aware modulation.
+    """A network of the NeRV family, optionally with coordinate-aware modulation (CAM: Lee et al., ICLR 2024).
 
-    `beginning` says what a frame's first features, of `stem` channels, come from; `blocks` upsample them.
-    The head convolves to RGB and upsamples by `head_stride`; `bounded` passes its output through tanh, as the
-    papers do. `norm` normalises each channel over the frame after every block's upsampling; `temporal_grid` is
-    the length of CAM's grids over time and `spatial_grid` the (rows, columns) of its grids over the frame
-    (Lee et al., ICLR 2024; 0 leaves a grid out). With `opponent` the last kernels, the head's and the canvas's, give
-    opponent colours: see `inr.colours`.
+    `frame_input` says how a frame's first features, of `stem` channels, are made; `blocks` upsample them. The head convolves to
+    R'G'B' and upsamples by `head_stride`; `bounded` passes its output through tanh, as the papers do. `norm` normalises each
+    channel over the frame in every block. `temporal_grid` is the length of CAM's grids over time and `spatial_grid` the
+    (rows, columns) of its grids over the frame; 0 leaves a grid out. With `opponent` the head and the canvas give opponent
+    colours: see `inr.colours`.
     """
 
-    beginning: Beginning
+    frame_input: FrameInput
     stem: int
     blocks: tuple[BlockSpec, ...]
     head_kernel: int = 3
@@ -135,7 +137,7 @@ class NetworkSpec:
 
     @property
     def upscale(self) -> int:
-        """Pixels per cell of the first features along each axis."""
+        """Pixels along each axis for each cell of the first features."""
         return self.head_stride * prod(block.stride for block in self.blocks)
 
     @property
@@ -146,9 +148,10 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """What a file says of one video besides its tensors: true size, frame count, rate, colour tags, name.
+    """The facts that a file holds about one video besides its tensors.
 
-    `margins` are pixels above, left of, below and right of a frame by which its canvas reaches beyond it.
+    `width` and `height` are in pixels, `fps` is an exact fraction of frames per second, `colour` and `name` describe the source.
+    `margins` are pixels above, left of, below and right of a frame by which the canvas reaches beyond it.
     """
 
     width: int
@@ -166,15 +169,16 @@ class VideoSpec:
 
     @property
     def pixels(self) -> int:
+        """Frames times height times width."""
         return self.frames * self.height * self.width
 
     def cells(self, spec: NetworkSpec) -> tuple[int, int]:
-        """Rows and columns of a frame's first features; what they span is cropped to the true size."""
-        whole = spec.beginning.size if isinstance(spec.beginning, Patches) else spec.upscale
+        """Rows and columns of a frame's first features. They cover at least the frame; the surplus is cropped after rendering."""
+        whole = spec.frame_input.size if isinstance(spec.frame_input, Patches) else spec.upscale
         rows, columns = -(-self.height // whole), -(-self.width // whole)
         return rows * whole // spec.upscale, columns * whole // spec.upscale
 
-    def painted(self, spec: NetworkSpec) -> tuple[int, int]:
-        """Height and width of a canvas's picture: all cells' pixels, and the margins."""
+    def canvas_size(self, spec: NetworkSpec) -> tuple[int, int]:
+        """Height and width in pixels of the canvas's picture: the area of all cells, and the margins around it."""
         (rows, columns), (above, left, below, right) = self.cells(spec), self.margins
         return above + rows * spec.upscale + below, left + columns * spec.upscale + right

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
-from jaxtyping import UInt8
+from inr.pixels import Frames, is_frames
 
 UNSPECIFIED = 2  # the code point for "unspecified" in ITU-T H.273, tables 2 to 4
 
@@ -27,17 +26,17 @@ class Colour:
 class Video:
     """Frames in display order, uint8 R'G'B'; an image is a video of one frame.
 
-    `fps` is an exact fraction of frames per second; `name` is how the source called itself.
+    `fps` is an exact fraction of frames per second; `name` is the source's name.
     """
 
-    frames: UInt8[np.ndarray, "t h w 3"]
+    frames: Frames
     fps: Fraction = Fraction(25)
     colour: Colour = field(default_factory=Colour)
     name: str = ""
 
     def __post_init__(self) -> None:
         shape = self.frames.shape
-        if self.frames.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+        if not is_frames(self.frames):
             raise ValueError(
                 f"`frames` must be uint8 of shape (frames, height, width, 3) without empty axes, "
                 f"but are {self.frames.dtype} of shape {shape}."
@@ -60,5 +59,5 @@ class Video:
 
     @property
     def pixels(self) -> int:
-        """Frames times height times width: what bits per pixel are counted over."""
+        """Frames times height times width: bits per pixel are divided by this number."""
         return len(self) * self.height * self.width

@@ -1,7 +1,7 @@
 """Read a picture at displaced positions, with gradients for both the picture and the displacement.
 
-Reverse passes are written out, with barriers that keep a gather or scatter from being fused into what uses it: left to
-itself XLA takes three times as long on a CPU.
+The reverse passes are written by hand. Barriers keep XLA from fusing a gather or scatter with its neighbours, which takes three
+times as long on a CPU.
 """
 
 from functools import partial
@@ -12,48 +12,47 @@ from jax import lax
 from jax.lax import optimization_barrier
 from jaxtyping import Array, Float
 
+from inr.constants import HALF_SAMPLE_TAPS, TAPS_AFTER, TAPS_BEFORE
+
 Picture = Float[Array, "m n c"]
 Field = Float[Array, "t h w"]
 
-HALF = (1 / 32, -5 / 32, 20 / 32, 20 / 32, -5 / 32, 1 / 32)  # H.264's filter for samples between two (ITU-T H.264, 8.4.2.2.1)
-BEFORE, AFTER = 2, 3  # of the entries that it takes, those before and after the one that it stands at
-
 
 def doubled(picture: Float[Array, "h w c"]) -> Float[Array, "2*h-1 2*w-1 c"]:
-    """`picture` with samples between its own: what is read bilinearly from it is blurred far less."""
+    """`picture` with interpolated samples between its own. Bilinear reading from it blurs far less."""
     height, width, channels = picture.shape
     rows = optimization_barrier(picture.reshape(height, width * channels))
-    rows = jnp.stack([rows, between(rows, 0, 1)], axis=1).reshape(2 * height, width * channels)
+    rows = jnp.stack([rows, half_samples(rows, 0, 1)], axis=1).reshape(2 * height, width * channels)
     rows = optimization_barrier(rows[: 2 * height - 1])
-    columns = between(rows, 1, channels).reshape(2 * height - 1, width, channels)
+    columns = half_samples(rows, 1, channels).reshape(2 * height - 1, width, channels)
     both = jnp.stack([rows.reshape(columns.shape), columns], axis=2).reshape(2 * height - 1, 2 * width, channels)
     return optimization_barrier(both[:, : 2 * width - 1])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def between(x: Float[Array, "m n"], axis: int, apart: int) -> Float[Array, "m n"]:
-    """What lies half-way between entries that are `apart` along `axis`; the ends repeat beyond its ends."""
+def half_samples(x: Float[Array, "m n"], axis: int, spacing: int) -> Float[Array, "m n"]:
+    """Interpolated entries half-way between entries that are `spacing` apart along `axis`; the ends are repeated outwards."""
     size = x.shape[axis]
-    first, last = _part(x, axis, 0, apart), _part(x, axis, size - apart, apart)
-    edged = jnp.concatenate([first] * BEFORE + [x] + [last] * AFTER, axis=axis)
-    return optimization_barrier(sum(tap * _part(edged, axis, k * apart, size) for k, tap in enumerate(HALF)))
+    first, last = _part(x, axis, 0, spacing), _part(x, axis, size - spacing, spacing)
+    edged = jnp.concatenate([first] * TAPS_BEFORE + [x] + [last] * TAPS_AFTER, axis=axis)
+    return optimization_barrier(sum(tap * _part(edged, axis, k * spacing, size) for k, tap in enumerate(HALF_SAMPLE_TAPS)))
 
 
-def _between_reverse(axis: int, apart: int, _: None, slope: Float[Array, "m n"]) -> tuple[Float[Array, "m n"]]:
-    size, reach = slope.shape[axis], (BEFORE + AFTER) * apart
-    around = jnp.pad(slope, [(reach, reach) if axis == other else (0, 0) for other in (0, 1)])
-    shifts = (_part(around, axis, reach - k * apart, size + reach) for k in range(len(HALF)))
-    edged = optimization_barrier(sum(tap * shift for tap, shift in zip(HALF, shifts, strict=True)))
-    inside = _part(edged, axis, BEFORE * apart, size)
-    first = sum(_part(edged, axis, k * apart, apart) for k in range(BEFORE + 1))
-    last = sum(_part(edged, axis, size + (BEFORE - 1 + k) * apart, apart) for k in range(AFTER + 1))
-    if size == apart:  # one entry: all of it lies at both ends
+def _half_samples_reverse(axis: int, spacing: int, _: None, gradient: Float[Array, "m n"]) -> tuple[Float[Array, "m n"]]:
+    size, reach = gradient.shape[axis], (TAPS_BEFORE + TAPS_AFTER) * spacing
+    around = jnp.pad(gradient, [(reach, reach) if axis == other else (0, 0) for other in (0, 1)])
+    shifts = (_part(around, axis, reach - k * spacing, size + reach) for k in range(len(HALF_SAMPLE_TAPS)))
+    edged = optimization_barrier(sum(tap * shift for tap, shift in zip(HALF_SAMPLE_TAPS, shifts, strict=True)))
+    inside = _part(edged, axis, TAPS_BEFORE * spacing, size)
+    first = sum(_part(edged, axis, k * spacing, spacing) for k in range(TAPS_BEFORE + 1))
+    last = sum(_part(edged, axis, size + (TAPS_BEFORE - 1 + k) * spacing, spacing) for k in range(TAPS_AFTER + 1))
+    if size == spacing:  # one entry: all of it lies at both ends
         return (optimization_barrier(first + last - inside),)
-    middle = _part(inside, axis, apart, size - 2 * apart)
+    middle = _part(inside, axis, spacing, size - 2 * spacing)
     return (optimization_barrier(jnp.concatenate([first, middle, last], axis=axis)),)
 
 
-between.defvjp(lambda x, axis, apart: (between(x, axis, apart), None), _between_reverse)
+half_samples.defvjp(lambda x, axis, spacing: (half_samples(x, axis, spacing), None), _half_samples_reverse)
 
 
 def _part(x: Float[Array, "m n"], axis: int, start: int, size: int) -> Float[Array, "m n"]:
@@ -61,9 +60,10 @@ def _part(x: Float[Array, "m n"], axis: int, start: int, size: int) -> Float[Arr
 
 
 def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple[int, int] = (0, 0)) -> Float[Array, "t h w c"]:
-    """`picture` read at (x + dx, y + dy) pixels, bilinearly between its samples; positions outside read its edge.
+    """`picture` read at (x + dx, y + dy) pixels for every pixel (x, y) of a frame, bilinearly; positions outside read its edge.
 
-    It has so many `samples` a pixel along each axis, and frames have their upper left pixel at `corner` (row, column) in it.
+    The picture has `samples` samples for each pixel along each axis. A frame's upper left pixel lies at `corner` (row, column), in
+    pixels of the picture.
     """
     h, w = dx.shape[1:]
     rows, columns = (jnp.arange(size, dtype=jnp.float32) + first for size, first in zip((h, w), corner, strict=True))
@@ -72,7 +72,7 @@ def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple
 
 @jax.custom_vjp
 def read(picture: Picture, x: Field, y: Field) -> Float[Array, "t h w c"]:
-    """`picture` at positions (x, y) in samples, kept inside."""
+    """`picture` at positions (x, y), in samples, limited to the picture."""
     return _forward(picture, x, y)[0]
 
 
@@ -82,7 +82,7 @@ def _forward(picture: Picture, x: Field, y: Field):
     held_x, held_y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
     top, left = held_y.astype(jnp.int32), held_x.astype(jnp.int32)
     index, right, below = (top * width + left).ravel(), (held_x - left).reshape(-1, 1), (held_y - top).reshape(-1, 1)
-    # Pairs of samples side by side, a row of them below the last: read with no weight, but read.
+    # Pairs of samples side by side, and one row below the last: it is read, with weight 0.
     edged = jnp.pad(picture, ((0, 1), (0, 1), (0, 0)))
     beside = optimization_barrier(jnp.concatenate([edged[:, :-1], edged[:, 1:]], axis=-1).reshape(-1, 2 * channels))
     pairs = optimization_barrier(beside[index]), optimization_barrier(beside[index + width])
@@ -91,22 +91,22 @@ def _forward(picture: Picture, x: Field, y: Field):
     return out, (picture.shape, within, pairs, index, right, below)
 
 
-def _reverse(saved, slope: Float[Array, "t h w c"]):
+def _reverse(saved, gradient: Float[Array, "t h w c"]):
     (height, width, channels), within, pairs, index, right, below = saved
-    fields = slope.shape[:3]
-    slope = optimization_barrier(slope.reshape(-1, channels))
+    fields = gradient.shape[:3]
+    gradient = optimization_barrier(gradient.reshape(-1, channels))
     sums = jnp.zeros(((height + 1) * width, 2 * channels))
     for rows, weight in ((0, 1 - below), (width, below)):
-        # One row of both samples a position: one scatter instead of two.
-        pulled = optimization_barrier(jnp.concatenate([(1 - right) * weight * slope, right * weight * slope], axis=1))
+        # Both samples of a position in one row: one scatter instead of two.
+        pulled = optimization_barrier(jnp.concatenate([(1 - right) * weight * gradient, right * weight * gradient], axis=1))
         sums = optimization_barrier(sums.at[index + rows].add(pulled))
     sums = sums.reshape(height + 1, width, 2, channels)[:height]
     picture = sums[:, :, 0] + jnp.pad(sums[:, :, 1], ((0, 0), (1, 0), (0, 0)))[:, :width]
-    # Channel by channel: a sum over a last axis of 3 is slow on a CPU.
-    (a, b), (c, d) = ([sum(slope[:, i] * pair[:, k * channels + i] for i in range(channels)) for k in (0, 1)] for pair in pairs)
+    # Channel by channel: a sum over a last axis of length 3 is slow on a CPU.
+    (a, b), (c, d) = ([sum(gradient[:, i] * pair[:, k * channels + i] for i in range(channels)) for k in (0, 1)] for pair in pairs)
     right, below = right[:, 0], below[:, 0]
     along = (b - a) * (1 - below) + (d - c) * below, (c - a) * (1 - right) + (d - b) * right
-    # What is held at an edge moves nothing.
+    # A position that was limited to the picture has no gradient.
     x, y = (jnp.where(inside, part.reshape(fields), 0) for inside, part in zip(within, along, strict=True))
     return picture, x, y
 

@@ -61,7 +61,7 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def inr() -> Callable[..., Outcome]:
-    """Run `inr` with arguments in a process of its own."""
+    """EncodePlan `inr` with arguments in a process of its own."""
 
     def run(*arguments: object, environment: dict[str, str] | None = None) -> Outcome:
         command = [sys.executable, "-m", "train", *map(str, arguments)]

@@ -1,6 +1,6 @@
 """Write tests/vectors: small files of every kind, and what they must decode to.
 
-Run it (`python tests/make_vectors.py`) only when the format's version changes: a vector, once its version is no
+EncodePlan it (`python tests/make_vectors.py`) only when the format's version changes: a vector, once its version is no
 draft, is never written again.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from codec.encoder import encode
-from codec.masks import normalised
-from codec.model import Layer, QuantizedModel, QuantizedTensor, VideoEntry, single_video, tensors_checksum
+from codec.weight_masks import normalised
+from codec.model import WeightLayer, QuantizedModel, QuantizedTensor, VideoEntry, single_video, tensors_checksum
 from codec.quantizer import quantize
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
@@ -86,7 +86,7 @@ def model_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
 def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     """Three videos; the second masks by weights and by channels, the third stands on the second's layer alone."""
     alone = [model_of(spec, described) for described in (VideoSpec(37, 26, 4, name="first"), VideoSpec(24, 24, 1, name="second"), video)]
-    layers = tuple(Layer({name: t.coarser(8 * at) for name, t in model.layers[0].tensors.items()}) for at, model in enumerate(alone))
+    layers = tuple(WeightLayer({name: t.coarser(8 * at) for name, t in model.layers[0].tensors.items()}) for at, model in enumerate(alone))
     own = [model.videos[0].tensors for model in alone]
     first = VideoEntry(alone[0].videos[0].spec, (0,), own[0])
     generator = np.random.default_rng(3)
@@ -106,7 +106,7 @@ def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
 def groups_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     """Two groups of one video; the second stands on the first one's layer, and on a residual of its own."""
     key, residual = (model_of(spec, described) for described in (replace(video, frames=3), video))
-    small = Layer({name: t.coarser(24) for name, t in residual.layers[0].tensors.items()})
+    small = WeightLayer({name: t.coarser(24) for name, t in residual.layers[0].tensors.items()})
     second = VideoEntry(video, (0, 1), residual.videos[0].tensors, continues=True)
     return QuantizedModel(spec, (key.layers[0], small), (key.videos[0], second))
 

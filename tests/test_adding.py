@@ -15,35 +15,35 @@ import numpy as np
 import pytest
 from conftest import Outcome, moving_square
 
-import train.presets
-from codec.bitstream import Opened
-from codec.bundle import Asked, empty, extracted, intact, shares
+import train.plan.presets
+from codec.bitstream import AppendableFile
+from codec.bundle import BundleSettings, empty, extracted, checksums_match, video_stats
 from codec.decoder import decode
 from codec.encoder import encode
-from codec.model import Layer
+from codec.model import WeightLayer
 from inr.errors import TargetMissed, UsageError
 from inr.layout import PAINTER, tensor_shapes
 from inr.network import initial_tensors
 from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
-from train.adding import add_video, density_of
-from train.config import FitConfig
-from train.continual import Frozen, Ground, subnetwork
-from train.encoding import EncodeOptions
-from train.presets import modulated_spec, shared_weights
-from train.rows import RowLayout
-from train.state import initial_state, layout_of
-from train.wish import Wish
+from train.bundle.adding import add_video, density_of
+from train.fit.config import FitConfig
+from train.fit.base_layers import Frozen, BaseLayers, subnetwork
+from train.encode.run import EncodeOptions
+from train.plan.presets import modulated_spec, shared_weights
+from train.fit.packing import PackedLayout
+from train.fit.state import initial_state, packed_layout
+from train.fit.target import RateTarget
 
-OPTIONS = EncodeOptions(preset="fast", wish=Wish(quality=60))
+OPTIONS = EncodeOptions(preset="fast", target=RateTarget(quality=60))
 STEPS = 160
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_steps() -> Iterator[None]:
     """A preset short enough for tests."""
-    with patch.dict(train.presets.PRESETS, fast=STEPS):
+    with patch.dict(train.plan.presets.PRESETS, fast=STEPS):
         yield
 
 
@@ -58,13 +58,13 @@ def videos() -> list[Video]:
 def grown(tmp_path_factory: pytest.TempPathFactory, few_steps: None) -> tuple[Path, list[bytes]]:
     """A bundle of three, and its bytes after each addition."""
     target = tmp_path_factory.mktemp("bundle") / "b.inr"
-    target.write_bytes(empty(Asked()))
+    target.write_bytes(empty(BundleSettings()))
     after = []
     for video in videos():
         added = add_video(video, target, replace(OPTIONS, every_layer=video.name == "still"))
         assert added is not None
         after.append(target.read_bytes())
-        assert added.report.bytes == len(after[-1]) - (len(after[-2]) if len(after) > 1 else len(empty(Asked())))
+        assert added.report.bytes == len(after[-1]) - (len(after[-2]) if len(after) > 1 else len(empty(BundleSettings())))
     return target, after
 
 
@@ -72,7 +72,7 @@ def test_earlier_videos_never_change(grown: tuple[Path, list[bytes]]):
     """Their records are a prefix of the larger file, and their tensors and pixels are the same."""
     _, after = grown
     for earlier, later in pairwise(after):
-        assert later.startswith(Opened.of(earlier).start)
+        assert later.startswith(AppendableFile.of(earlier).start)
         old, new = decode(earlier), decode(later)
         for index in range(len(old.videos)):
             assert all(np.array_equal(a, new.tensors(index)[name]) for name, a in old.tensors(index).items())
@@ -84,8 +84,8 @@ def test_a_later_video_stands_on_the_earlier_layers(grown: tuple[Path, list[byte
     model = decode(after[-1])
     assert [video.spec.name for video in model.videos] == ["square", "turned", "still"]
     assert [video.layers for video in model.videos] == [(0,), (0, 1), (0, 1, 2)]  # the last was asked to stand on all
-    assert shares(after[-1], model)[1].reused > 0
-    assert all(intact(model, index) for index in range(3))
+    assert video_stats(after[-1], model)[1].reused > 0
+    assert all(checksums_match(model, index) for index in range(3))
     alone = decode(encode(extracted(model, 2)))
     assert np.array_equal(alone.render(), model.render(clip=2))
 
@@ -95,22 +95,22 @@ def test_a_further_video_begins_afresh_but_for_what_paints_a_canvas(grown: tuple
     video = VideoSpec.of(videos()[1])
     model = decode(grown[1][0])
     assert model.spec.canvas is not None
-    layout = layout_of(model.spec, video)
+    layout = packed_layout(model.spec, video)
 
-    def begun(ground: Ground) -> dict[str, np.ndarray]:
-        return layout.unpack(np.asarray(initial_state(model.spec, video, FitConfig(1), ground).parameters.weights))
+    def has_network(base: BaseLayers) -> dict[str, np.ndarray]:
+        return layout.unpack(np.asarray(initial_state(model.spec, video, FitConfig(1), base).parameters.weights))
 
     fresh = initial_tensors(model.spec, video, 0)
-    ground = Ground(grown[1][0], model)
-    own, painting = begun(ground), [name for name in fresh if name.startswith(PAINTER)]
+    base = BaseLayers(grown[1][0], model)
+    own, painting = has_network(base), [name for name in fresh if name.startswith(PAINTER)]
     assert len(painting) == 4
     assert all(not own[name].any() for name in painting)
     for name in fresh.keys() - painting:
-        np.testing.assert_allclose(own[name] + ground.sums.get(name, 0), fresh[name], atol=1e-5)
+        np.testing.assert_allclose(own[name] + base.sums.get(name, 0), fresh[name], atol=1e-5)
     layer = model.layers[0].tensors
     unpainted = layer | {name: replace(layer[name], symbols=np.zeros_like(layer[name].symbols)) for name in painting}
-    for none in (Ground(grown[1][0], model, density=0.0), Ground(grown[1][0], replace(model, layers=(Layer(unpainted),)))):
-        own = begun(none)
+    for none in (BaseLayers(grown[1][0], model, density=0.0), BaseLayers(grown[1][0], replace(model, layers=(WeightLayer(unpainted),)))):
+        own = has_network(none)
         assert all(np.array_equal(own[name], fresh[name]) for name in painting)
 
 
@@ -127,7 +127,7 @@ def test_the_same_addition_is_up_to_date_and_another_of_its_name_refused(grown: 
 def test_an_impossible_size_is_refused_before_anything_is_spent(grown: tuple[Path, list[bytes]]):
     target, after = grown
     with pytest.raises(TargetMissed, match="adds to"):
-        add_video(replace(videos()[0], name="tiny"), target, replace(OPTIONS, wish=Wish(target_bytes=30)))
+        add_video(replace(videos()[0], name="tiny"), target, replace(OPTIONS, target=RateTarget(target_bytes=30)))
     assert target.read_bytes() == after[-1]
     assert not target.with_name("b.inr.work").exists()
 
@@ -140,22 +140,22 @@ def test_what_a_video_may_use_is_a_choice(grown: tuple[Path, list[bytes]], tmp_p
     assert add_video(videos()[1], target, replace(OPTIONS, density=density, corrections=corrections)) is not None
     data = target.read_bytes()
     model = decode(data)
-    part = shares(data, model)[1]
-    assert intact(model, 1)
+    part = video_stats(data, model)[1]
+    assert checksums_match(model, 1)
     if density == 0:
         assert model.videos[1].layers == (1,)
         assert part.reused == part.dropped == 0
         return
     assert part.corrected == 0
     assert abs(part.reused - part.dropped) <= len(model.layers[0].tensors)
-    assert part.mask_bits > 0
+    assert part.weight_mask_bits > 0
     claimed = {name: tensor.symbols != 0 for name, tensor in model.layers[0].tensors.items()}
     assert not any((model.layers[1].tensors[name].symbols[mask] != 0).any() for name, mask in claimed.items())
 
 
 def test_an_image_keeps_nothing_of_another_layer_unless_that_was_learned_or_asked_for():
     image, clip = VideoSpec(8, 8, 1), VideoSpec(8, 8, 2)
-    plain, learned = empty(Asked()), empty(Asked(learned=True))
+    plain, learned = empty(BundleSettings()), empty(BundleSettings(learned=True))
     assert [density_of(data, video, OPTIONS) for data in (plain, learned) for video in (image, clip)] == [0, 1, 1, 1]
     assert density_of(plain, image, replace(OPTIONS, every_layer=True)) == 1
     assert [density_of(plain, image, replace(OPTIONS, density=share)) for share in (0.3, 1.0)] == [0.3, 1.0]
@@ -168,7 +168,7 @@ def test_a_bundle_has_the_capacity_it_was_created_with(clip: Video):
 
 
 def test_a_subnetwork_is_the_best_of_each_tensor():
-    layout = RowLayout((("a", (10,)), ("b", (4, 5))))
+    layout = PackedLayout((("a", (10,)), ("b", (4, 5))))
     generator = np.random.default_rng(0)
     scores = {name: generator.standard_normal(shape).astype(np.float32) for name, shape in layout.shapes}
     claimed = {name: np.ones(shape, np.float32) for name, shape in layout.shapes}

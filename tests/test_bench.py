@@ -20,8 +20,8 @@ from train.bench.curves import bd_rate
 from train.bench.plan import evenly, geometrically
 from train.bench.points import Point
 from train.bench.running import Runner
-from train.cli import application
-from train.presets import PRESETS
+from train.cli.main import application
+from train.plan.presets import PRESETS
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 6
 
@@ -235,6 +235,6 @@ def test_what_is_not_installed_is_named(source: Path, tmp_path: Path, monkeypatc
 
 
 def test_the_command_line_loads_no_plotting():
-    code = "import sys, train.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, train.cli.main; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & {"matplotlib", "scipy", "bjontegaard", "imageio_ffmpeg", "numpy", "jax"}

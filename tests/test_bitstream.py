@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import MAGIC, BitstreamError, Fields, Kind, frame, records, varint
+from codec.bitstream import MAGIC, BitstreamError, Fields, Kind, assemble_file, records, varint
 from codec.decoder import decode
 from codec.description import describe, sections
 from codec.encoder import encode
-from codec.fields import ALIKE, CHECKED, CONTINUES, checked_shapes, read_spec, read_video_spec, write_video_spec
+from codec.fields import SAME_FORMAT, CHECKED, CONTINUES, checked_shapes, read_spec, read_video_spec, write_video_spec
 from codec.model import QuantizedModel, QuantizedTensor, single_video
-from codec.prob import precision
+from codec.frequency_tables import precision
 from inr.layout import tensor_shapes
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Positions, TimeGrids, VideoSpec
 from inr.video import Colour
@@ -37,8 +37,8 @@ def model(spec: NetworkSpec = SPEC, video: VideoSpec = VIDEO, seed: int = 0) -> 
 
 def same(a: QuantizedModel, b: QuantizedModel) -> bool:
     return (
-        (a.spec, len(a.layers), [(v.spec, v.layers) for v in a.videos], a.origin)
-        == (b.spec, len(b.layers), [(v.spec, v.layers) for v in b.videos], b.origin)
+        (a.spec, len(a.layers), [(v.spec, v.layers) for v in a.videos], a.fingerprints)
+        == (b.spec, len(b.layers), [(v.spec, v.layers) for v in b.videos], b.fingerprints)
     ) and all(np.array_equal(x, y) for x, y in zip(a.tensors().values(), b.tensors().values(), strict=True))
 
 
@@ -75,13 +75,13 @@ videos = st.builds(
 
 @settings(deadline=None, max_examples=60)
 @given(specs, videos, st.binary(max_size=4))
-def test_any_model_comes_back(spec: NetworkSpec, video: VideoSpec, origin: bytes):
-    original = replace(model(spec, video), origin=origin)
+def test_any_model_comes_back(spec: NetworkSpec, video: VideoSpec, fingerprint: bytes):
+    original = replace(model(spec, video), fingerprint=fingerprint)
     assert same(decode(encode(original)), original)
 
 
 def test_fixed_overhead_is_small():
-    data = encode(replace(model(), origin=b"abcd"))
+    data = encode(replace(model(), fingerprint=b"abcd"))
     parts = sections(data)
     assert sum(parts.values()) == len(data)
     name = len(VIDEO.name.encode())
@@ -203,7 +203,7 @@ def test_half_samples_without_a_canvas_are_refused():
 def test_a_video_of_the_same_size_and_rate_as_the_one_before_does_not_say_so_again():
     other = replace(VIDEO, name="b", frames=9, margins=(1, 0, 0, 2))
     alike, whole = (write_video_spec(other, (0, 2), 77, before=before) for before in (VIDEO, None))
-    assert alike[2] == whole[2] | ALIKE  # the byte after a name of one letter
+    assert alike[2] == whole[2] | SAME_FORMAT  # the byte after a name of one letter
     form = sum(len(varint(number)) for number in (VIDEO.width, VIDEO.height, VIDEO.fps.numerator, VIDEO.fps.denominator))
     assert len(alike) == len(whole) - form
     for written, before in ((alike, VIDEO), (whole, None), (whole, VIDEO)):
@@ -214,5 +214,5 @@ def test_a_video_of_the_same_size_and_rate_as_the_one_before_does_not_say_so_aga
     with pytest.raises(BitstreamError, match="the first video"):
         read_video_spec(Fields(alike), None)
     with pytest.raises(BitstreamError, match="reserved bits"):
-        read_video_spec(Fields(bytes([0, ALIKE | CONTINUES, 1, 1, 0])), VIDEO)
+        read_video_spec(Fields(bytes([0, SAME_FORMAT | CONTINUES, 1, 1, 0])), VIDEO)
     assert read_video_spec(Fields(bytes([0, CHECKED | CONTINUES, 5, 1, 0, 1, 0, 0, 0])), VIDEO).checksum == 1

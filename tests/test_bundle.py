@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 from make_vectors import CAM, bundle_of
 
-from codec.bitstream import BitstreamError, Kind, Opened, frame, records
-from codec.bundle import Asked, asked_of, begun, capacity, empty, extracted, facts, intact, shares, without
+from codec.bitstream import BitstreamError, Kind, AppendableFile, assemble_file, records
+from codec.bundle import (
+    BundleSettings,
+    bundle_settings,
+    has_network,
+    capacity,
+    empty,
+    extracted,
+    facts,
+    checksums_match,
+    video_stats,
+    without,
+)
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import QuantizedModel
@@ -29,7 +40,7 @@ def equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 def test_a_video_is_the_masked_sum_of_its_layers(bundle: QuantizedModel):
     """Against the definition, written out by hand."""
     second = decode(encode(bundle)).tensors(1)
-    below, own, masks = bundle.layers[0].tensors, bundle.layers[1].tensors, bundle.videos[1].masks
+    below, own, masks = bundle.layers[0].tensors, bundle.layers[1].tensors, bundle.videos[1].weight_masks
     assert not masks["head.kernel"][below["head.kernel"].symbols != 0].any()
     for name, tensor in below.items():
         base = tensor.values() * masks.get(name, np.float32(1)).astype(np.float32)
@@ -43,7 +54,7 @@ def test_extracted_videos_are_the_same_in_a_file_of_their_own(bundle: QuantizedM
         assert equal(alone.tensors(), bundle.tensors(index))
     masked = extracted(bundle, 1)
     assert not masked.layers[0].tensors["head.kernel"].symbols.any()  # what is not used is not carried along
-    assert intact(extracted(bundle, 2), 0) is True
+    assert checksums_match(extracted(bundle, 2), 0) is True
 
 
 def test_leaving_a_video_out_keeps_the_layers_that_others_need(bundle: QuantizedModel):
@@ -58,30 +69,30 @@ def test_leaving_a_video_out_keeps_the_layers_that_others_need(bundle: Quantized
 
 
 def test_origins_go_with_their_videos(bundle: QuantizedModel):
-    known = replace(bundle, origin=b"aaaabbbbcccc")
-    assert extracted(known, 1).origin == b"bbbb"
-    assert without(known, 1).origin == b"aaaacccc"
-    assert decode(encode(known)).origin == known.origin
+    known = replace(bundle, fingerprint=b"aaaabbbbcccc")
+    assert extracted(known, 1).fingerprints == b"bbbb"
+    assert without(known, 1).fingerprints == b"aaaacccc"
+    assert decode(encode(known)).fingerprints == known.fingerprints
     with pytest.raises(BitstreamError, match="end mark"):
-        decode(encode(replace(known, origin=b"aaaabbbbccccd")))
+        decode(encode(replace(known, fingerprint=b"aaaabbbbccccd")))
 
 
 def test_a_stored_checksum_finds_other_tensors(bundle: QuantizedModel):
-    assert [intact(bundle, index) for index in range(3)] == [None, None, True]
+    assert [checksums_match(bundle, index) for index in range(3)] == [None, None, True]
     changed = replace(bundle.layers[1].tensors["stem.kernel"], exponent=-3)
     layers = (bundle.layers[0], replace(bundle.layers[1], tensors=bundle.layers[1].tensors | {"stem.kernel": changed}), bundle.layers[2])
-    assert intact(decode(encode(replace(bundle, layers=layers))), 2) is False
+    assert checksums_match(decode(encode(replace(bundle, layers=layers))), 2) is False
 
 
 def test_bytes_by_video_sum_to_the_file(bundle: QuantizedModel):
     data = encode(bundle)
     around = sum(r.overhead + len(r.payload) for r in records(data) if r.kind in (Kind.SPEC, Kind.END)) + 5
-    parts = shares(data, bundle)
+    parts = video_stats(data, bundle)
     assert sum(part.bytes for part in parts) + around == len(data)
     assert parts[0].reused == parts[0].dropped == parts[0].corrected == 0
-    assert parts[1].mask_bits > 0
+    assert parts[1].weight_mask_bits > 0
     assert parts[1].dropped > 0
-    assert parts[2].mask_bits == 2 * len(bundle.layers[0].tensors) - 2  # a mode a tensor with claims; stem.bias has none
+    assert parts[2].weight_mask_bits == 2 * len(bundle.layers[0].tensors) - 2  # a mode a tensor with claims; stem.bias has none
     room = capacity(bundle)
     assert room.claimed <= room.weights == sum(t.symbols.size for t in bundle.layers[0].tensors.values())
     assert facts(data, "x")["free"] == room.weights - room.claimed
@@ -90,19 +101,19 @@ def test_bytes_by_video_sum_to_the_file(bundle: QuantizedModel):
 def test_appending_leaves_all_earlier_bytes_alone(bundle: QuantizedModel):
     whole = [(r.kind, r.payload) for r in records(encode(bundle)) if r.kind is not Kind.END]
     first = frame([whole[0], whole[1], whole[4]], b"aaaa")
-    both = Opened.of(first).with_records([whole[2], whole[5]], b"aaaabbbb")
-    assert both.startswith(Opened.of(first).start)
+    both = AppendableFile.of(first).with_records([whole[2], whole[5]], b"aaaabbbb")
+    assert both.startswith(AppendableFile.of(first).start)
     assert equal(decode(both).tensors(0), decode(first).tensors(0))
     assert equal(decode(both).tensors(1), bundle.tensors(1))
 
 
 def test_an_empty_bundle_says_so():
-    asked = Asked(200_000, (2, 3))
+    asked = BundleSettings(200_000, (2, 3))
     data = empty(asked)
-    assert not begun(data)
-    assert asked_of(data) == asked
-    assert asked_of(empty(Asked())) == Asked()
-    assert asked_of(empty(Asked(0, (0, 0), True))) == Asked(learned=True)
+    assert not has_network(data)
+    assert bundle_settings(data) == asked
+    assert bundle_settings(empty(BundleSettings())) == BundleSettings()
+    assert bundle_settings(empty(BundleSettings(0, (0, 0), True))) == BundleSettings(learned=True)
     with pytest.raises(BitstreamError) as raised:
         decode(data)
     assert raised.value.identifier == "empty-bundle"

@@ -181,7 +181,7 @@ def test_a_canvas_is_the_video_s_and_what_paints_it_the_layer_s():
     assert {name: shape for name, shape in shapes.items() if name.startswith("canvas.")} == {
         "canvas.grids.0": (8, 12), "canvas.grids.1": (4, 6), "canvas.mix.kernel": (3, 3, 2, 4), "canvas.mix.bias": (4,),
         "canvas.paint.kernel": (3, 3, 4, 12), "canvas.paint.bias": (12,),
-        "canvas.flows.0": (3, 2, 3, 2), "canvas.mask.kernel": (3, 3, 4, 1), "canvas.mask.bias": (1,),
+        "canvas.flows.0": (3, 2, 3, 2), "canvas.blend.kernel": (3, 3, 4, 1), "canvas.blend.bias": (1,),
     }  # fmt: skip
     assert {name for name in shapes if name.startswith("canvas.") and is_private(name)} == {
         "canvas.grids.0", "canvas.grids.1", "canvas.flows.0",

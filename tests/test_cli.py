@@ -88,7 +88,7 @@ def test_decode_to_every_format(encoded, inr, tmp_path: Path):
 
 
 def test_the_output_is_named_after_the_input():
-    from train.cli import default_target
+    from train.cli.main import default_target
 
     assert default_target(Path("clips/talk.mp4")) == Path("clips/talk.inr")
     assert default_target(Path("clips/frames/")) == Path("clips/frames.inr")
@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_a_valid_file_and_dies_by_the_signal(clip_file: Path, tmp_
     time.sleep(12)
     going_on.send_signal(signal.SIGTERM)
     assert going_on.wait(60) == 75
-    assert decode(target.read_bytes()).origin == b""
+    assert decode(target.read_bytes()).fingerprints == b""
     assert inr("encode", clip_file, target, "--seed", "5").code == 2  # the folder beside it is another run's
 
 
@@ -246,7 +246,7 @@ def test_a_mistake_is_explained(
 ):
     """In this process, through the same entry as the program's: 40 processes would cost minutes."""
     from codec.shell import run
-    from train.cli import application
+    from train.cli.main import application
 
     before = {path: path.read_bytes() for path in bad.rglob("*") if path.is_file()}
     filled = arguments.format(bad=bad, clip=clip_file, out=tmp_path / "out.inr").split()

@@ -11,7 +11,7 @@ from test_canvas import SPEC, VIDEO, drawn
 from inr.colours import BASIS, convolved_to_rgb, to_rgb
 from inr.convolutions import convolution
 from inr.network import apply_network, initial_tensors
-from train.patch_convolution import patch_convolution
+from train.fit.patch_convolution import patch_convolution
 
 
 def test_the_basis_is_orthonormal_and_begins_with_grey():

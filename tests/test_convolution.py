@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from train.patch_convolution import patch_convolution
+from train.fit.patch_convolution import patch_convolution
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

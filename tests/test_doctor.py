@@ -9,9 +9,9 @@ from codec.shell import run
 from inr.layout import weights
 from inr.spec import VideoSpec
 from train import doctor
-from train.cli import application
-from train.listing import listed
-from train.presets import MEASURED, MODELS, PRESETS, modulated_spec
+from train.cli.main import application
+from train.cli.preset_tables import listed
+from train.plan.presets import MEASURED, MODELS, PRESETS, modulated_spec
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

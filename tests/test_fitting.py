@@ -1,4 +1,4 @@
-"""train/: the loop. What it promises of its result, and of being stopped, resumed, or led astray."""
+"""train/: the loop. What it candidate_moves of its result, and of being stopped, resumed, or led astray."""
 
 import math
 import time
@@ -14,26 +14,26 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import evaluate, mean_psnr
 from codec.model import QuantizedModel
-from codec.prediction import best_coding, coding, predictable
+from codec.coding import best_coding, coding, predictable
 from inr.errors import ResourceError, TargetMissed, UsageError, VerifyError
 from inr.video import Video
-from train import step as step_module
-from train.batches import batch_indices
-from train.checkpoint import Workdir
-from train.encoding import EncodeOptions, encode_video, last_call, prepare
-from train.fitting import Fitter, fit
-from train.interrupts import Interrupts, Preempted, Wanted
-from train.landing import LEAST_USED, MOST_ABOVE, Landing, Target, check_same, landed
-from train.logbook import bits_by_part
-from train.memory import check_memory
-from train.origin import run_key
-from train.rate import DIFFERENCED
-from train.refining import cost_in_steps, worthwhile
-from train.state import TrainState
-from train.step import Problem, make_advance
-from train.wish import Wish
+from train.fit import step as step_module
+from train.fit.batches import batch_indices
+from train.fit.checkpoint import Workdir
+from train.encode.run import EncodeOptions, encode_video, fit_deadline, prepare
+from train.fit.loop import Fitter, fit
+from train.fit.interrupts import Interrupts, Preempted, StopRequest
+from train.fit.rate_control import LEAST_USED, MOST_ABOVE, Landing, Target, check_same, landed
+from train.fit.tensorboard import bits_by_part
+from train.plan.memory import check_memory
+from train.plan.fingerprint import run_key
+from train.fit.rate import DIFFERENCED
+from train.fit.rdoq import cost_in_steps, worthwhile
+from train.fit.state import TrainState
+from train.fit.step import Problem, make_advance
+from train.fit.target import RateTarget
 
-OPTIONS = EncodeOptions(wish=Wish(target_bpp=2.0))
+OPTIONS = EncodeOptions(target=RateTarget(target_bpp=2.0))
 STEPS = 96
 
 
@@ -66,10 +66,10 @@ def test_the_loss_falls_and_its_rate_is_the_files(problem: Problem, clip: Video)
 
 def test_the_network_in_training_is_the_decoders(problem: Problem, clip: Video):
     """At hard rounding the loss sees the very tensors that the file will hold."""
-    from train.qat import quantized
+    from train.fit.qat import quantized
 
     fitter = Fitter(problem, clip)
-    fitter.take(16, 0.9, 0.001)
+    fitter.run_steps(16, 0.9, 0.001)
     parameters = fitter.state.parameters
     weights, _, _ = quantized(
         problem.layout, parameters.weights, parameters.exponents, jax.random.key(0), jnp.float32(0), jnp.float32(1), jnp.bool_(True)
@@ -102,7 +102,7 @@ def test_resuming_gives_the_same_bytes(problem: Problem, clip: Video):
 
 def test_checkpoints_come_back_from_disk(problem: Problem, clip: Video, tmp_path: Path):
     fitter = Fitter(problem, clip)
-    fitter.take(16, 0.0, 0.01)
+    fitter.run_steps(16, 0.0, 0.01)
     workdir = Workdir(tmp_path / "work", "key")
     assert workdir.restore(fitter.state) is None
     workdir.remember(steps=7)
@@ -128,13 +128,13 @@ def test_a_checkpoint_of_another_build_is_refused(problem: Problem, clip: Video,
     assert "--resume never" in raised.value.fix
     assert Workdir(tmp_path / "work", "key", fresh=True).restore(state) is None
     key = run_key(clip)
-    monkeypatch.setattr("train.origin.DRAFT", 15)
+    monkeypatch.setattr("train.plan.fingerprint.DRAFT", 15)
     assert run_key(clip) != key
 
 
 def test_stopping_early_still_rounds_and_saves(problem: Problem, clip: Video):
     long = replace(problem, config=replace(problem.config, steps=100_000))
-    polls = iter([Wanted.NOTHING, Wanted.NOTHING, Wanted.FINISH])
+    polls = iter([StopRequest.NOTHING, StopRequest.NOTHING, StopRequest.FINISH])
     store = Memory(at=32)
     began = time.monotonic()
     fitted = fit(Fitter(long, clip), store, asked=lambda: next(polls))
@@ -146,7 +146,7 @@ def test_stopping_early_still_rounds_and_saves(problem: Problem, clip: Video):
 
 
 def test_leaving_saves_the_latest_state_at_once(problem: Problem, clip: Video):
-    polls = iter([Wanted.NOTHING, Wanted.LEAVE])
+    polls = iter([StopRequest.NOTHING, StopRequest.LEAVE])
     store = Memory(at=16)
     with pytest.raises(Preempted):
         fit(Fitter(problem, clip), store, asked=lambda: next(polls))
@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_finite_goes_back_to_the_last_good_state(problem: Pro
     fitter.advance = sabotaged
     fitted = fit(fitter)
     assert fitted.steps == STEPS
-    assert float(fitted.state.patience) == 0.5
+    assert float(fitted.state.lr_backoff) == 0.5
     assert all(np.isfinite(values).all() for values in fitted.model.tensors().values())
 
 
@@ -189,10 +189,10 @@ def test_many_steps_are_smaller_ones(problem: Problem, clip: Video):
     def moved(steps: int) -> np.ndarray:
         fitter = Fitter(replace(problem, config=replace(problem.config, steps=steps)), clip)
         before = np.asarray(fitter.state.parameters.weights)
-        fitter.take(1, 0.5, 0.0)
+        fitter.run_steps(1, 0.5, 0.0)
         return np.abs(np.asarray(fitter.state.parameters.weights) - before)
 
-    whole, quarter = moved(problem.config.long), moved(4 * problem.config.long)
+    whole, quarter = moved(problem.config.lr_decay_after_steps), moved(4 * problem.config.lr_decay_after_steps)
     np.testing.assert_array_equal(whole, moved(100))
     np.testing.assert_allclose(quarter, whole / 4**0.75, atol=1e-6)
 
@@ -209,7 +209,7 @@ def test_an_embedder_teaches_and_then_leaves(clip: Video, tmp_path: Path):
     problem = replace(run.problem, config=replace(run.problem.config, steps=40, embedder_until=0.5))
     fitter = Fitter(problem, clip)
     before = problem.layout.unpack(fitter.state.parameters.weights)["embedding"]
-    fitter.take(6, 0.0, 0.0)
+    fitter.run_steps(6, 0.0, 0.0)
     made = problem.layout.unpack(fitter.state.parameters.weights)["embedding"]
     assert (jnp.abs(made - before).max(axis=(1, 2, 3)) > 0).all()  # six steps of one frame: every frame's was written
     fitted = fit(fitter)
@@ -233,7 +233,7 @@ def test_a_cap_is_never_exceeded_and_nearly_used_up(problem: Problem, clip: Vide
     found = landed(fitter, fitted, clip, Target(cap=cap), b"1234")
     assert found.hit
     assert LEAST_USED * cap <= len(found.data) <= cap
-    assert decode(found.data).origin == b"1234"
+    assert decode(found.data).fingerprints == b"1234"
     check_same(decode(found.data), found.model)
     spared = min((found.estimated_bits - bits - 8 * len(found.data) for bits in (0.0, saved_by_choice(found.model))), key=abs)
     assert abs(spared) <= 0.01 * 8 * len(found.data) + 8 * 64  # refined symbols are counted as they are coded, a fit's as expected
@@ -242,7 +242,7 @@ def test_a_cap_is_never_exceeded_and_nearly_used_up(problem: Problem, clip: Vide
 @pytest.mark.parametrize("cap", [110, 300])
 def test_a_cap_of_a_hundred_bytes_is_used_up(clip: Video, tmp_path: Path, cap: int):
     """Where a stream's 32-bit words and a single symbol count: found by moving symbols, not by padding."""
-    run = prepare(clip, tmp_path / "a.inr", replace(OPTIONS, wish=Wish(target_bytes=cap)))
+    run = prepare(clip, tmp_path / "a.inr", replace(OPTIONS, target=RateTarget(target_bytes=cap)))
     fitter = Fitter(replace(run.problem, config=replace(run.problem.config, steps=STEPS)), clip)
     found = landed(fitter, fit(fitter), clip, Target(cap=cap), b"1234")
     assert found.hit
@@ -255,7 +255,7 @@ def test_what_foreseen_bits_leave_of_a_cap_is_filled(problem: Problem, clip: Vid
     model = fit(fitter).model
     cap = int(1.035 * len(encode(model)))
     landing = Landing(fitter, clip, Target(cap=cap), b"1234")
-    monkeypatch.setattr("train.landing.refined", lambda fitter, model, bounds: model)
+    monkeypatch.setattr("train.fit.rate_control.refined", lambda fitter, model, bounds: model)
     found = landing.refined_under_cap(landing.measured(model, 0.0), cap)
     assert found.hit
     assert LEAST_USED * cap <= len(found.data) <= cap
@@ -282,7 +282,7 @@ def test_a_quality_out_of_reach_gives_the_best_file(problem: Problem, clip: Vide
 
 def test_an_impossible_cap_is_refused_before_fitting(clip: Video, tmp_path: Path):
     with pytest.raises(TargetMissed, match="below what any file") as raised:
-        encode_video(clip, tmp_path / "a.inr", replace(OPTIONS, wish=Wish(target_bpp=0.05)))
+        encode_video(clip, tmp_path / "a.inr", replace(OPTIONS, target=RateTarget(target_bpp=0.05)))
     assert "--target-size" in raised.value.fix
     assert not list(tmp_path.iterdir())
 
@@ -290,7 +290,7 @@ def test_an_impossible_cap_is_refused_before_fitting(clip: Video, tmp_path: Path
 def test_a_wrong_file_is_noticed(problem: Problem, clip: Video):
     fitter = Fitter(problem, clip)
     first = fitter.model()
-    fitter.take(16, 0.9, 0.0)
+    fitter.run_steps(16, 0.9, 0.0)
     with pytest.raises(VerifyError):
         check_same(first, fitter.model())
 
@@ -307,9 +307,9 @@ def test_time_is_kept_for_refining_only_where_it_will_happen(clip: Video, tmp_pa
     run = prepare(clip, tmp_path / "a.inr", replace(OPTIONS, time_budget=20.0))
     run = replace(run, step_seconds=seconds)
     now = time.monotonic()
-    steps = run.settled(Fitter(run.problem, clip), 20.0, now).config.steps
+    steps = run.with_step_count(Fitter(run.problem, clip), 20.0, now).config.steps
     within, cost = int((20.0 * 0.9 - 6.0) / seconds), cost_in_steps(run.problem)
-    expected = within - cost if worthwhile(run.lasting(within - cost)) else within
+    expected = within - cost if worthwhile(run.with_steps(within - cost)) else within
     assert steps == pytest.approx(expected, abs=2 + 0.5 / seconds)
 
 
@@ -318,19 +318,19 @@ def test_a_preset_that_is_a_number_bounds_what_a_budget_is_used_for(clip: Video,
     assert (options.most_steps, replace(options, preset="fast").most_steps) == (70, math.inf)
     run = replace(prepare(clip, tmp_path / "a.inr", options), step_seconds=0.001)
     fitter = Fitter(run.problem, clip)
-    assert run.settled(fitter, 20.0, time.monotonic(), options.most_steps).config.steps == 70
+    assert run.with_step_count(fitter, 20.0, time.monotonic(), options.most_steps).config.steps == 70
     tight = replace(run, workdir=Workdir(tmp_path / "b", run.key), step_seconds=0.18)
-    assert tight.settled(fitter, 20.0, time.monotonic(), options.most_steps).config.steps < 70
+    assert tight.with_step_count(fitter, 20.0, time.monotonic(), options.most_steps).config.steps < 70
 
 
 def test_a_time_budget_has_a_last_call():
-    assert last_call(None) == float("inf")
-    assert 280 < last_call(300) < 290
+    assert fit_deadline(None) == float("inf")
+    assert 280 < fit_deadline(300) < 290
     interrupts = Interrupts()
-    assert interrupts.wish_by(time.monotonic() + 60) is Wanted.NOTHING
-    assert interrupts.wish_by(time.monotonic() - 1) is Wanted.FINISH
+    assert interrupts.wish_by(time.monotonic() + 60) is StopRequest.NOTHING
+    assert interrupts.wish_by(time.monotonic() - 1) is StopRequest.FINISH
     interrupts.preempted = True
-    assert interrupts.wish_by(time.monotonic() - 1) is Wanted.LEAVE
+    assert interrupts.wish_by(time.monotonic() - 1) is StopRequest.LEAVE
 
 
 def test_a_state_at_its_last_step_is_a_result(problem: Problem, clip: Video):

@@ -44,7 +44,7 @@ def test_importing_codec_loads_no_jax_and_no_training():
 
 
 def test_the_command_line_parses_without_jax():
-    assert not loaded_after("import train.cli") & (TRAINING | {"jax", "flax", "av", "numpy"})
+    assert not loaded_after("import train.cli.main") & (TRAINING | {"jax", "flax", "av", "numpy"})
 
 
 def test_the_decoder_never_loads_the_embedder():

@@ -11,14 +11,14 @@ from inr.canvas import FLOW_UNIT
 from inr.layout import tensor_shapes
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.continual import Ground
-from train.encoding import EncodeOptions, observed
-from train.fitting import Fitter, fit
-from train.motion import beginning, camera_path, margins, shifts, thin, without_loners
-from train.presets import plan
-from train.state import initial_state
-from train.step import Problem
-from train.wish import Wish
+from train.fit.base_layers import BaseLayers
+from train.encode.run import EncodeOptions, analyse_motion
+from train.fit.loop import Fitter, fit
+from train.plan.motion import beginning, camera_path, margins, shifts, thin, reject_outliers
+from train.plan.presets import plan
+from train.fit.state import initial_state
+from train.fit.step import Problem
+from train.fit.target import RateTarget
 
 PATH = np.array([[0, 0], [2, 1], [5, 3], [8, 5], [12, 7], [14, 9], [14, 9], [14, 9]])  # pixels down and to the right
 
@@ -72,11 +72,11 @@ def test_a_canvas_holds_what_the_camera_sees():
 def test_margins_are_for_files_that_can_pay_for_them():
     video = Video(panned())
     rich, poor, other = (
-        EncodeOptions(wish=Wish(target_bytes=size), model=model) for size, model in ((3000, "cam"), (900, "cam"), (3000, "nerv"))
+        EncodeOptions(target=RateTarget(target_bytes=size), model=model) for size, model in ((3000, "cam"), (900, "cam"), (3000, "nerv"))
     )
-    assert observed(video, rich)[1].margins == margins(camera_path(video.frames), 64, 96)
-    assert observed(video, poor)[1] == VideoSpec.of(video)
-    assert observed(video, other) == (None, VideoSpec.of(video))
+    assert analyse_motion(video, rich)[1].margins == margins(camera_path(video.frames), 64, 96)
+    assert analyse_motion(video, poor)[1] == VideoSpec.of(video)
+    assert analyse_motion(video, other) == (None, VideoSpec.of(video))
 
 
 def test_a_zoom_is_seen():
@@ -106,7 +106,7 @@ def test_what_does_not_move_as_a_whole_begins_without_flow(kind: str):
 
 def test_a_frame_that_jumps_there_and_back_is_not_believed():
     moved = [np.array([[0, 0], [0, 0], [down, 0.0]]) for down in (0, 1, 20, 2, 3, 30, 31)]
-    assert [motion[2, 0] for motion in without_loners(moved, 6.0)] == [0, 1, 0, 2, 3, 30, 31]
+    assert [motion[2, 0] for motion in reject_outliers(moved, 6.0)] == [0, 1, 0, 2, 3, 30, 31]
 
 
 @pytest.mark.parametrize("size", [(8, 1000), (8, 8), (500, 16)])
@@ -121,15 +121,15 @@ def test_on_the_layers_of_another_video_flows_begin_at_the_camera_too():
     spec, config = spec_of(frames)
     video = VideoSpec.of(Video(frames))
     ones = {name: QuantizedTensor(np.ones(shape, np.int32), 0) for name, shape in tensor_shapes(spec, video).items()}
-    ground = Ground.of(encode(single_video(spec, video, ones)))
+    base = BaseLayers.of(encode(single_video(spec, video, ones)))
 
-    def flows(ground: Ground) -> np.ndarray:
-        fitter = Fitter(Problem(spec, video, config), Video(frames), ground)
+    def flows(base: BaseLayers) -> np.ndarray:
+        fitter = Fitter(Problem(spec, video, config), Video(frames), base)
         return fitter.problem.layout.unpack(np.asarray(fitter.state.parameters.weights))["canvas.flows.0"]
 
-    assert ground.begins
-    np.testing.assert_array_equal(flows(ground), beginning(spec, camera_path(frames))["canvas.flows.0"])
-    assert not flows(replace(ground, continues=True)).any()
+    assert base.begins
+    np.testing.assert_array_equal(flows(base), beginning(spec, camera_path(frames))["canvas.flows.0"])
+    assert not flows(replace(base, continues=True)).any()
 
 
 def test_a_fit_of_a_pan_is_better_for_it():

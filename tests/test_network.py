@@ -12,7 +12,7 @@ from inr.modulation import Modulation, interpolate, normalise
 from inr.network import apply_network, initial_tensors
 from inr.rendering import render, to_uint8
 from inr.spec import BlockSpec, Embeddings, NetworkSpec, VideoSpec
-from train.presets import modulated_spec
+from train.plan.presets import modulated_spec
 
 SPEC = NetworkSpec(Embeddings(3), 4, (BlockSpec(4, 2, 1), BlockSpec(4, 2, 3)), 3, 2, norm=True, temporal_grid=3, spatial_grid=(2, 3))
 

@@ -8,8 +8,8 @@ import pytest
 from inr.errors import UsageError
 from inr.layout import weights
 from inr.spec import VideoSpec
-from train.family import hnerv_spec
-from train.presets import flow_grids, modulated_spec, plan, rate_weight, steps_of, upsampling
+from train.plan.paper_networks import hnerv_spec
+from train.plan.presets import flow_grids, modulated_spec, plan, rate_weight, steps_of, upsampling
 
 BUNNY = VideoSpec(1280, 640, 132)
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.quantizer import dequantize, quantize, step_size
-from train.loss import mean_squared_error
-from train.qat import hard_round, quantized, soft_round, step_sizes
-from train.rows import RowLayout
+from train.fit.loss import mean_squared_error
+from train.fit.qat import hard_round, quantized, soft_round, step_sizes
+from train.fit.packing import PackedLayout
 
-LAYOUT = RowLayout((("a", (40,)), ("b", (100,))))
+LAYOUT = PackedLayout((("a", (40,)), ("b", (100,))))
 KEY = jax.random.key(0)
 
 

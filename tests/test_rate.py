@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codec.prob import best_table, information
-from train.rate import STEP_BITS, estimated_bits, table_bits, unimodal_bits
-from train.rows import RowLayout
+from codec.frequency_tables import best_table, information
+from train.fit.rate import STEP_BITS, estimated_bits, table_bits, unimodal_bits
+from train.fit.packing import PackedLayout
 
-LAYOUT = RowLayout((("a", (7, 30)), ("b", (64,)), ("c", (5,)), ("d", (3, 3, 8, 8))))
+LAYOUT = PackedLayout((("a", (7, 30)), ("b", (64,)), ("c", (5,)), ("d", (3, 3, 8, 8))))
 
 
 def tensors(seed: int = 0) -> dict[str, np.ndarray]:
@@ -44,7 +44,7 @@ def test_at_integers_it_is_what_the_coder_spends():
 
 def test_between_integers_it_is_the_expected_rate_of_random_rounding():
     """With z and r held fixed the rate is linear between integers; the closed form lies on or under it."""
-    layout = RowLayout((("x", (64, 64)),))
+    layout = PackedLayout((("x", (64, 64)),))
     y = np.random.default_rng(1).laplace(0, 1.5, (64, 64)).astype(np.float32)
     low = np.floor(y)
     rounded = low + (np.random.default_rng(2).random(y.shape) < y - low)
@@ -55,7 +55,7 @@ def test_between_integers_it_is_the_expected_rate_of_random_rounding():
 
 def test_a_large_tensor_of_zeros_costs_nothing():
     """A canvas begins blank, and its finest grid may have more weights than float32 tells from one less."""
-    layout = RowLayout((("x", (300, 400)),))
+    layout = PackedLayout((("x", (300, 400)),))
     blank = jnp.zeros((layout.starts[-1], 64))
     assert float(estimated_bits(layout, blank)[0]) == pytest.approx(0, abs=1)
     assert jnp.isfinite(jax.grad(lambda y: estimated_bits(layout, y).sum())(blank)).all()
@@ -68,7 +68,7 @@ def test_its_gradient_shrinks_weights_and_is_finite_everywhere():
         assert float(jnp.vdot(gradient, matrix)) >= 0
 
 
-ONE = RowLayout((("x", (64, 64)),))
+ONE = PackedLayout((("x", (64, 64)),))
 
 
 def test_what_pulls_is_the_rate_itself_where_zeros_are_at_least_as_likely_as_ones():

@@ -42,7 +42,7 @@ def facts_of(html: str) -> dict:
 
 def test_the_figures_are_those_of_the_files(comparison: Comparison, html: str, encoded: tuple[Path, Outcome]):
     target, outcome = encoded
-    ours, theirs = facts_of(html)["candidates"]
+    ours, theirs = facts_of(html)["compared_files"]
     assert ours["bytes"] == target.stat().st_size
     assert ours["psnr"] == pytest.approx(outcome.last["psnr_rgb"])
     assert sum(ours["parts"].values()) == pytest.approx(ours["bytes"], abs=3)
@@ -64,8 +64,8 @@ def test_frames_are_exact(comparison: Comparison, html: str):
 
     facts = facts_of(html)
     assert facts["kept"] == list(range(6))
-    assert list(facts["pictures"]) == ["source: square.mkv", *(candidate.name for candidate in comparison.candidates)]
-    for name, frames in zip(facts["pictures"], [comparison.source.frames, *(c.frames for c in comparison.candidates)], strict=True):
+    assert list(facts["pictures"]) == ["source: square.mkv", *(candidate.name for candidate in comparison.compared_files)]
+    for name, frames in zip(facts["pictures"], [comparison.source.frames, *(c.frames for c in comparison.compared_files)], strict=True):
         image = base64.b64decode(facts["pictures"][name][4].split(",")[1])
         assert np.array_equal(iio.imread(image, extension=".webp")[..., :3], frames[4])
 

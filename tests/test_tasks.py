@@ -15,16 +15,16 @@ from inr.errors import InputError, UsageError
 from inr.reading import read_video
 from inr.rendering import render
 from inr.spec import VideoSpec
-from inr.timeline import at
+from inr.time_interpolation import at
 from inr.video import Video
 from inr.writing import write_video
-from train.batches import run_indices
-from train.encoding import EncodeOptions, counted_of, prepare
-from train.fitting import Fitter, fit
-from train.loss import mean_squared_error
-from train.presets import plan
-from train.step import Problem
-from train.wish import Wish
+from train.fit.batches import run_indices
+from train.encode.run import EncodeOptions, counted_of, prepare
+from train.fit.loop import Fitter, fit
+from train.fit.loss import mean_squared_error
+from train.plan.presets import plan
+from train.fit.step import Problem
+from train.fit.target import RateTarget
 
 
 def fitted(clip: Video, model: str, steps: int, **changes: object):
@@ -73,7 +73,7 @@ def test_a_mask_that_does_not_fit_is_refused(clip: Video, holed: Path, tmp_path:
     with pytest.raises(InputError, match="white all over"):
         counted_of(read_video(tmp_path / "white.png").frames, clip)
     with pytest.raises(UsageError, match="--target-psnr"):
-        prepare(clip, tmp_path / "a.inr", EncodeOptions(wish=Wish(target_psnr=30), mask=holed))
+        prepare(clip, tmp_path / "a.inr", EncodeOptions(target=RateTarget(target_psnr=30), mask=holed))
 
 
 def test_tables_are_read_between_their_entries():
@@ -124,15 +124,15 @@ def test_ffnerv_uses_its_flow():
     clip = moving_square(8)
     fitter, found = fitted(clip, "ffnerv", 500, learning_rate=8e-3)
     spec, video, tensors = fitter.problem.spec, fitter.problem.video, found.tensors()
-    look = "neighbours.look.kernel"
+    look = "neighbours.predict.kernel"
     assert np.abs(tensors[look]).max() > 0
     straight = tensors[look].copy()
     straight[..., : 2 * len(spec.neighbours.offsets)] = 0
-    alone = dict(tensors) | {"neighbours.look.bias": tensors["neighbours.look.bias"] + np.eye(13, dtype=np.float32)[-1] * 50}
+    alone = dict(tensors) | {"neighbours.predict.bias": tensors["neighbours.predict.bias"] + np.eye(13, dtype=np.float32)[-1] * 50}
     ours = mean_psnr(render(spec, video, tensors), clip.frames)
-    bias = tensors["neighbours.look.bias"].copy()
+    bias = tensors["neighbours.predict.bias"].copy()
     bias[: 2 * len(spec.neighbours.offsets)] = 0
-    without_flow = mean_psnr(render(spec, video, tensors | {look: straight, "neighbours.look.bias": bias}), clip.frames)
+    without_flow = mean_psnr(render(spec, video, tensors | {look: straight, "neighbours.predict.bias": bias}), clip.frames)
     without_neighbours = mean_psnr(render(spec, video, alone), clip.frames)
     assert ours > without_flow + 0.05
     assert ours > without_neighbours + 0.05

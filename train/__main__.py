@@ -1,5 +1,5 @@
 """`python -m train`: the whole command line, as `inr`."""
 
-from train.cli import main
+from train.cli.main import main
 
 main()

@@ -5,23 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-
 from codec.bitstream import Kind
 from codec.bundle import record_sizes
 from codec.clip import Clip, decoded_frames, open_file
 from codec.evaluation import Report, compare
-from codec.loading import is_ours
+from codec.loading import is_inr_file
 from inr.errors import UsageError
+from inr.pixels import Frames
 from inr.reading import read_video
+from inr.scale import Scale
 from inr.video import Video
-
-Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class ComparedFile:
     """One decoded file: its frames, what they measure, bits of each frame, and where its bytes go (an .inr's alone)."""
 
     name: str
@@ -33,23 +30,27 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A source and its candidates, and the command that compares them."""
+    """A source and its compared_files, and the command that compares them."""
 
     reference: str
     source: Video
-    candidates: tuple[Candidate, ...]
+    compared_files: tuple[ComparedFile, ...]
     command: str
 
     def worst(self, count: int) -> list[int]:
         """The frames that some candidate shows worst, the worst first, each once."""
         ranked = sorted(
-            (decibels, frame) for candidate in self.candidates for frame, decibels in enumerate(candidate.report.frame_psnr_rgb)
+            (decibels, frame) for candidate in self.compared_files for frame, decibels in enumerate(candidate.report.frame_psnr_rgb)
         )
         return list(dict.fromkeys(frame for _, frame in ranked))[:count]
 
 
 def compared(
-    reference: Path, paths: Sequence[Path], frames: tuple[int | None, int | None] = (None, None), video: str = "", scale: str = ""
+    reference: Path,
+    paths: Sequence[Path],
+    frames: tuple[int | None, int | None] = (None, None),
+    video: str = "",
+    scale: Scale | None = None,
 ) -> Comparison:
     """Read, decode and measure everything; `frames` of the reference, resized to `scale`, are what the files hold.
 
@@ -59,9 +60,9 @@ def compared(
         raise UsageError("nothing-to-compare", "no file to compare with the reference", "inr compare --ref SRC A.inr -o report.html")
     source = read_video(reference, frames, scale)
     names = _names(paths)
-    candidates = tuple(_candidate(name, path, source, video) for name, path in zip(names, paths, strict=True))
+    compared_files = tuple(_candidate(name, path, source, video) for name, path in zip(names, paths, strict=True))
     words = ["inr", "compare", "--ref", reference, *paths]
-    return Comparison(reference.name, source, candidates, shlex.join(map(str, words)))
+    return Comparison(reference.name, source, compared_files, shlex.join(map(str, words)))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -70,17 +71,17 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _candidate(name: str, path: Path, source: Video, video: str) -> Candidate:
-    if is_ours(path):
+def _candidate(name: str, path: Path, source: Video, video: str) -> ComparedFile:
+    if is_inr_file(path):
         clip = open_file(path, video)
         frames = clip[:]
-        return Candidate(name, frames, compare(frames, source.frames, clip.bytes), _bits_of_groups(clip), _parts(clip))
+        return ComparedFile(name, frames, compare(frames, source.frames, clip.bytes), _bits_of_segments(clip), _parts(clip))
     frames, size = decoded_frames(path)
-    return Candidate(name, frames, compare(frames, source.frames, size), _bits_of_packets(path, len(frames)))
+    return ComparedFile(name, frames, compare(frames, source.frames, size), _bits_of_packets(path, len(frames)))
 
 
-def _bits_of_groups(clip: Clip) -> tuple[float, ...]:
-    """An .inr's bits belong to all frames of a group alike: its records' share of each."""
+def _bits_of_segments(clip: Clip) -> tuple[float, ...]:
+    """Every frame of a segment counts the same share of the bits of its records."""
     sizes, bits = record_sizes(clip.data), []
     for at in clip.model.clips[clip.index]:
         frames, layer = clip.model.videos[at].spec.frames, clip.model.own_layer(at)

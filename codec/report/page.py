@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from codec.card import data_address
-from codec.report.measuring import Candidate, Comparison, Frames
+from codec.report.measuring import ComparedFile, Comparison
+from inr.pixels import Frame
 
 MOST_BYTES = 18_000_000  # of pictures, so that the page stays below 20 MB
 MOST_FRAMES, FEWEST_FRAMES = 120, 8
@@ -30,7 +31,7 @@ def page(comparison: Comparison, extra_commands: Sequence[str] = ()) -> str:
         "kept_as": kept_as,
         "pictures": pictures,
         "worst": comparison.worst(WORST),
-        "candidates": [_facts_of(candidate) for candidate in comparison.candidates],
+        "compared_files": [_facts_of(candidate) for candidate in comparison.compared_files],
         "commands": [*extra_commands, f"{comparison.command} -o report.html"],
     }
     template = (files("codec.report") / "page.html").read_text()
@@ -38,7 +39,7 @@ def page(comparison: Comparison, extra_commands: Sequence[str] = ()) -> str:
     return template.replace("FACTS", json.dumps(facts).replace("<", "\\u003c"), 1)
 
 
-def _facts_of(candidate: Candidate) -> dict[str, object]:
+def _facts_of(candidate: ComparedFile) -> dict[str, object]:
     report = candidate.report
     return {
         "name": candidate.name,
@@ -56,7 +57,7 @@ def _facts_of(candidate: Candidate) -> dict[str, object]:
 def _pictures(comparison: Comparison) -> tuple[list[int], dict[str, list[str]], str]:
     """Which frames are kept, as data addresses by name, and in what form."""
     series = {f"source: {comparison.reference}": comparison.source.frames}
-    series |= {candidate.name: candidate.frames for candidate in comparison.candidates}
+    series |= {candidate.name: candidate.frames for candidate in comparison.compared_files}
     worst, frames = comparison.worst(WORST), len(comparison.source)
     probe = sum(len(_webp(pictures[worst[0]], lossless=True)) for pictures in series.values())
     fitting = int(MOST_BYTES * 3 / 4 / max(probe, 1) / 1.15)
@@ -77,7 +78,7 @@ def _chosen(worst: Sequence[int], frames: int, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _webp(frame: Frames, lossless: bool) -> bytes:
+def _webp(frame: Frame, lossless: bool) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(frame)).save(buffer, "webp", lossless=lossless, quality=60 if lossless else LOSSY, method=2)
     return buffer.getvalue()

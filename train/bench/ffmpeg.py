@@ -39,7 +39,7 @@ def encoders() -> set[str]:
 
 
 def run_ffmpeg(arguments: list[str], folder: Path, data: bytes = b"") -> bytes:
-    """Run it in `folder` with `data` on its standard input; returns its standard output, InputError if it fails."""
+    """EncodePlan it in `folder` with `data` on its standard input; returns its standard output, InputError if it fails."""
     with tempfile.TemporaryFile() as messages:  # SVT-AV1 is talkative whatever it is told
         done = subprocess.run([executable(), *arguments], input=data, cwd=folder, stdout=subprocess.PIPE, stderr=messages, check=False)
         messages.seek(0)

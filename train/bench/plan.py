@@ -9,13 +9,14 @@ from pathlib import Path
 
 from codec.shell import span
 from inr.reading import read_video
+from inr.scale import Scale
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.bench.hybrids import Hybrid
+from train.bench.ffmpeg_codecs import FFmpegCodec
 
 
 @dataclass(frozen=True)
-class Clip:
+class SourceClip:
     """A source, what is taken of it (as `--frames` and `--scale` say it), what that is, and the hash of its pixels."""
 
     path: Path
@@ -35,15 +36,15 @@ class Clip:
 
     def read(self) -> Video:
         """The frames that every codec gets."""
-        return read_video(self.path, span(self.frames), self.scale)
+        return read_video(self.path, span(self.frames), Scale.parse(self.scale))
 
 
-def open_clip(path: Path, frames: str, scale: str) -> Clip:
+def open_clip(path: Path, frames: str, scale: str) -> SourceClip:
     """Read a clip to its end and keep what it is; InputError if it cannot be read."""
-    video = read_video(path, span(frames), scale)
+    video = read_video(path, span(frames), Scale.parse(scale))
     digest = hashlib.sha256(video.frames.tobytes())
     digest.update(repr((video.frames.shape, video.fps)).encode())
-    return Clip(path, frames, scale, VideoSpec.of(video), digest.hexdigest())
+    return SourceClip(path, frames, scale, VideoSpec.of(video), digest.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Network:
 class Job:
     """One point to measure: a codec at one setting of its dial on one clip, on so many threads."""
 
-    clip: Clip
-    codec: Hybrid | Network
+    clip: SourceClip
+    codec: FFmpegCodec | Network
     quality: float
     threads: int
     version: str
@@ -77,7 +78,7 @@ class Job:
     @property
     def settings(self) -> list[str]:
         match self.codec:
-            case Hybrid():
+            case FFmpegCodec():
                 return self.codec.settings(self.quality, self.clip.spec.frames, self.threads)
             case Network():
                 return self.codec.settings(self.quality)
@@ -91,7 +92,7 @@ class Job:
         """The bitstream's file, relative to the results: its name holds a hash of everything that decides the point."""
         facts = (self.clip.pixels, self.codec.name, self.settings, self.threads, self.version)
         key = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
-        suffix = self.codec.container if isinstance(self.codec, Hybrid) else "inr"
+        suffix = self.codec.container if isinstance(self.codec, FFmpegCodec) else "inr"
         return f"streams/{self.clip.name}-{self.codec.name}-{self.label.replace(' ', '')}-{key}.{suffix}"
 
     @property
@@ -101,12 +102,12 @@ class Job:
 
     def arguments(self, target: str) -> list[str]:
         """FFmpeg's arguments that make `target`, run in the results' folder."""
-        container = self.codec.container if isinstance(self.codec, Hybrid) else ""
+        container = self.codec.container if isinstance(self.codec, FFmpegCodec) else ""
         return ["-v", "error", "-y", "-i", self.y4m, *self.settings, "-f", container, target]
 
     def command(self, folder: Path) -> str:
         """The command that makes the same stream, run in the results' folder."""
-        if isinstance(self.codec, Hybrid):
+        if isinstance(self.codec, FFmpegCodec):
             return shlex.join(["ffmpeg", *self.arguments(self.stream)])
         source = os.path.relpath(self.clip.path, folder)
         cut = [*(["--frames", self.clip.frames] if self.clip.frames else []), *(["--scale", self.clip.scale] if self.clip.scale else [])]
@@ -118,8 +119,8 @@ class Plan:
     """A comparison: every codec at `points` settings on every clip, rates of this codec spaced over `bpp`."""
 
     folder: Path
-    clips: tuple[Clip, ...]
-    codecs: tuple[Hybrid | Network, ...]
+    clips: tuple[SourceClip, ...]
+    codecs: tuple[FFmpegCodec | Network, ...]
     anchor: str
     points: int
     bpp: tuple[float, float]
@@ -127,11 +128,11 @@ class Plan:
     ffmpeg: str  # its version, empty if it takes no part
     inr: str
 
-    def jobs(self, clip: Clip) -> Iterator[Job]:
+    def jobs(self, clip: SourceClip) -> Iterator[Job]:
         """The points of one clip, codec by codec."""
         for codec in self.codecs:
             match codec:
-                case Hybrid():
+                case FFmpegCodec():
                     qualities, version = evenly(codec.best, codec.worst, self.points), self.ffmpeg
                 case Network():
                     qualities, version = geometrically(*self.bpp, self.points), self.inr

@@ -46,7 +46,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredJob:
     """What running a job gives; the report is of the stream's bytes on disk."""
 
     report: Report
@@ -109,7 +109,7 @@ def _value(kind: object, text: str) -> Any:  # a field's own type
     return int(text) if kind in (int, int | None) else float(text)
 
 
-def measure(plan: Plan, run: Callable[[Job, Path], Measured], say: Callable[[str], None]) -> tuple[list[Point], list[str]]:
+def measure(plan: Plan, run: Callable[[Job, Path], MeasuredJob], say: Callable[[str], None]) -> tuple[list[Point], list[str]]:
     """All points of a plan, of which `run` measures those that are not there yet; and the ones that are out of reach."""
     results = Results(plan.folder)
     points: list[Point] = []

@@ -1,0 +1,150 @@
+"""Integer frequency tables: a two-sided geometric distribution with a zero bin of its own.
+
+P(0) = z and P(+-k) = (1 - z) / 2 * (1 - r) * r ** (k - 1) for k >= 1, up to rounding to integers. Two numbers describe
+it, the width of the zero bin z and the decay r of the tail. Both have a closed maximum-likelihood estimate, and -log2 P is
+linear in |k| from 1 on; `train.fit.rate` uses this to state the expected rate of a weight that is not yet an integer.
+
+A decoder needs `precision`, `zeros`, `tails` and `counts`. They are integer arithmetic, and codec/FORMAT.md ("Frequency
+tables") defines the same values. `probabilities` repeats in float64, exactly, the integers that the range coder works with.
+`information` and `best_table` take logarithms: they serve the encoder's choice of a table, and no decoder repeats that choice.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float64, Int, Int32
+
+PRECISION = 16  # the counts of a table sum to 2 ** PRECISION
+ZERO_BITS, TAIL_BITS = 7, 8  # bits of a table's zero bin, and of its index into TAIL_VALUES, when they are stored in full
+MAX_MAGNITUDE_BITS = 12
+CODER_BITS = 24  # the range coder's probabilities are multiples of 2 ** -CODER_BITS
+
+# The tail for each of the 2 ** TAIL_BITS indices: the nearest integer to 256 - 2 ** (8 - (2 * index + 1) / 64). So the logarithm of
+# the rest, 256 - tail, falls evenly. The integers are part of the format; committed, they depend on no machine's power function.
+# fmt: off
+TAIL_VALUES = (
+      3,   8,  13,  19,  24,  29,  34,  38,  43,  48,  52,  56,  61,  65,  69,  73,
+     77,  81,  85,  88,  92,  95,  99, 102, 105, 109, 112, 115, 118, 121, 124, 127,
+    129, 132, 135, 137, 140, 142, 145, 147, 150, 152, 154, 156, 158, 160, 163, 165,
+    166, 168, 170, 172, 174, 176, 177, 179, 181, 182, 184, 185, 187, 188, 190, 191,
+    193, 194, 195, 197, 198, 199, 200, 202, 203, 204, 205, 206, 207, 208, 209, 210,
+    211, 212, 213, 214, 215, 216, 217, 218, 218, 219, 220, 221, 221, 222, 223, 224,
+    224, 225, 226, 226, 227, 228, 228, 229, 229, 230, 231, 231, 232, 232, 233, 233,
+    234, 234, 235, 235, 235, 236, 236, 237, 237, 238, 238, 238, 239, 239, 239, 240,
+    240, 241, 241, 241, 241, 242, 242, 242, 243, 243, 243, 244, 244, 244, 244, 245,
+    245, 245, 245, 246, 246, 246, 246, 246, 247, 247, 247, 247, 247, 248, 248, 248,
+    248, 248, 248, 249, 249, 249, 249, 249, 249, 249, 250, 250, 250, 250, 250, 250,
+    250, 251, 251, 251, 251, 251, 251, 251, 251, 251, 251, 252, 252, 252, 252, 252,
+    252, 252, 252, 252, 252, 252, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253,
+    253, 253, 253, 253, 253, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254,
+    254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 255, 255, 255,
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frequency table, as three integers.
+
+    `zero` (0..127): symbol 0 has the probability (2 * zero + 1) / 256. `tail` (0..255): each magnitude beyond 1 keeps
+    tail / 256 of the probability that is left. `magnitude` (0..MAX_MAGNITUDE_BITS): symbols have at most so many bits, so they
+    lie in -limit..limit.
+    """
+
+    zero: int
+    tail: int
+    magnitude: int
+
+    @property
+    def limit(self) -> int:
+        """The largest symbol that the table can code: 2 ** magnitude - 1."""
+        return (1 << self.magnitude) - 1
+
+
+def precision(size: int) -> tuple[int, int]:
+    """How many bits store the zero bin and the tail of the table of a tensor of `size` values.
+
+    Both are estimated from these values, so their useful precision is half the base-2 logarithm of `size`: more bits would cost
+    more than they save (Rissanen, "Modeling by shortest data description", Automatica 1978). At least 1 bit, at most
+    (ZERO_BITS, TAIL_BITS).
+    """
+    half = max(((size - 1).bit_length() + 1) // 2, 1)
+    return min(half, ZERO_BITS), min(half, TAIL_BITS)
+
+
+@lru_cache
+def zeros(bits: int) -> tuple[int, ...]:
+    """The 2 ** bits values of `Table.zero` that so many bits (at most ZERO_BITS) can store: evenly spaced."""
+    return tuple(_middle(index, bits, ZERO_BITS) for index in range(1 << bits))
+
+
+@lru_cache
+def tails(bits: int) -> tuple[int, ...]:
+    """The 2 ** bits values of `Table.tail` that so many bits (at most TAIL_BITS) can store: evenly spaced in TAIL_VALUES."""
+    return tuple(TAIL_VALUES[_middle(index, bits, TAIL_BITS)] for index in range(1 << bits))
+
+
+def _middle(index: int, bits: int, full: int) -> int:
+    """The middle one of all integers of `full` bits whose first `bits` bits are `index`."""
+    return (index << (full - bits)) + (1 << (full - bits) >> 1)
+
+
+@lru_cache(maxsize=512)
+def counts(table: Table) -> Int[np.ndarray, " n"]:
+    """Integer frequencies of the n = 2 * limit + 1 symbols -limit..limit; they sum to 2 ** PRECISION and mirror around symbol 0."""
+    half = ((1 << PRECISION) - ((2 * table.zero + 1) << (PRECISION - 1 - ZERO_BITS))) // 2
+    if table.limit == 0:
+        return np.array([1 << PRECISION])
+    left = half << 16  # count of all symbols beyond the current magnitude, with 16 fractional bits
+    beyond = [half]
+    for _ in range(table.limit - 1):
+        left = (left * table.tail) >> TAIL_BITS
+        beyond.append(left >> 16)
+    beyond.append(0)  # the last bin takes all that is left
+    side = [high - low for high, low in pairwise(beyond)]
+    return np.array([*reversed(side), (1 << PRECISION) - 2 * half, *side])
+
+
+def probabilities(table: Table) -> Float64[np.ndarray, " n"]:
+    """The probabilities of the symbols -limit..limit under which the range coder codes them, each a multiple of 2 ** -CODER_BITS.
+
+    The coder scales cumulative counts to CODER_BITS bits and adds 1 for each symbol, so that none has probability 0.
+    """
+    n = 2 * table.limit + 1
+    edges = np.concatenate([[0], np.cumsum(counts(table))])
+    scaled = (edges * ((1 << CODER_BITS) - n) >> PRECISION) + np.arange(n + 1)
+    return np.diff(scaled) / (1 << CODER_BITS)
+
+
+def information(symbols: Int32[np.ndarray, "..."], table: Table) -> float:
+    """The bits that the range coder spends on `symbols` under `table`, without its final rounding to whole words."""
+    cost = -np.log2(probabilities(table))
+    return float(cost[symbols.ravel() + table.limit].sum())
+
+
+def best_table(symbols: Int32[np.ndarray, "..."]) -> Table:
+    """The table that codes `symbols` in the fewest bits, of those that `precision` allows for so many symbols.
+
+    The maximum-likelihood estimates of the zero bin and the tail, and the stored values next to them, are tried.
+    """
+    magnitudes = np.abs(symbols.ravel())
+    magnitude = int(magnitudes.max(initial=0)).bit_length()
+    if magnitude == 0:
+        return Table((1 << ZERO_BITS) - 1, 0, 0)
+    nonzero = np.count_nonzero(magnitudes)
+    zero = (len(magnitudes) - nonzero) / len(magnitudes)
+    excess = magnitudes.sum() / nonzero - 1  # the mean magnitude beyond 1: r / (1 - r) of the geometric tail
+    zero_bits, tail_bits = precision(len(magnitudes))
+    likely = _around(zeros(zero_bits), zero)
+    # 1 - r = 1 / (1 + excess), and the logarithm of 1 - r falls evenly along TAIL_VALUES, by TAIL_BITS octaves in all.
+    heavy = _around(tails(tail_bits), np.log2(1 + excess) / TAIL_BITS) if magnitude > 1 else (0,)
+    return min((Table(zero, tail, magnitude) for zero in likely for tail in heavy), key=lambda table: information(symbols, table))
+
+
+def _around(values: tuple[int, ...], share: float) -> tuple[int, ...]:
+    """The value at a share (0..1) of the way through `values`, and its neighbours."""
+    index = min(int(share * len(values)), len(values) - 1)
+    return values[max(index - 1, 0) : index + 2]

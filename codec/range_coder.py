@@ -1,0 +1,77 @@
+"""Symbols as range-coded words and back, by the constriction library. A record has one stream."""
+
+import constriction
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from codec.fixed_tables import FixedTable
+from codec.frequency_tables import PRECISION, Table, counts
+
+model, queue = constriction.stream.model, constriction.stream.queue  # pyrefly: ignore[missing-attribute]
+
+
+SHARE_BITS = 7
+
+
+def _binary(share: int):
+    mass = 2 * share + 1
+    return model.Categorical(np.array([256 - mass, mass]) / 256, perfect=False)
+
+
+def _categorical(table: Table):
+    # float64 and perfect=False give exactly the integer formula in FORMAT.md; float32 does not.
+    return model.Categorical(counts(table) / float(1 << PRECISION), perfect=False)
+
+
+class RangeWriter:
+    """Collects integers and symbols in the order in which the decoder reads them."""
+
+    def __init__(self) -> None:
+        self._encoder = queue.RangeEncoder()
+
+    def integer(self, value: int, bits: int) -> None:
+        """Write `value`, 0 <= value < 2 ** bits, in `bits` bits."""
+        self._encoder.encode(value, model.Uniform(1 << bits))
+
+    def number(self, value: int, fixed: FixedTable) -> None:
+        """Write `value` under a fixed table."""
+        self.symbols(np.array([value - fixed.value], np.int32), fixed.table)
+
+    def symbols(self, symbols: Int32[np.ndarray, " n"], table: Table) -> None:
+        """Write `symbols` under `table`; a table that holds only zero takes no space."""
+        if table.limit:
+            self._encoder.encode(symbols + table.limit, _categorical(table))
+
+    def bits(self, bits: Bool[np.ndarray, " n"], share: int) -> None:
+        """Write `bits`, each of which is set with probability (2 `share` + 1) / 256."""
+        self._encoder.encode(bits.astype(np.int32), _binary(share))
+
+    def getvalue(self) -> bytes:
+        """The stream: 32-bit words, little-endian."""
+        return self._encoder.get_compressed().astype("<u4").tobytes()
+
+
+class RangeReader:
+    """Reads a RangeWriter's stream in the same order. The caller must have verified a checksum: the coder notices no damage."""
+
+    def __init__(self, data: bytes) -> None:
+        words = np.frombuffer(data[: len(data) // 4 * 4], "<u4").astype(np.uint32)
+        self._decoder = queue.RangeDecoder(words)
+
+    def integer(self, bits: int) -> int:
+        """Read an integer of `bits` bits."""
+        return int(self._decoder.decode(model.Uniform(1 << bits)))
+
+    def number(self, fixed: FixedTable) -> int:
+        """Read a value under a fixed table. The caller checks its range."""
+        return fixed.value + int(self.symbols(1, fixed.table)[0])
+
+    def symbols(self, count: int, table: Table) -> Int32[np.ndarray, " n"]:
+        """Read `count` symbols under `table`."""
+        if not table.limit:
+            return np.zeros(count, np.int32)
+        return self._decoder.decode(_categorical(table), count).astype(np.int32) - table.limit
+
+    def bits(self, count: int, share: int) -> Bool[np.ndarray, " n"]:
+        """Read `count` bits."""
+        return self._decoder.decode(_binary(share), count).astype(bool)

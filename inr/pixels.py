@@ -1,0 +1,29 @@
+"""Samples: the one place that says what a pixel is. Three channels of R'G'B', 8 bits each: 0 is black, 255 is white.
+
+Networks work on floats, where 0 is black and 1 is white. This module loads no JAX; the float side takes the array module it needs.
+"""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+CHANNELS = 3
+MAX_LEVEL = 255  # the integer level of white
+MID_LEVEL = 128
+
+Frame = UInt8[np.ndarray, "h w 3"]
+Frames = UInt8[np.ndarray, "t h w 3"]
+
+
+def to_unit(levels):
+    """8-bit levels (an array of NumPy or JAX) as float32 in [0, 1]."""
+    return levels.astype("float32") / MAX_LEVEL
+
+
+def is_frames(pixels: np.ndarray) -> bool:
+    """Whether an array holds frames: uint8, (frames, height, width, 3), no empty axis."""
+    return pixels.dtype == np.uint8 and pixels.ndim == 4 and pixels.shape[3] == CHANNELS and 0 not in pixels.shape
+
+
+def grey(frame: Frame) -> Float[np.ndarray, "h w"]:
+    """Mean of the three channels, float32, in 8-bit levels."""
+    return frame.mean(axis=-1, dtype=np.float32)

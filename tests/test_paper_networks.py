@@ -1,0 +1,155 @@
+"""The NeRV family on one set of blocks: the papers' sizes, and what makes each network what it is."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codec.decoder import decode
+from codec.encoder import encode
+from codec.fields import read_spec, write_spec
+from inr.cost import macs_per_pixel
+from inr.layout import is_private, tensor_shapes, weights
+from inr.nerv import position_code
+from inr.network import bind, initial_tensors
+from inr.nirvana import frame_code, patch_centres
+from inr.rendering import render
+from inr.spec import BlockSpec, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from train.encode.run import zero_model
+from train.plan.paper_networks import ffnerv, ffnerv_spec, largest, nerv, nerv_plus_plus_spec, nerv_spec, nirvana_spec
+from train.plan.presets import MODELS, MODULATED, plan
+
+HD, BUNNY = VideoSpec(1280, 720, 132), VideoSpec(320, 160, 32)
+SMALL = VideoSpec(44, 28, 5, name="small")
+FAMILY = {
+    "nerv": NetworkSpec(Positions(6, 5), 4, (BlockSpec(6, 2, 3), BlockSpec(4, 2, 3)), 1, 2, bounded=True),
+    "nerv, no hidden layer": NetworkSpec(Positions(6, 0), 4, (BlockSpec(6, 2, 3),), 1, 2),
+    "nerv++": NetworkSpec(Positions(6, 5), 4, (BlockSpec(6, 2, 3, separable=3, skip=True), BlockSpec(4, 2, 3, separable=5)), 1, 2),
+    "ffnerv": NetworkSpec(
+        TimeGrids((2, 4)), 4, (BlockSpec(8, 2, 3), BlockSpec(4, 2, 3, groups=4)), 1, 1, neighbours=NeighboursSpec((-2, -1, 1), 0)
+    ),
+    "nirvana": NetworkSpec(Patches(8, 7, 3), 6, (BlockSpec(4, 2, 3),), 3, 2),
+}
+
+
+@pytest.fixture(params=FAMILY)
+def spec(request: pytest.FixtureRequest) -> NetworkSpec:
+    return FAMILY[request.param]
+
+
+@pytest.mark.parametrize(("channels", "total"), [(26, 3_201_905), (58, 6_282_001), (112, 12_524_563)])
+def test_nerv_counts_the_papers_parameters(channels: int, total: int):
+    assert weights(nerv(HD, channels, 512, 96), HD) == total
+
+
+def test_ffnerv_counts_the_papers_parameters():
+    """12.41 million for 720p, of which 5.39 in grids; 11.31 for 1080p in compact blocks, of which 3.11 in grids."""
+    dense = replace(ffnerv(HD, 156, (64, 128, 256, 512), 1, 96, groups=1), neighbours=None)  # what looks at these is 3x3 here
+    assert weights(dense, HD) == pytest.approx(12.41e6, abs=5e3)
+    full = VideoSpec(1920, 1080, 600)
+    compact = replace(ffnerv(full, 48, (300, 600), 8, 24), neighbours=None)
+    assert weights(compact, full) == pytest.approx(11.31e6, abs=5e3)
+    assert sum(np.prod(shape) for name, shape in tensor_shapes(compact, full).items() if name.startswith("times.")) == 3_110_400
+
+
+def test_a_spec_survives_its_bytes(spec: NetworkSpec):
+    assert read_spec(write_spec(spec)) == spec
+    modulated = replace(spec, norm=True, temporal_grid=3)
+    assert read_spec(write_spec(modulated)) == modulated
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (44, 28, 5), (9, 33, 2)])
+def test_any_size_renders_and_decodes(spec: NetworkSpec, size: tuple[int, int, int]):
+    video = VideoSpec(*size)
+    tensors = initial_tensors(spec, video, seed=2)
+    assert render(spec, video, tensors).shape == (video.frames, video.height, video.width, 3)
+    again = decode(encode(zero_model(spec, video)))
+    assert {name: value.shape for name, value in again.tensors().items()} == tensor_shapes(spec, video)
+
+
+def test_layers_do_not_depend_on_the_video(spec: NetworkSpec):
+    small, large = tensor_shapes(spec, VideoSpec(1, 1, 1)), tensor_shapes(spec, VideoSpec(640, 320, 99))
+    assert all(small[name] == large[name] for name in small if not is_private(name))
+
+
+def test_frames_are_the_same_in_any_company(spec: NetworkSpec):
+    tensors = initial_tensors(spec, SMALL, seed=3)
+    together = render(spec, SMALL, tensors)
+    assert np.ptp(together.astype(int), axis=0).max() > 0  # frames differ
+    for order in ([4], [3, 0], [1, 2, 3]):
+        assert np.abs(render(spec, SMALL, tensors, order).astype(int) - together[order]).max() <= 1
+
+
+def test_macs_count_every_kernel_once_a_cell():
+    video = VideoSpec(32, 32, 2)
+    perceptron, cells = 12 * 5 + 5 * 4 * 4 * 4, 4 * 4
+    upsamplers = cells * (4 * 24 * 9 + 4 * 6 * 16 * 9 + 16 * 4 * 12)
+    assert macs_per_pixel(FAMILY["nerv"], video) == pytest.approx((perceptron + upsamplers) / 32**2)
+    residual = cells * (4 * (9 + 4) + 4 * 6 * (9 + 6) + 4 * 6 * (25 + 6) + 16 * 4 * (25 + 4))
+    skip = cells * (4 * 6 + 4 * 24)
+    assert macs_per_pixel(FAMILY["nerv++"], video) == pytest.approx((perceptron + upsamplers + residual + skip) / 32**2)
+
+
+def test_positions_are_waves_of_growing_frequency():
+    code = position_code(jnp.array([0.0, 0.5]), 3, 2.0)
+    assert np.allclose(code[0], [0, 1, 0, 1, 0, 1])
+    assert np.allclose(code[1], [1, 0, 0, -1, 0, 1], atol=1e-6)
+
+
+def test_patches_are_told_apart_by_their_centres():
+    centres = patch_centres(VideoSpec(20, 9, 1), 8)
+    assert centres.shape == (6, 2)
+    assert np.allclose(centres[0], 2 * 3.5 / 19 - 1)
+    assert np.allclose(centres[-1], [2 * 11.5 / 19 - 1, 2 * 19.5 / 19 - 1])
+    assert frame_code(jnp.arange(3), 5).shape == (3, 5)
+
+
+def test_nirvanas_features_are_those_of_patches():
+    """Only the patch that a position stands for changes with the features there."""
+    spec, video = FAMILY["nirvana"], VideoSpec(24, 16, 1)
+    tensors = {name: jnp.asarray(value) for name, value in initial_tensors(spec, video, 0).items()}
+    network = bind(spec, video)(tensors)
+    features = network.begin(jnp.array([0]), jnp.zeros(1))
+    assert features.shape == (1, 4, 6, 6)
+    alone = jnp.sin(jnp.asarray(patch_centres(video, 8)[4]) @ tensors["patch.0.kernel"] + tensors["patch.0.bias"])
+    alone = jnp.sin(alone @ tensors["patch.1.kernel"] + tensors["patch.1.bias"])
+    alone = (alone @ tensors["patch.2.kernel"] + tensors["patch.2.bias"]).reshape(2, 2, 6)
+    assert np.allclose(features[0, 2:4, 2:4], alone + frame_code(jnp.array([0]), 6), atol=1e-5)
+
+
+def test_a_flow_of_zero_is_the_identity():
+    """A frame that takes only its next neighbour, displaced by nothing, is that neighbour's own picture, edges and all."""
+    spec, video = replace(FAMILY["ffnerv"], neighbours=NeighboursSpec((1,), 0)), VideoSpec(16, 12, 3)
+    tensors = {name: jnp.asarray(value) for name, value in initial_tensors(spec, video, 5).items()}
+    tensors["neighbours.predict.bias"] = jnp.array([0.0, 0.0, 0.0, -40.0])
+    network = bind(spec, video)(tensors)
+    own, _ = network.own(jnp.arange(3), None)
+    for run in (False, True):
+        assert np.allclose(network(jnp.arange(3), run=run), own[jnp.array([1, 2, 2])], atol=1e-6)
+
+
+def test_a_run_reads_the_same_neighbours():
+    spec = FAMILY["ffnerv"]
+    tensors = {name: jnp.asarray(value) for name, value in initial_tensors(spec, SMALL, 5).items()}
+    shape = tensors["neighbours.predict.kernel"].shape
+    tensors["neighbours.predict.kernel"] = jnp.asarray(np.random.default_rng(0).standard_normal(shape), jnp.float32)
+    network = bind(spec, SMALL)(tensors)
+    for first in (0, 2):
+        indices = first + jnp.arange(3)
+        assert np.allclose(network(indices, run=True), network(indices), atol=1e-4)
+
+
+def test_the_largest_of_a_family_is_found():
+    for make in (nerv_spec, nerv_plus_plus_spec, ffnerv_spec, nirvana_spec):
+        size = 60_000
+        assert 0.5 * size < weights(make(BUNNY, size), BUNNY) <= size
+    assert largest(lambda unit: nerv(BUNNY, unit, unit, 1), BUNNY, 0).stem == 1
+
+
+@pytest.mark.parametrize("model", MODELS[1:])
+def test_every_model_can_be_modulated(model: str):
+    plain, _ = plan(BUNNY, 0.1, "fast", model, 0)
+    modulated, _ = plan(BUNNY, 0.1, "fast", model + MODULATED, 0)
+    assert modulated == replace(plain, norm=True, temporal_grid=8)
+    assert not plain.norm

@@ -1,0 +1,152 @@
+"""A decoder pretrained on several videos at once: the first weight layer of a bundle, from which every video added later starts.
+
+Kernels fitted to one video are its content, and are of little use to another. Kernels fitted to many videos at once, each with private
+tensors of its own, suit all of them. The private tensors are dropped in the end: adding a video fits its own, and a layer of
+corrections. (PFNR, Kang et al., ICLR 2024, compares with the same as multi-task learning; here the rate is in the loss.)
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from codec.bitstream import Kind, assemble_file
+from codec.bundle import BundleSettings, bundle_settings, has_network
+from codec.decoder import decode_bundle
+from codec.encoder import encode_layer
+from codec.fields import write_spec
+from codec.loading import read_file
+from codec.model import WeightLayer
+from inr.errors import UsageError, VerifyError
+from inr.reading import read_video
+from inr.video import Video
+from inr.writing import write_atomically
+from train.bundle.adding import check_bundle
+from train.fit.checkpoint import Workdir
+from train.fit.fitter import Fitter
+from train.fit.interrupts import Interrupts, Preempted, StopRequest
+from train.fit.joint_fitter import JointFitter
+from train.fit.loop import LoopOutcome, run_loop
+from train.fit.progress import Progress, Reporter
+from train.plan.addition import first_network
+from train.plan.encode_plan import analyse_motion, planned_problem
+from train.plan.fingerprint import run_key
+from train.plan.memory import check_memory
+from train.plan.motion import initial_flow
+from train.plan.network_size import shared_weights
+from train.plan.options import EncodeOptions
+
+LEAST_VIDEOS = 2
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pretrained decoder: the bundle, its bytes, those of the layer, rounds, mean PSNR of the last round in decibels, seconds."""
+
+    output: Path
+    bytes: int
+    layer_bytes: int
+    steps: int
+    psnr: float
+    seconds: float
+
+
+def pretrain_files(sources: list[Path], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Pretrained:
+    """As `pretrain`, for files, folders or patterns."""
+    check_without_decoder(bundle)  # before any source is read
+    selection = options.selection
+    return pretrain([read_video(source, selection.frames, selection.scale) for source in sources], bundle, options, reporter)
+
+
+def pretrain(videos: list[Video], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Pretrained:
+    """Fit one weight layer to all `videos` and put it into the empty `bundle` as a layer that belongs to no video.
+
+    UsageError if the bundle has a decoder already, or for fewer than two videos. Told to leave, also by Ctrl-C, it saves its state
+    and raises Preempted; the bundle stays as it was.
+    """
+    started, reporter, last = time.monotonic(), reporter or Reporter(), 0.0
+    settings = bundle_settings(check_without_decoder(bundle))
+    joint, workdir = prepare_joint_fit(videos, bundle, settings, options, "pretrain", reporter)
+    with Interrupts() as interrupts, reporter.display as shown:
+
+        def watch(progress: Progress) -> None:
+            nonlocal last
+            last = progress.psnr
+            shown(progress)
+
+        run_joint_fit(joint, workdir, watch, interrupts)
+    layer = joint.models()[0].layers[0]
+    data = pretrained_bundle(settings, joint, layer)
+    decoded = decode_bundle(data).layers[0].tensors
+    if any(not np.array_equal(tensor.values(), decoded[name].values()) for name, tensor in layer.tensors.items()):
+        raise VerifyError("verify", "the decoded layer differs from the fitted one", "try again; report it if it repeats")
+    write_atomically(bundle, data)
+    workdir.remove()
+    return Pretrained(bundle, len(data), len(encode_layer(layer)), joint.steps, last, time.monotonic() - started)
+
+
+def prepare_joint_fit(
+    videos: list[Video], bundle: Path, settings: BundleSettings, options: EncodeOptions, purpose: str, reporter: Reporter
+) -> tuple[JointFitter, Workdir]:
+    """A joint fit of all videos, not begun, and the folder of its `purpose`; UsageError for fewer than two videos."""
+    if len(videos) < LEAST_VIDEOS:
+        fix = f"inr bundle add '{bundle}' VIDEO   for a single one"
+        raise UsageError("too-few", "a decoder is fitted to two videos or more at once", fix)
+    keys = [run_key(video, options.identity()) for video in videos]
+    folder = options.run.folder(bundle)
+    workdir = Workdir(folder, run_key(videos[0], options.identity(purpose, *keys)), fresh=not options.run.resume)
+    joint = JointFitter(make_fitters(videos, keys, settings, options))
+    spec, count = joint.fitters[0].problem.spec, len(videos)
+    reporter.say(f"{count} videos share {shared_weights(spec)} weights; {joint.steps} steps of each")
+    return joint, workdir
+
+
+def make_fitters(videos: list[Video], keys: list[str], settings: BundleSettings, options: EncodeOptions) -> list[Fitter]:
+    """A fit for each video, all with the network that the first one's rate asks for."""
+    fitters: list[Fitter] = []
+    for video, key in zip(videos, keys, strict=True):
+        path, described = analyse_motion(video, options.fit)
+        target = options.fit.target.resolved(described)
+        bpp = target.nominal_bpp(described)
+        problem = planned_problem(described, options.fit, bpp, key)
+        spec = fitters[0].problem.spec if fitters else first_network(settings, problem.spec, described, bpp)
+        target_bpp = None if target.target_bytes is None else bpp
+        config = replace(problem.config, num_sharing_videos=len(videos), target_bpp=target_bpp, target_psnr=target.target_psnr)
+        check_memory(spec, described, config)
+        flow = {} if path is None else initial_flow(spec, described, path)
+        fitters.append(Fitter(replace(problem, spec=spec, config=config), video, initial_flow=flow))
+    return fitters
+
+
+def run_joint_fit(joint: JointFitter, workdir: Workdir, watch: Callable[[Progress], None], interrupts: Interrupts) -> LoopOutcome:
+    """Run to the last round, resuming from `workdir`. A part of a joint fit is of no use, so Ctrl-C too saves and leaves."""
+    return run_loop(joint, workdir, watch, lambda: interrupts.request_by(float("inf"), whole=True))
+
+
+def leave_if_asked(joint: JointFitter, workdir: Workdir, interrupts: Interrupts) -> None:
+    """Save the state and raise Preempted if told to leave, also by Ctrl-C."""
+    if interrupts.request_by(float("inf"), whole=True) is not StopRequest.NOTHING:
+        workdir.save(joint.snapshot())
+        raise Preempted
+
+
+def pretrained_bundle(settings: BundleSettings, joint: JointFitter, layer: WeightLayer) -> bytes:
+    """A bundle without videos, whose first weight layer is common to those to come."""
+    spec = write_spec(joint.fitters[0].problem.spec)
+    records = replace(settings, pretrained=True).records
+    return assemble_file([*records, (Kind.SPEC, spec), (Kind.LAYER, encode_layer(layer))])
+
+
+def check_without_decoder(bundle: Path) -> bytes:
+    """An empty bundle's bytes; InputError if there is no such file, UsageError if it has a decoder already."""
+    check_bundle(bundle)
+    data = read_file(bundle)
+    if has_network(data):
+        raise UsageError(
+            "has-decoder",
+            f"'{bundle}' has a decoder already; nothing was changed",
+            "inr bundle create OTHER.inr   then the same command there",
+        )
+    return data

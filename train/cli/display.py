@@ -1,0 +1,87 @@
+"""Progress for people and for machines: a bar on a terminal, a line every 30 s elsewhere, NDJSON on request."""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from codec.shell import say
+from train.fit.progress import Display, Progress, Reporter
+
+PLAIN_SECONDS = 30.0
+
+
+def left(progress: Progress, first: Progress) -> float:
+    """Seconds to go at the pace since `first`."""
+    taken = progress.step - first.step
+    return (progress.seconds - first.seconds) / taken * (progress.steps - progress.step) if taken else 0.0
+
+
+class Bar:
+    """A Rich bar on standard error."""
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(
+            TextColumn("fit"), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
+            console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._bar.start()
+        self._task, self._first = self._bar.add_task("compiling", total=None), None
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        self._first = self._first or progress
+        text = f"{progress.psnr:5.2f} dB  {progress.bpp:.4f} bpp  eta {left(progress, self._first):.0f} s"
+        self._bar.update(self._task, completed=progress.step, total=progress.steps, description=text)
+
+
+class Plain:
+    """One line on standard error every 30 seconds."""
+
+    def __enter__(self) -> Self:
+        self._said, self._first = time.monotonic(), None
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def __call__(self, progress: Progress) -> None:
+        self._first = self._first or progress
+        if time.monotonic() - self._said >= PLAIN_SECONDS:
+            self._said = time.monotonic()
+            self.say(progress, left(progress, self._first))
+
+    def say(self, progress: Progress, eta: float) -> None:
+        print(
+            f"fit {progress.step}/{progress.steps}  {progress.psnr:.2f} dB  {progress.bpp:.4f} bpp  eta {eta:.0f} s",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+class Lines(Plain):
+    """One JSON object on standard output every 30 seconds."""
+
+    def say(self, progress: Progress, eta: float) -> None:
+        fields = {"type": "progress", "step": progress.step, "steps": progress.steps}
+        fields |= {"psnr_rgb": progress.psnr, "estimated_bpp": progress.bpp, "eta_seconds": eta}
+        print(json.dumps(fields), flush=True)
+
+
+def display(as_json: bool) -> Display:
+    """The display that fits where output goes."""
+    if as_json:
+        return Lines()
+    return Bar() if sys.stderr.isatty() else Plain()
+
+
+def reporter(as_json: bool) -> Reporter:
+    """The display that fits where output goes, and lines on standard error."""
+    return Reporter(display(as_json), say)

@@ -1,0 +1,75 @@
+"""The whole command line: codec's verbs, and those that fit networks."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codec.bundle_cli import bundle_application
+from codec.cli import application
+from codec.shell import STARTED, Json, emit, run
+from train.cli.bench import bench_command
+from train.cli.bundle import add_command, pretrain_command
+from train.cli.encode import encode_command
+
+application.command("encode")(encode_command)
+application.command("bench")(bench_command)
+bundle_application.command("add")(add_command)
+bundle_application.command("pretrain")(pretrain_command)
+
+
+@application.command("presets")
+def presets_command(
+    source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Plan networks for this video.")] = None,
+    target_bpp: Annotated[float, typer.Option("--target-bpp", metavar="BPP", help="And for this rate.")] = 0.05,
+    as_json: Json = False,
+) -> None:
+    """List presets and models: network, MAC per pixel, time and PSNR as measured."""
+    from inr.reading import probe
+    from inr.spec import VideoSpec
+    from train.cli.preset_tables import NOMINAL, listed, print_tables
+    from train.fit.target import checked_target
+
+    bpp, video = checked_target(bpp=target_bpp).target_bpp or target_bpp, NOMINAL
+    if source is not None:
+        extent = probe(source)
+        video = VideoSpec(extent.width, extent.height, extent.frames)
+    found = listed(video, bpp)
+    if as_json:
+        emit("result", **found)
+    else:
+        print_tables(found, video, bpp)
+
+
+@application.command("doctor")
+def doctor_command(as_json: Json = False) -> None:
+    """Show the devices, memory, caches, encoders and versions of this machine, and any obstacle to a fit."""
+    from inr.runtime import prepare_jax
+    from train.cli.doctor import examined, lines
+
+    prepare_jax()
+    facts = examined(Path.cwd())
+    if as_json:
+        emit("result", **facts)
+    else:
+        print("\n".join(lines(facts)))
+
+
+@application.command("demo")
+def demo_command(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the results go.")] = Path("demo"),
+    as_json: Json = False,
+) -> int:
+    """Encode, decode and measure the clip that comes with the package: clip.inr, clip.mp4 and a picture in DIR."""
+    from train.cli.demo import run_demo
+
+    facts = run_demo(folder, STARTED, as_json)
+    if as_json:
+        emit("result", **facts)
+    return 0
+
+
+def main() -> None:
+    """Entry point of `inr`."""
+    sys.exit(run(application))

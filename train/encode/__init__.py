@@ -1,0 +1,1 @@
+"""A source to a file: one video, or a long one in segments."""

@@ -1,0 +1,44 @@
+"""From a file to a file: the whole of `inr encode`, for Python too."""
+
+from pathlib import Path
+from typing import Any
+
+from inr.reading import Extent, probe, read_video
+from inr.spec import VideoSpec
+from inr.writing import check_free
+from train.encode.outcome import Encoded
+from train.encode.run import encode_video
+from train.encode.segments import encode_segments
+from train.fit.problem import Problem
+from train.fit.progress import Reporter
+from train.plan.duration import duration_line, foreseen_step_seconds
+from train.plan.options import EncodeOptions, encode_options
+from train.plan.presets import plan
+
+
+def encode_file(
+    source: str | Path, output: str | Path, options: EncodeOptions | None = None, reporter: Reporter | None = None, **keywords: Any
+) -> Encoded | None:
+    """Fit `source` and write `output`; None if `output` is this very run's finished file already.
+
+    Options may be keywords instead: `encode_file("a.mp4", "a.inr", target_bpp=0.05, time_budget=300)`; see `encode_options`. An
+    interrupted encode returns the best file so far, with `interrupted` True. Raises an `InrError` for whatever is wrong, and Preempted
+    when told to leave; neither leaves a half-written file.
+    """
+    if options is not None and keywords:
+        raise TypeError(f"give options or keywords, not both: {', '.join(keywords)}")
+    options, output, reporter = options or encode_options(**keywords), Path(output), reporter or Reporter()
+    check_free(output, overwrite=True)
+    if not output.exists() and options.fit.time_budget is None:
+        announce(source, options, reporter)
+    if options.segmentation is not None:
+        return encode_segments(source, output, options, reporter)
+    return encode_video(read_video(source, options.selection.frames, options.selection.scale), output, options, reporter)
+
+
+def announce(source: str | Path, options: EncodeOptions, reporter: Reporter) -> None:
+    """Say how long the fit will take, before the source is read and anything large is compiled."""
+    extent: Extent = probe(source, options.selection.frames, options.selection.scale)
+    video = VideoSpec(extent.width, extent.height, extent.frames)
+    spec, config = plan(video, options.fit.target.nominal_bpp(video), options.fit)
+    reporter.say("foreseen: " + duration_line(config.steps, foreseen_step_seconds(Problem(spec, video, config))))

@@ -1,0 +1,58 @@
+"""The outcome of an encode: the file's measures, and the fit behind them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codec.evaluation import Report
+from codec.model import QuantizedModel
+from train.fit.problem import Problem
+from train.fit.target import RateTarget
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encode's outcome.
+
+    `target` is resolved for this video. `seconds` run from the start to the renamed file, `seconds_to_first_step` to the end of the
+    first step; `step_seconds` is the mean of a step.
+    """
+
+    output: Path
+    report: Report
+    problem: Problem
+    target: RateTarget
+    estimated_bits: float
+    steps: int
+    seconds: float
+    seconds_to_first_step: float
+    step_seconds: float
+    interrupted: bool
+    model: QuantizedModel
+
+    @property
+    def target_hit(self) -> bool:
+        """Whether the file is at or under its cap, or as good as asked for."""
+        return self.target.met_by(self.report.bytes, lambda: self.report.psnr_rgb)
+
+    @property
+    def cap_used(self) -> float | None:
+        """Share of the cap that the file uses; None if the target is no size."""
+        return None if self.target.target_bytes is None else self.report.bytes / self.target.target_bytes
+
+    def __repr__(self) -> str:
+        report = self.report
+        return f"<Encoded '{self.output.name}': {report.bytes} bytes, {report.bpp:.4f} bpp, {report.psnr_rgb:.2f} dB, {self.steps} steps>"
+
+    def _repr_html_(self) -> str:
+        """A poster, the measures, and PSNR over the frames: HTML that needs no kernel."""
+        from codec.card import card, picture, sparkline
+
+        report, video = self.report, self.problem.video
+        lines = [
+            f"<b>{self.output.name}</b>",
+            f"{video.width}x{video.height}, {video.frames} frames: {report.bytes} bytes, {report.bpp:.4f} bpp",
+            f"PSNR {report.psnr_rgb:.2f} dB, decoded file, R'G'B'" + (", stopped early" if self.interrupted else ""),
+            sparkline(report.frame_psnr_rgb, "dB"),
+            f"{self.steps} steps in {self.seconds:.0f} s",
+        ]
+        return card(picture(self.model.render_entry(-1, [self.model.videos[-1].spec.frames // 2])[0]), lines)

@@ -1,0 +1,127 @@
+"""One video to one file: run a plan from its first step to the renamed file."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from codec.bitstream import BitstreamError
+from codec.decoder import decode
+from codec.evaluation import compare
+from inr.layout import weights
+from inr.reading import read_video
+from inr.video import Video
+from inr.writing import check_free
+from train.encode.outcome import Encoded
+from train.encode.verified_file import write_verified
+from train.fit.fitter import FINISH_SECONDS, Fitter
+from train.fit.interrupts import Interrupts, StopRequest
+from train.fit.loop import Fitted, fit
+from train.fit.problem import Problem
+from train.fit.progress import Display, Progress, Reporter
+from train.fit.rate_control import Landing, control_rate
+from train.fit.tensorboard import TensorBoardLog
+from train.plan.duration import duration_line
+from train.plan.encode_plan import EncodePlan, fit_deadline, make_plan, weights_of_mask
+from train.plan.fingerprint import fingerprint_of
+from train.plan.memory import check_memory
+from train.plan.options import EncodeOptions
+
+
+def encode_video(video: Video, output: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Encoded | None:
+    """Fit `video` and write `output`; None if `output` is this very run's finished file already.
+
+    Raises an `InrError` for whatever is wrong, and Preempted when told to leave; neither leaves a half-written file.
+    """
+    started = time.monotonic() if options.run.started is None else options.run.started
+    mask = options.selection.mask
+    pixel_weights = None if mask is None else weights_of_mask(read_video(mask).frames, video)
+    plan = make_plan(video, output, options, pixel_weights)
+    if is_up_to_date(plan, output, options.run.overwrite):
+        return None
+    return run_plan(plan, video, output, started, reporter or Reporter(), options.run.workdir)
+
+
+def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, reporter: Reporter, log_folder: Path | None = None) -> Encoded:
+    """Fit, control the rate, write and verify. `log_folder` gets a TensorBoard log.
+
+    Told to stop early, a plan for a file of its own writes a valid file. A plan that adds to a bundle leaves the bundle alone, saves
+    its state, and raises Preempted.
+    """
+    with Interrupts() as interrupts:
+        plan = plan.sized(video)
+        check_memory(plan.problem.spec, plan.problem.video, plan.problem.config)
+        fitter = plan.fitter(video)
+        fitter.dry_run(1)
+        first_step = time.monotonic() - started
+        plan = plan.with_step_count(fitter, started)
+        fitter.problem = plan.problem
+        reporter.say(spec_line(plan.problem))
+        if plan.options.time_budget is None:
+            reporter.say(duration_line(plan.problem.config.steps, fitter.dry_run(1)))
+        with reporter.display as shown:
+            deadline = started + fit_deadline(plan.options.time_budget, plan.spared)
+
+            def stop_requested() -> StopRequest:
+                return interrupts.request_by(deadline, whole=plan.base is not None)
+
+            log = None if log_folder is None else TensorBoardLog(log_folder, video, fitter)
+            fitted = _fit(fitter, plan, shown, stop_requested, log)
+            interrupted = interrupts.interrupted
+            if interrupted:  # somebody waits: only a few more attempts
+                deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
+            fingerprint = b"" if interrupted else fingerprint_of(plan.key)
+            found = control_rate(fitter, fitted, Landing(video, plan.target, fingerprint, deadline), reporter.say)
+            frames = write_verified(found.data, found.model, output)
+    seconds = time.monotonic() - started
+    if fitted.stopped and not interrupted:
+        reporter.say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; another run may differ")
+    if not interrupted:
+        plan.workdir.remove()
+    return Encoded(
+        output=output,
+        report=compare(frames, video.frames, found.size),
+        problem=fitter.problem,
+        target=plan.target,
+        estimated_bits=found.estimated_bits,
+        steps=fitted.steps,
+        seconds=seconds,
+        seconds_to_first_step=first_step,
+        step_seconds=fitted.step_seconds,
+        interrupted=interrupted,
+        model=found.model,
+    )
+
+
+def _fit(fitter: Fitter, plan: EncodePlan, shown: Display, stop_requested: Callable[[], StopRequest], log: TensorBoardLog | None) -> Fitted:
+    def watch(progress: Progress) -> None:
+        shown(progress)
+        if log is not None:
+            log(progress)
+
+    try:
+        return fit(fitter, plan.workdir, watch, stop_requested)
+    finally:
+        if log is not None:
+            log.close()
+
+
+def is_up_to_date(plan: EncodePlan, output: Path, overwrite: bool) -> bool:
+    """Whether `output` is this plan's finished file; OutputError if it is another file and may not be replaced."""
+    if not output.exists() or overwrite:
+        return False
+    try:
+        if decode(output.read_bytes()).fingerprints == fingerprint_of(plan.key):
+            return True
+    except (BitstreamError, OSError):
+        pass
+    check_free(output, overwrite=plan.workdir.unfinished)
+    return False
+
+
+def spec_line(problem: Problem) -> str:
+    """The size of the video and of its network, in a line."""
+    video, where = problem.video, f"{jax.default_backend()}:{jax.local_device_count()}"
+    count = weights(problem.spec, video)
+    return f"{video.width}x{video.height}, {video.frames} frames: {count} weights on {where}; {problem.config.steps} steps"

@@ -1,0 +1,40 @@
+"""A file that is decoded again and compared before it gets its name."""
+
+from pathlib import Path
+
+import numpy as np
+
+from codec.bitstream import BitstreamError
+from codec.decoder import decode
+from codec.model import QuantizedModel
+from inr.errors import VerifyError
+from inr.pixels import Frames
+from inr.writing import temporary_name, write_atomically
+
+
+def write_verified(data: bytes, model: QuantizedModel, output: Path) -> Frames:
+    """Write `data`, read it back, compare every tensor with `model`, render the last video, then rename; returns its frames.
+
+    VerifyError, and no file at `output`, if the file does not decode to `model`.
+    """
+    trial = temporary_name(output).with_suffix(".verify")
+    try:
+        write_atomically(trial, data)
+        try:
+            decoded = decode(trial.read_bytes())
+        except BitstreamError as error:
+            raise VerifyError("verify", f"the file just written does not decode: {error}", "try again; report it if it repeats") from error
+        check_same(decoded, model)
+        frames = decoded.render_entry(-1)
+        trial.replace(output)
+    finally:
+        trial.unlink(missing_ok=True)
+    return frames
+
+
+def check_same(decoded: QuantizedModel, model: QuantizedModel) -> None:
+    """VerifyError unless every dequantised value of every video is the same."""
+    for index in range(len(model.videos)):
+        expected, found = model.tensors(index), decoded.tensors(index)
+        if expected.keys() != found.keys() or any(not np.array_equal(expected[name], found[name]) for name in expected):
+            raise VerifyError("verify", "the decoded file differs from the encoder's model", "try again; report it if it repeats")

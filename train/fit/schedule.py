@@ -1,0 +1,39 @@
+"""Quantities that vary over a fit, as functions of progress, which runs from 0 to 1."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from train.fit.config import FitConfig
+
+LR_DECAY_POWER = 0.75  # of the number of steps, by which learning rates of long fits fall
+Scalar = Float[Array, ""]
+
+
+def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
+    """A factor of every learning rate: a linear warm-up, then a cosine down to `config.final_lr_scale`."""
+    after = (progress - config.warmup) / (1 - config.warmup)
+    cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(after, 0, 1)))
+    rising = progress / max(config.warmup, 1e-9) + 1e-3
+    return jnp.minimum(rising, config.final_lr_scale + (1 - config.final_lr_scale) * cosine)
+
+
+def lr_decay(config: FitConfig) -> float:
+    """A factor of the weights' learning rate: below 1 for fits of many steps (benchmarks/EXPERIMENTS.md)."""
+    return min(1.0, (config.lr_decay_after_steps / config.steps) ** LR_DECAY_POWER)
+
+
+class Rounding(NamedTuple):
+    """The kind of rounding at a point of a fit: the share of noise, the temperature of soft rounding, and whether it is hard."""
+
+    softness: Scalar
+    temperature: Scalar
+    hard: Bool[Array, ""]
+
+
+def rounding(config: FitConfig, progress: Scalar) -> Rounding:
+    """The kind of rounding at `progress`."""
+    annealed = (progress - config.anneal_from) / max(config.hard_from - config.anneal_from, 1e-9)
+    annealed = jnp.clip(annealed, 0, 1)
+    return Rounding(1 - annealed, 1 + (config.temperature - 1) * annealed, progress >= config.hard_from)

@@ -1,0 +1,102 @@
+"""The state that a fit carries from step to step; a checkpoint holds exactly this."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from inr.embedder import LAYER_SCALE, Embedder
+from inr.layout import Normal, TensorSpec
+from inr.network import initial_tensors
+from inr.spec import NetworkSpec
+from train.fit.base_layers import BaseLayers, initial_scores
+from train.fit.packing import PackedLayout
+from train.fit.problem import Problem
+
+# Short moments follow the moving target that noise and the rate controller make of the loss.
+OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
+
+LEAST_DEVIATION = 0.02  # that the first step size of a tensor of normal values is chosen for
+NO_TENSORS: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+class Parameters(NamedTuple):
+    """The learned values: all weights as rows, a step size's exponent for each tensor, and the embedder (training only).
+
+    A further video of a bundle that keeps only a part of its base layers also has a score for each weight.
+    """
+
+    weights: Float[Array, "rows 64"]
+    exponents: Float[Array, " tensors"]
+    embedder: dict[str, Array]
+    scores: Float[Array, "rows 64"] | None = None
+
+
+class TrainState(NamedTuple):
+    """Parameters, Adam's moments, and four scalars.
+
+    These are the number of steps done, the logarithm of the rate's weight, the logarithm of the bits (a running mean), and a factor of
+    the learning rate, which is halved whenever the loss is not finite.
+    """
+
+    parameters: Parameters
+    moments: optax.OptState
+    step: Int[Array, ""]
+    log_rate_weight: Float[Array, ""]
+    log_bits: Float[Array, ""]
+    lr_backoff: Float[Array, ""]
+
+
+def initial_exponents(layout: PackedLayout, tensors: Mapping[str, np.ndarray], bits: float) -> Float[Array, " tensors"]:
+    """Exponents by which each tensor's standard deviation spans 2 ** (bits - 2) step sizes."""
+    deviations = np.array([max(float(np.std(tensors[tensor.name])), _least_deviation(tensor)) for tensor in layout.tensors])
+    return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
+
+
+def _least_deviation(tensor: TensorSpec) -> float:
+    """The standard deviation that is expected of a tensor which starts at zero; a lower bound for one of normal values."""
+    return LEAST_DEVIATION if isinstance(tensor.init, Normal) else tensor.init.expected_deviation
+
+
+def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, Array]]:
+    """The embedder's structure, and fresh float32 parameters by path: kernels normal with standard deviation 0.02."""
+    graph, state = nnx.split(nnx.eval_shape(lambda: Embedder(spec, nnx.Rngs(0))))
+    generator = np.random.default_rng(seed)
+    constants = {"bias": 0.0, "scale": 1.0, "layer_scale": LAYER_SCALE}
+
+    def draw(name: str, shape: tuple[int, ...]) -> Array:
+        drawn = np.full(shape, constants[name]) if name in constants else 0.02 * generator.standard_normal(shape)
+        return jnp.asarray(drawn, jnp.float32)
+
+    return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
+
+
+def initial_state(problem: Problem, base: BaseLayers | None = None, initial_flow: Mapping[str, np.ndarray] = NO_TENSORS) -> TrainState:
+    """A fresh state, a pure function of its arguments; `initial_flow` are float32 tensors that replace the fresh ones.
+
+    With `base`, the sums of weight layers start as a lone video's layer does: the base only makes some values cheap to code. To
+    start from another video's values leads where a fit cannot get away from (Ash and Adams, "On Warm-Starting Neural Network
+    Training", NeurIPS 2020). The tensors of `base.initial_values` start as the base has them.
+    """
+    config, layout = problem.config, problem.layout
+    tensors = initial_tensors(problem.spec, problem.video, config.seed)
+    known: Mapping[str, int] = {}
+    if base is not None:
+        tensors |= base.initial_values
+        tensors |= {name: tensors[name] - below for name, below in base.sums.items()}
+        known = base.exponents
+    exponents = initial_exponents(layout, tensors, config.initial_bits)
+    exponents = jnp.asarray([known.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32)
+    scores = None
+    if base is not None and base.layers and base.density < 1:
+        scores = initial_scores(layout, base.sums)
+    embedder = embedder_parts(problem.spec, config.seed)[1] if config.embedder_until else {}
+    weights = jnp.asarray(layout.pack_on_host(tensors | dict(initial_flow)))
+    parameters = Parameters(weights, exponents, embedder, scores)
+    log_weight = jnp.log(jnp.float32(config.rate_weight))
+    return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))

@@ -1,0 +1,240 @@
+"""One step of a fit: the loss, its gradient, the update. It is compiled once; on accelerators many steps run in one dispatch."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int, UInt8
+
+from inr.embedder import embed
+from inr.layout import EMBEDDING
+from inr.pixels import CHANNELS
+from train.fit.base_layers import Frozen, subnetwork
+from train.fit.batches import batch_indices, consecutive_indices
+from train.fit.config import FitConfig
+from train.fit.loss import mean_squared_error
+from train.fit.problem import Problem, Scalar, StepSchedule
+from train.fit.qat import quantized, straight_through
+from train.fit.rate import estimated_bits, unimodal_bits
+from train.fit.schedule import learning_rate, rounding
+from train.fit.state import OPTIMISER, Parameters, TrainState, embedder_parts
+
+LOG_WEIGHTS = -25.0, 3.0  # range of the logarithm of the rate's weight: beyond it nothing changes, and the way back is long
+HORIZON = 100.0  # steps for which the trend of the bits is extrapolated; they follow the rate's weight that slowly
+MEMORY = 20.0  # steps over which that trend is measured
+EMBEDDER_LR_SCALE = 0.1  # of the weights' learning rate
+
+Samples = UInt8[Array, "t h w c"]  # R'G'B', and the pixel weights as a fourth channel where there are any: see `train.fit.loss`
+
+
+class Metrics(NamedTuple):
+    """MSE on [0, 1], the mean over the steps of a call; and the last step's rate in bits of tensors."""
+
+    mse: Scalar
+    bits: Scalar
+
+
+class Sources(NamedTuple):
+    """The arrays on the device that a fit reads and never changes: the video, and the base layers if there are any."""
+
+    video: Samples
+    frozen: Frozen | None = None
+
+
+class Draw(NamedTuple):
+    """The random part of a step: its frames, their indices, and the key of its noise."""
+
+    frames: Samples
+    indices: Int[Array, " b"]
+    key: Array
+
+
+class Gradients(NamedTuple):
+    """The loss's gradient, the metrics, and the parameters with any fresh embeddings in them."""
+
+    gradient: Parameters
+    metrics: Metrics
+    made: Parameters
+
+
+def embedded(problem: Problem, parameters: Parameters, draw: Draw) -> Parameters:
+    """`parameters` with the drawn frames' rows of the embedding table as the embedder makes them."""
+    layout = problem.layout
+    graph = embedder_parts(problem.spec, 0)[0]
+    state = nnx.from_flat_state(
+        {tuple(int(p) if p.isdigit() else p for p in name.split(".")): nnx.Param(v) for name, v in parameters.embedder.items()}
+    )
+    made = embed(nnx.merge(graph, state), problem.spec, problem.video, draw.frames[..., :CHANNELS])
+    tensors = layout.unpack(lax.stop_gradient(parameters.weights))
+    table = tensors[EMBEDDING].at[draw.indices].set(made)
+    rest = layout.unpack(parameters.weights)
+    return parameters._replace(weights=layout.pack({**rest, EMBEDDING: table}))
+
+
+class Phase(NamedTuple):
+    """The point of a fit at which a loss is taken: progress, the rate's weight, and whether the embedder makes the embeddings."""
+
+    progress: Scalar
+    rate_weight: Scalar
+    use_embedder: bool
+
+
+def loss(
+    parameters: Parameters, problem: Problem, draw: Draw, phase: Phase, frozen: Frozen | None
+) -> tuple[Scalar, tuple[Metrics, Parameters]]:
+    """MSE + rate weight * bpp of a batch; beside it the metrics, and the parameters with any fresh embeddings.
+
+    With `frozen` the network's weights are the kept part of the base layers plus the weights that are fitted.
+    """
+    if phase.use_embedder:
+        parameters = embedded(problem, parameters, draw)
+    kind = rounding(problem.config, phase.progress)
+    weights, y, rated = quantized(problem.layout, parameters.weights, parameters.exponents, draw.key, kind)
+    if frozen is not None:
+        if not problem.config.corrections:
+            weights, y, rated = (part * (1 - frozen.claimed) for part in (weights, y, rated))
+        weights = weights + kept_part(problem, parameters, frozen)
+    network = problem.network(problem.layout.unpack(weights))
+    mse = mean_squared_error(network(draw.indices, consecutive=problem.consecutive), draw.frames)
+    # Forward: rate of the rounded weights. Backward: gradient of the unimodal rate, because a symbol in the zero bin has none
+    # of its own; without that pull, weights in the zero bin wander out of it.
+    rounded, unimodal = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
+    bits = jnp.sum(straight_through(rounded, unimodal) * bit_share(problem))
+    return mse + phase.rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
+
+
+def bit_share(problem: Problem) -> np.ndarray | float:
+    """The share of each tensor's bits that this video pays: all of its private ones, 1/N of those that N videos share."""
+    if problem.config.num_sharing_videos == 1:
+        return 1.0
+    shares = [1 if tensor.private else 1 / problem.config.num_sharing_videos for tensor in problem.layout.tensors]
+    return np.array(shares, np.float32)
+
+
+def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float[Array, "rows 64"]:
+    """The part of the base layers that a further video keeps."""
+    if parameters.scores is None:
+        return frozen.values
+    return frozen.values * subnetwork(problem.layout, parameters.scores, frozen)
+
+
+def steering_error(config: FitConfig, schedule: StepSchedule, metrics: Metrics, lr_scale: Scalar, trend: Scalar) -> Scalar:
+    """By how much (logarithm, within +-1) the rate's weight is too small for the schedule's target.
+
+    Bits follow the weight slowly. `trend`, the change of their logarithm in a step, tells where they will end; without it the weight
+    keeps growing long after it is large enough, and the picture is lost. While the learning rate is high (`lr_scale` near 1), a
+    picture is not as good yet as it will be with the same bits, so the target is relaxed by `gain_to_come` decibels then.
+    """
+    over = jnp.log(metrics.bits / jnp.maximum(schedule.bits, 1))
+    expected = schedule.mse * 10 ** (config.gain_to_come * lr_scale / 10)
+    under = jnp.log(jnp.maximum(expected, 1e-9) / jnp.maximum(metrics.mse, 1e-9))
+    return jnp.clip(jnp.where(jnp.asarray(schedule.mse) > 0, under, over) + HORIZON * trend, -1, 1)
+
+
+def step(state: TrainState, problem: Problem, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> tuple[TrainState, Metrics]:
+    """Draw a batch, descend, and move the rate's weight towards the target."""
+    found = gradients(state, problem, sources, schedule, use_embedder)
+    return apply_update(state, problem, schedule, found, sources.frozen, use_embedder), found.metrics
+
+
+def gradients(state: TrainState, problem: Problem, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> Gradients:
+    """Draw a batch and differentiate its loss."""
+    config = problem.config
+    order, noise = jax.random.split(jax.random.key(config.seed + 1))
+    drawn = consecutive_indices if problem.consecutive else batch_indices
+    indices = drawn(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
+    # The cheap generator: threefry would cost more than the rest of the quantisation on a CPU.
+    noise = jax.random.wrap_key_data(jnp.tile(jax.random.key_data(noise), 2), impl="rbg")
+    draw = Draw(sources.video[indices], indices, jax.random.fold_in(noise, state.step))
+    phase = Phase(jnp.asarray(schedule.progress, jnp.float32), jnp.exp(state.log_rate_weight), use_embedder)
+    gradient, (metrics, made) = jax.grad(loss, has_aux=True)(state.parameters, problem, draw, phase, sources.frozen)
+    return Gradients(gradient, metrics, made)
+
+
+class StepLengths(NamedTuple):
+    """Factors of Adam's updates in one step: of the weights and of the step sizes' exponents; and the learning rate's own factor."""
+
+    weights: Scalar
+    exponents: Scalar
+    lr_scale: Scalar
+
+
+def step_lengths(config: FitConfig, schedule: StepSchedule, lr_backoff: Scalar | float) -> StepLengths:
+    """The lengths of the step that `schedule` describes."""
+    scale = learning_rate(config, jnp.asarray(schedule.progress, jnp.float32)) * lr_backoff
+    return StepLengths(config.learning_rate * scale * schedule.lr_decay, config.exponent_learning_rate * scale, scale)
+
+
+def apply_update(
+    state: TrainState, problem: Problem, schedule: StepSchedule, found: Gradients, frozen: Frozen | None, use_embedder: bool
+) -> TrainState:
+    """The state after a step along a gradient, the rate's weight included."""
+    config, metrics = problem.config, found.metrics
+    updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(cast(Any, found.gradient), state.moments))
+    lengths = step_lengths(config, schedule, state.lr_backoff)
+    start = found.made._replace(weights=lax.stop_gradient(found.made.weights)) if use_embedder else state.parameters
+    after = Parameters(
+        start.weights - lengths.weights * updates.weights,
+        start.exponents - lengths.exponents * updates.exponents,
+        jax.tree.map(lambda p, u: p - EMBEDDER_LR_SCALE * lengths.weights * u, start.embedder, updates.embedder),
+        jax.tree.map(lambda p, u: p - lengths.weights * u, start.scores, updates.scores),
+    )
+    if frozen is not None and not config.corrections:
+        # After the optimiser: without a gradient, momentum alone would still move a weight.
+        after = after._replace(weights=after.weights * (1 - frozen.claimed))
+    log_bits = jnp.log(metrics.bits)
+    trend = jnp.where(state.step > 0, (log_bits - state.log_bits) / MEMORY, 0)
+    error = steering_error(config, schedule, metrics, lengths.lr_scale, trend)
+    gain = jnp.where(jnp.asarray(schedule.progress, jnp.float32) >= config.controller_from, schedule.gain, 0)
+    log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
+    log_bits -= (MEMORY - 1) * trend
+    return TrainState(after, moments, state.step + 1, log_weight, log_bits, state.lr_backoff)
+
+
+Advance = Callable[[TrainState, Sources, StepSchedule, int, bool], tuple[TrainState, Metrics]]
+
+
+@lru_cache(maxsize=2)
+def make_advance(problem: Problem) -> Advance:
+    """A function (state, sources, schedule, count, use_embedder) that takes `count` steps from the schedule's progress on.
+
+    It is the same object for the same problem, so that the next segment of a long video compiles nothing. On the CPU each step is a
+    call of its own, because XLA:CPU runs convolutions inside a loop ten times slower; elsewhere all steps are one dispatch.
+    """
+    if jax.default_backend() == "cpu":
+        return _one_by_one(problem)
+    return _in_one_dispatch(problem)
+
+
+def _one_by_one(problem: Problem) -> Advance:
+    compiled = jax.jit(lambda *args: step(args[0], problem, *args[1:]), static_argnums=(3,), donate_argnums=(0,))
+
+    def advance(state: TrainState, sources: Sources, schedule: StepSchedule, count: int, use_embedder: bool) -> tuple[TrainState, Metrics]:
+        errors, bits = [], jnp.float32(0)
+        for _ in range(count):
+            state, (mse, bits) = compiled(state, sources, schedule, use_embedder)
+            errors.append(mse)
+            schedule = schedule._replace(progress=schedule.progress + schedule.per_step)
+        return state, Metrics(jnp.mean(jnp.stack(errors)), bits)
+
+    return advance
+
+
+def _in_one_dispatch(problem: Problem) -> Advance:
+    def advance(state: TrainState, sources: Sources, schedule: StepSchedule, count: int, use_embedder: bool) -> tuple[TrainState, Metrics]:
+        def body(i, carry):
+            state, total, _ = carry
+            here = schedule._replace(progress=schedule.progress + i * schedule.per_step)
+            state, metrics = step(state, problem, sources, here, use_embedder)
+            return state, total + metrics.mse, metrics.bits
+
+        zero = jnp.float32(0)
+        state, total, bits = lax.fori_loop(0, count, body, (state, zero, zero))
+        return state, Metrics(total / count, bits)
+
+    return jax.jit(advance, static_argnums=(4,), donate_argnums=(0,))

@@ -1,0 +1,98 @@
+"""The target of a fit: a size, a rate or a quality, as a user asks for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codec.sizes import parse_bitrate, parse_size
+from inr.errors import UsageError
+from inr.spec import VideoSpec
+
+LEAST_USED = 0.97  # share of a cap that rate control tries to use
+MOST_ABOVE = 0.3  # decibels above a quality that rate control still takes for reached exactly
+RICH_PSNR = 50.0  # decibels from which a cap need not be used up
+DEFAULT_QUALITY = 50
+
+
+@dataclass(frozen=True)
+class RateTarget:
+    """A quality of 1 to 100, or one target of the whole file: bytes, bits per pixel, bits per second, or PSNR.
+
+    `target_psnr` is in decibels: the mean over frames of PSNR on 8-bit R'G'B' of the decoded file.
+    """
+
+    quality: int = DEFAULT_QUALITY
+    target_bytes: int | None = None
+    target_bpp: float | None = None
+    target_bitrate: float | None = None
+    target_psnr: float | None = None
+
+    def cap(self, video: VideoSpec) -> int | None:
+        """Bytes that the whole file may take; None if the target is no size."""
+        if self.target_bytes is not None:
+            return self.target_bytes
+        if self.target_bpp is not None:
+            return int(self.target_bpp * video.pixels / 8)
+        if self.target_bitrate is not None:
+            return int(self.target_bitrate * video.frames / video.fps / 8)
+        return None
+
+    def resolved(self, video: VideoSpec, used: int = 0) -> "RateTarget":
+        """The same target with its cap in bytes, `used` bytes of which are spent already."""
+        cap = self.cap(video)
+        return RateTarget(self.quality, None if cap is None else cap - used, target_psnr=self.target_psnr)
+
+    def nominal_bpp(self, video: VideoSpec) -> float:
+        """Bits per pixel to size the network by: the target's, or those that a quality takes on ordinary content."""
+        cap = self.cap(video)
+        return 0.1 * 2 ** ((self.quality - 50) / 14) if cap is None else 8 * cap / video.pixels
+
+    def met_by(self, size: int, psnr: Callable[[], float]) -> bool:
+        """Whether a file of `size` bytes is a success: at or under its cap, or at least as good as asked for (resolved targets)."""
+        if self.target_bytes is not None:
+            return size <= self.target_bytes
+        return self.target_psnr is None or psnr() >= self.target_psnr
+
+    def hit_by(self, size: int, psnr: Callable[[], float]) -> bool:
+        """Whether rate control may stop: the target is met, and no more than LEAST_USED or MOST_ABOVE away.
+
+        `psnr` is called only where it matters.
+        """
+        if self.target_bytes is not None:
+            return size <= self.target_bytes and (size >= LEAST_USED * self.target_bytes or psnr() >= RICH_PSNR)
+        return self.target_psnr is None or 0 <= psnr() - self.target_psnr <= MOST_ABOVE
+
+    def identity(self) -> str:
+        """The target as text. Its form is frozen: finished files carry its hash, and another form would make them another run's."""
+        return (
+            f"Wish(quality={self.quality!r}, target_bytes={self.target_bytes!r}, target_bpp={self.target_bpp!r}, "
+            f"target_bitrate={self.target_bitrate!r}, target_psnr={self.target_psnr!r})"
+        )
+
+
+def checked_target(
+    quality: int | None = None, size: str = "", bpp: float | None = None, bitrate: str = "", psnr: float | None = None
+) -> RateTarget:
+    """The target that options spell; UsageError if they contradict each other or lie outside their range."""
+    options = {
+        "-q": quality,
+        "--target-size": size or None,
+        "--target-bpp": bpp,
+        "--target-bitrate": bitrate or None,
+        "--target-psnr": psnr,
+    }
+    given = [f"{flag} {value}" for flag, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError("two-targets", f"{' and '.join(given)} contradict each other; give one", given[0])
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError("quality-range", f"-q {quality} lies outside 1..100", "-q 50")
+    if bpp is not None and not 0 < bpp <= 24:
+        raise UsageError("bpp-range", f"--target-bpp {bpp} lies outside 0..24 bits per pixel", "--target-bpp 0.1")
+    if psnr is not None and not 5 <= psnr <= 60:
+        raise UsageError("psnr-range", f"--target-psnr {psnr} lies outside 5..60 dB", "--target-psnr 32")
+    return RateTarget(
+        quality=DEFAULT_QUALITY if quality is None else quality,
+        target_bytes=parse_size(size) if size else None,
+        target_bpp=bpp,
+        target_bitrate=parse_bitrate(bitrate) if bitrate else None,
+        target_psnr=psnr,
+    )

@@ -1,0 +1,60 @@
+"""TensorBoard's view of a fit: scalars as it goes, and sample frames beside their source."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from codec.coding import best_coding
+from codec.comparison_image import comparison_image
+from codec.model import QuantizedModel, QuantizedTensor
+from inr.video import Video
+from train.fit.fitter import Fitter
+from train.fit.progress import Progress
+
+SCALAR_SECONDS, IMAGE_SECONDS = 2.0, 30.0
+
+
+class TensorBoardLog:
+    """Writes scalars every SCALAR_SECONDS, and original | fitted | difference frames every IMAGE_SECONDS, under `folder`."""
+
+    def __init__(self, folder: Path, video: Video, fitter: Fitter):
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._video, self._fitter, self._pictured = video, fitter, -IMAGE_SECONDS
+        self._noted = -SCALAR_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        """Write `progress`, if it is due."""
+        last = progress.step == progress.steps
+        if progress.seconds - self._noted < SCALAR_SECONDS and not last:
+            return
+        self._noted = progress.seconds
+        scalars = {"psnr_rgb": progress.psnr, "estimated_bpp": progress.bpp, "rate_weight": float(np.exp(progress.state.log_rate_weight))}
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, progress.step)
+        self._writer.add_histogram("step_size_exponents", np.asarray(progress.state.parameters.exponents), progress.step)
+        if progress.seconds - self._pictured >= IMAGE_SECONDS or last:
+            self._pictured = progress.seconds
+            model = self._fitter.model()
+            self._writer.add_image("original_fitted_difference", self._picture(model), progress.step, dataformats="HWC")
+            for part, bits in bits_by_part(self._fitter.own(model)).items():
+                self._writer.add_scalar(f"bpp/{part}", bits / self._video.pixels, progress.step)
+
+    def _picture(self, model: QuantizedModel) -> np.ndarray:
+        """The middle frame as the file would decode now, beside its source and their difference."""
+        middle = len(self._video) // 2
+        return comparison_image(self._video.frames[middle], model.render_entry(-1, [middle])[0])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def bits_by_part(tensors: Mapping[str, QuantizedTensor]) -> dict[str, float]:
+    """Coded bits of tensors by the part of the network that they belong to."""
+    parts: dict[str, float] = {}
+    for name, tensor in tensors.items():
+        part = name.split(".")[0]
+        parts[part] = parts.get(part, 0.0) + best_coding(tensor.symbols).bits
+    return parts

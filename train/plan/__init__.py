@@ -1,0 +1,1 @@
+"""Plans made before a fit: options, networks, targets, motion analysis, pilots, estimates."""

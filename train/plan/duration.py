@@ -1,0 +1,58 @@
+"""The time that a fit takes: foreseen from its network's cost, and said in words."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+from inr.cost import macs_per_pixel
+from inr.layout import weights
+from train.fit.problem import Problem
+
+# Relative cost of a step: for each pixel of its padded frames, each multiply-accumulate, and each weight. Least squares over the set of
+# eight at two rates (two Zen 3 cores, where the unit is a second).
+PER_PIXEL, PER_MAC, PER_WEIGHT = 2.3e-7, 1.2e-10, 6.0e-8
+REFERENCE_PROBE = 5.0e-3  # seconds of the probe below on the machine of that fit
+PROBE_SIDE, PROBE_RUNS = 512, 5
+WORTH_A_HINT = 120.0  # seconds from which a line says how to make a fit shorter
+DEFAULT_SHORTER = "--time-budget 5m, --preset fast, or --scale 1/2"
+
+
+def relative_cost(problem: Problem) -> float:
+    """The cost of a step of `problem`, in an arbitrary unit that is the same for all problems."""
+    video, batch = problem.video, min(problem.config.batch, problem.video.frames)
+    rows, columns = video.cells(problem.spec)
+    pixels = batch * rows * columns * problem.spec.upscale**2
+    return pixels * (PER_PIXEL + PER_MAC * macs_per_pixel(problem.spec, video)) + PER_WEIGHT * weights(problem.spec, video)
+
+
+def foreseen_step_seconds(problem: Problem) -> float:
+    """Seconds of a step of `problem` on this machine, from its cost and a probe of the machine's speed; nothing large is compiled."""
+    return relative_cost(problem) * probe_seconds() / REFERENCE_PROBE
+
+
+def probe_seconds() -> float:
+    """Least seconds of a small matrix product: the speed of this machine at this moment."""
+    product = jax.jit(jnp.matmul)
+    a = jnp.ones((PROBE_SIDE, PROBE_SIDE), jnp.float32)
+    jax.block_until_ready(product(a, a))
+    timings = []
+    for _ in range(PROBE_RUNS):
+        began = time.monotonic()
+        jax.block_until_ready(product(a, a))
+        timings.append(time.monotonic() - began)
+    return min(timings)
+
+
+def duration_line(steps: int, step_seconds: float) -> str:
+    """The time of a fit in words, and ways to shorten a long one."""
+    seconds = steps * step_seconds
+    line = f"the fit takes about {spoken(seconds)}: {steps} steps of {1e3 * step_seconds:.0f} ms"
+    return line if seconds < WORTH_A_HINT else f"{line}; shorter: {DEFAULT_SHORTER}"
+
+
+def spoken(seconds: float) -> str:
+    """'40 seconds', '12 minutes' or '3.5 hours'."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

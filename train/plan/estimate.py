@@ -1,0 +1,85 @@
+"""`inr encode --estimate`: size, quality, time and memory of an encode, foreseen within 30 s on two cores whatever the input is.
+
+Only the source's header and a few frames are read. A short pilot fits a small copy of them; the time of a step at full size is foreseen
+from the pilot's own step, because compiling and running the full network takes minutes on a large source.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from inr.images import Span
+from inr.layout import weights
+from inr.reading import Extent, probe, read_video
+from inr.spec import VideoSpec
+from train.fit.problem import Problem
+from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, relative_cost, spoken
+from train.plan.encode_plan import check_mask, check_reachable, steps_within
+from train.plan.memory import fit_bytes
+from train.plan.options import EncodeOptions
+from train.plan.pilot import BPP, DB_PER_OCTAVE, LEAST_BITS, Pilot, reduced
+from train.plan.presets import plan
+
+PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot's frames, their number, and its steps
+SPREAD = 2.0  # decibels that the pilot may be wrong by, either way
+UNTARGETED_OCTAVES = 0.5  # octaves of rate that the quality dial may be off by, either way
+OTHER_SECONDS = 12.0  # start, compilation, rate control, verification
+
+
+def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
+    """Facts for a result line: ranges of bytes and decibels, seconds, bytes of memory. Writes nothing.
+
+    InputError if the source cannot be read, TargetMissed if a cap is out of reach. A video in segments needs the memory of one.
+    """
+    check_mask(options)
+    selection, fit = options.selection, options.fit
+    extent = probe(source, selection.frames, selection.scale)
+    video = VideoSpec(extent.width, extent.height, extent.frames)
+    target = fit.target.resolved(video)
+    if target.target_bytes is not None:
+        check_reachable(video, target.target_bytes)
+    sample = reduced(read_video(source, first_frames(selection.frames, extent), selection.scale), PILOT_PIXELS, PILOT_FRAMES)
+    bpp = max(BPP, LEAST_BITS / VideoSpec.of(sample).pixels)
+    pilot = Pilot.at(bpp, sample, fit, steps=PILOT_STEPS)
+    point = pilot.for_area(video.height * video.width)
+    if target.target_psnr is not None:
+        bpp, psnr, octaves = point.expected_bpp(target.target_psnr), (target.target_psnr, target.target_psnr + 0.3), SPREAD / DB_PER_OCTAVE
+    else:
+        bpp = target.nominal_bpp(video)
+        expected = point.expected_psnr(bpp)
+        psnr, octaves = (expected - SPREAD, expected + SPREAD), 0.0 if target.target_bytes is not None else UNTARGETED_OCTAVES
+    length = min(options.segmentation.frames or video.frames, video.frames) if options.segmentation else video.frames
+    part = replace(video, frames=length)
+    spec, config = plan(part, bpp, fit)
+    problem = Problem(spec, part, config)
+    step_seconds = pilot.step_seconds * relative_cost(problem) / relative_cost(pilot.problem)
+    segments = video.frames / length
+    budget = fit.time_budget
+    per_segment = problem.config.steps if budget is None else steps_within(budget / segments, OTHER_SECONDS / 2 / segments, step_seconds)
+    steps = round(per_segment * segments)
+    return {
+        "output": None,
+        "estimated_bytes": [round(bpp * video.pixels / 8 * 2**-octaves), round(bpp * video.pixels / 8 * 2**octaves)],
+        "estimated_psnr_rgb": [round(decibels, 1) for decibels in psnr],
+        "estimated_seconds": budget or steps * step_seconds + OTHER_SECONDS,
+        "estimated_memory_bytes": fit_bytes(problem.spec, problem.video, problem.config),
+        "steps": steps,
+        "step_seconds": step_seconds,
+        "weights": weights(problem.spec, problem.video),
+    }
+
+
+def first_frames(span: Span, extent: Extent) -> Span:
+    """The first PILOT_FRAMES frames of a span."""
+    start = span[0] or 0
+    return (start, start + min(PILOT_FRAMES, extent.frames)) if start >= 0 else (start, span[1])
+
+
+def estimate_line(facts: dict) -> str:
+    """The same for a person."""
+    (least, most), (worst, best) = facts["estimated_bytes"], facts["estimated_psnr_rgb"]
+    seconds, memory = facts["estimated_seconds"], facts["estimated_memory_bytes"] / 1e9
+    line = (
+        f"about {least} to {most} bytes, {worst} to {best} dB, {spoken(seconds)} "
+        f"({facts['steps']} steps of {1e3 * facts['step_seconds']:.1f} ms), {memory:.1f} GB of memory; nothing was written"
+    )
+    return line if seconds < WORTH_A_HINT else f"{line}\nshorter: {DEFAULT_SHORTER}"

@@ -1,0 +1,66 @@
+"""The memory that a fit will take, estimated before it starts."""
+
+import os
+
+import jax
+
+from inr.errors import ResourceError
+from inr.layout import weights
+from inr.pixels import CHANNELS
+from inr.spec import NetworkSpec, VideoSpec
+from train.fit.config import FitConfig
+
+COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
+COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
+SAMPLES = 30  # per sample of a canvas: three channels, in pairs, and their slopes
+FIELDS_OF_FLOW = 60  # per pixel: positions, four corners of three samples twice, mask, and their slopes
+BASE = 600 << 20  # the runtime itself
+
+
+def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
+    """An upper estimate of a fit's bytes: runtime, video, weights in all their copies, features and patches."""
+    rows, columns = video.cells(spec)
+    cells, features, floats = rows * columns, spec.stem, 0
+    for block in spec.blocks:
+        floats += cells * features * block.kernel**2  # gathered patches
+        cells *= block.stride**2
+        floats += COPIES_OF_FEATURES * cells * block.width
+        features = block.width
+    floats += cells * features * spec.head_kernel**2
+    floats += COPIES_OF_FEATURES * cells * CHANNELS * spec.head_stride**2
+    batch = min(config.batch, video.frames)
+    pixels = cells * spec.head_stride**2
+    if spec.canvas:
+        floats += FIELDS_OF_FLOW * pixels
+        grids = sum(spec.canvas.grids) * spec.canvas.kernel**2 + (9 + COPIES_OF_FEATURES) * spec.canvas.width
+        height, width = video.canvas_size(spec)
+        floats += height * width // spec.canvas.stride**2 * grids  # painted once a step, counted once a frame
+        floats += SAMPLES * (1 + spec.canvas.half_samples) ** 2 * height * width
+    raw = 2 * video.pixels * CHANNELS  # on the host and on the device
+    return BASE + raw + 4 * (batch * floats + COPIES_OF_WEIGHTS * weights(spec, video))
+
+
+def available_bytes() -> int | None:
+    """Free bytes where fits run: the accelerator's, else the machine's; None where that cannot be known."""
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
+    try:
+        with open("/proc/meminfo") as lines:
+            facts = dict(line.split(":") for line in lines)
+        return int(facts["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+
+
+def check_memory(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
+    """The estimate; ResourceError if it is more than there is."""
+    need, have = fit_bytes(spec, video, config), available_bytes()
+    if have is not None and need > have:
+        raise ResourceError(
+            "memory",
+            f"fitting {video.width}x{video.height}, {video.frames} frames needs about {need / 1e9:.1f} GB; {have / 1e9:.1f} GB are free",
+            "--scale 1/2   or fewer frames at a time: --frames 0:100",
+        )
+    return need
