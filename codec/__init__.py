@@ -1,6 +1,12 @@
-"""Networks as bytes: the quantised model, the bitstream, and measuring what it decodes to.
+"""From networks to bytes and back: the quantised model, the bitstream, and the measures of a decoded file.
 
-Names are loaded on first use: importing the package loads no JAX, no optimiser, no training code.
+Words: a file consists of *records*, each with a *payload*; the *end record* closes it. A weight is an integer *symbol* times a *step
+size* 2 ** (exponent / 8). Symbols are range-coded under *frequency tables*; a *coding* is one way of turning a tensor's symbols into coded
+values. A *weight layer* holds the tensors that several videos may *reference*; a *video entry* holds one video's, or one *segment's*,
+private tensors. A *weight mask* says which *claimed* (non-zero) weights of earlier layers a video keeps. A *fingerprint* is the part of a
+run's key by which an encoder recognises its own file. `bpp` is 8 times the bytes of the file, divided by its pixels.
+
+Names are loaded on first use: importing the package loads no JAX, no optimiser and no training code.
 """
 
 from importlib import import_module

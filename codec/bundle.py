@@ -1,4 +1,4 @@
-"""A file of several videos as a thing to look into and to change: what each takes, taking one out, leaving one out."""
+"""Bundles, the files of several videos: settings, statistics of each video, extraction and removal of one video."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -12,7 +12,7 @@ from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer
 from codec.weight_masks import weight_mask_bits
 from inr.errors import UsageError
 
-SETTINGS = 1  # first byte of an extra record that says what a bundle was created with
+SETTINGS = 1  # the first byte of an extra record that holds a bundle's settings
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def empty_bundle(settings: BundleSettings) -> bytes:
 
 
 def has_network(data: bytes) -> bool:
-    """Whether a file has a spec record; a bundle without videos and pretraining has none."""
+    """Whether a file has a spec record. A bundle without videos and without a pretrained decoder has none."""
     return any(record.kind is Kind.SPEC for record in records(data))
 
 
@@ -56,64 +56,69 @@ def bundle_settings(data: bytes) -> BundleSettings:
 
 
 def extracted(model: QuantizedModel, clip: int) -> QuantizedModel:
-    """A video as a file of its own: the layers it stands on, without the symbols it does not use."""
-    entries = [model.videos[at] for at in model.clips[clip]]
-    moved = _numbered(entries)
+    """One video as a model of its own: the weight layers that it references. Weights that it does not keep become zero."""
+    entries = [model.videos[index] for index in model.clips[clip]]
+    new_numbers = _renumbered(entries)
     layers = []
-    for index in moved:
-        above = [entry for entry in entries if index in entry.layers[:-1]]
-        own = any(index == entry.layers[-1] for entry in entries)
+    for number in new_numbers:
+        users = [entry for entry in entries if number in entry.layers[:-1]]
+        own = any(number == entry.layers[-1] for entry in entries)
 
-        def used(name: str, tensor: QuantizedTensor, above: list[VideoEntry] = above, own: bool = own) -> QuantizedTensor:
-            if own or any(name not in entry.weight_masks for entry in above):
+        def kept(name: str, tensor: QuantizedTensor, users: list[VideoEntry] = users, own: bool = own) -> QuantizedTensor:
+            if own or any(name not in entry.weight_masks for entry in users):
                 return tensor
-            return replace(tensor, symbols=np.where(np.any([entry.weight_masks[name] for entry in above], axis=0), tensor.symbols, 0))
+            return replace(tensor, symbols=np.where(np.any([entry.weight_masks[name] for entry in users], axis=0), tensor.symbols, 0))
 
-        layers.append(WeightLayer({name: used(name, tensor) for name, tensor in model.layers[index].tensors.items()}))
-    videos = tuple(replace(entry, layers=tuple(moved[at] for at in entry.layers), weight_masks={}) for entry in entries)
+        layers.append(WeightLayer({name: kept(name, tensor) for name, tensor in model.layers[number].tensors.items()}))
+    videos = tuple(replace(entry, layers=tuple(new_numbers[layer] for layer in entry.layers), weight_masks={}) for entry in entries)
     return QuantizedModel(model.spec, tuple(layers), videos, _fingerprints(model, model.clips[clip]))
 
 
 def without(model: QuantizedModel, clip: int) -> QuantizedModel:
-    """The bundle without a video and without the layers that no other one stands on; UsageError if it is the only one."""
-    left = [at for at in range(len(model.videos)) if at not in model.clips[clip]]
-    videos = [model.videos[at] for at in left]
+    """The bundle without one video and without the weight layers that no other video references.
+
+    UsageError if the file holds no other video.
+    """
+    remaining = [index for index in range(len(model.videos)) if index not in model.clips[clip]]
+    videos = [model.videos[index] for index in remaining]
     if not videos:
         name = model.clip_spec(clip).name
         raise UsageError("last-video", f"'{name}' is the only video of the file; nothing was changed", "rm FILE   deletes the file")
-    moved = _numbered(videos)
-    kept = tuple(replace(entry, layers=tuple(moved[layer] for layer in entry.layers)) for entry in videos)
-    return QuantizedModel(model.spec, tuple(model.layers[layer] for layer in moved), kept, _fingerprints(model, left))
+    new_numbers = _renumbered(videos)
+    entries = tuple(replace(entry, layers=tuple(new_numbers[layer] for layer in entry.layers)) for entry in videos)
+    layers = tuple(model.layers[layer] for layer in new_numbers)
+    return QuantizedModel(model.spec, layers, entries, _fingerprints(model, remaining))
 
 
-def _numbered(entries: Iterable[VideoEntry]) -> dict[int, int]:
-    """The layers that entries stand on, in order, and the numbers they get where no others are left."""
-    return {layer: at for at, layer in enumerate(sorted({layer for entry in entries for layer in entry.layers}))}
+def _renumbered(entries: Iterable[VideoEntry]) -> dict[int, int]:
+    """For each weight layer that `entries` reference, in order, its number in a file without the other layers."""
+    return {layer: number for number, layer in enumerate(sorted({layer for entry in entries for layer in entry.layers}))}
 
 
 def _fingerprints(model: QuantizedModel, entries: Iterable[int]) -> bytes:
-    """The fingerprints of some entries; nothing where none has one."""
-    fingerprints = b"".join(fingerprint_of_video(model, at).ljust(FINGERPRINT_BYTES, b"\0") for at in entries)
+    """The fingerprints of some entries; empty if none of them has one."""
+    fingerprints = b"".join(fingerprint_of_video(model, index).ljust(FINGERPRINT_BYTES, b"\0") for index in entries)
     return fingerprints if any(fingerprints) else b""
 
 
 def fingerprint_of_video(model: QuantizedModel, index: int) -> bytes:
-    """The fingerprint of one entry; empty where it has none."""
+    """The fingerprint of one entry; empty if it has none."""
     return model.fingerprints[FINGERPRINT_BYTES * index : FINGERPRINT_BYTES * (index + 1)]
 
 
 def checksums_match(model: QuantizedModel, clip: int) -> bool | None:
-    """Whether a video's dequantised, masked tensors have the checksums stored with it; None where none is stored."""
-    entries = [at for at in model.clips[clip] if model.videos[at].checksum is not None]
-    return all(tensors_checksum(model.tensors(at)) == model.videos[at].checksum for at in entries) if entries else None
+    """Whether a video's dequantised, masked tensors match their stored checksums; None if the file has no checksum of them."""
+    entries = [index for index in model.clips[clip] if model.videos[index].checksum is not None]
+    return all(tensors_checksum(model.tensors(index)) == model.videos[index].checksum for index in entries) if entries else None
 
 
 @dataclass(frozen=True)
 class VideoStats:
-    """Where one video's weights come from, and what it takes. Bytes are of whole records, masks in bits.
+    """The size of one video, and the origin of its weights. Bytes are those of whole records, weight masks are in bits.
 
-    Of the layers' weights it `reused` so many of those that were claimed before, `dropped` so many, `claimed` so many
-    free ones and `corrected` so many of the claimed. `private` counts its own other non-zero symbols.
+    The counts of weights: `reused` are claimed by earlier layers and kept, `dropped` are claimed by earlier layers and not kept,
+    `claimed` are those that the video's own layer claims in addition, `corrected` are reused ones that its own layer changes.
+    `private` counts the non-zero symbols of its private tensors.
     """
 
     name: str
@@ -128,24 +133,26 @@ class VideoStats:
     private: int
 
     def __add__(self, other: "VideoStats") -> "VideoStats":
-        """Both together, under the first one's name."""
+        """The sums of both, under the name of the first."""
         return VideoStats(self.name, *(a + b for a, b in zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
 
 
 def record_sizes(data: bytes) -> Mapping[Kind, list[int]]:
-    """Bytes of a file's records, whole, by kind, in the order of the file."""
+    """Bytes of each record of a file, with kind, length and checksum, by kind and in the order of the file."""
     return {kind: [record.overhead + len(record.payload) for record in records(data) if record.kind is kind] for kind in Kind}
 
 
 def video_stats(data: bytes, model: QuantizedModel) -> list[VideoStats]:
-    """Every video's part in a bundle, in the order of the file. A pretrained layer is nobody's part."""
-    sizes, common = record_sizes(data), 0 if bundle_settings(data).pretrained else None
-    return [sum(parts[1:], parts[0]) for parts in ([_video_stats(model, at, sizes, common) for at in entries] for entries in model.clips)]
+    """The statistics of every video, in the order of the file. A pretrained layer counts for no video."""
+    sizes, pretrained = record_sizes(data), 0 if bundle_settings(data).pretrained else None
+    clips = [[_entry_stats(model, index, sizes, pretrained) for index in entries] for entries in model.clips]
+    return [sum(segments[1:], segments[0]) for segments in clips]
 
 
-def _video_stats(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]], common: int | None) -> VideoStats:
+def _entry_stats(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]], pretrained: int | None) -> VideoStats:
+    """The statistics of one entry. `pretrained` is the number of the pretrained layer, None if there is none."""
     entry = model.videos[index]
-    own = None if (found := model.own_layer(index)) == common else found
+    own = None if (layer := model.own_layer(index)) == pretrained else layer
     below = entry.layers if own is None else entry.layers[:-1]
     reused = dropped = claimed = corrected = 0
     claims = model.claims(below, index)
@@ -158,70 +165,70 @@ def _video_stats(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[in
         if own is not None:
             claimed += int(((tensor.symbols != 0) & ~(frozen & mask)).sum())
             corrected += int(((tensor.symbols != 0) & frozen & mask).sum())
-    layer, video = 0 if own is None else sizes[Kind.LAYER][own], sizes[Kind.VIDEO][index]
-    private = sum(int(np.count_nonzero(tensor.symbols)) for tensor in entry.tensors.values())
-    return VideoStats(entry.spec.name, layer + video, layer, video, bits, reused, dropped, claimed, corrected, private)
+    layer_bytes, video_bytes = 0 if own is None else sizes[Kind.LAYER][own], sizes[Kind.VIDEO][index]
+    private, total = sum(int(np.count_nonzero(tensor.symbols)) for tensor in entry.tensors.values()), layer_bytes + video_bytes
+    return VideoStats(entry.spec.name, total, layer_bytes, video_bytes, bits, reused, dropped, claimed, corrected, private)
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """Weights of the layers' tensors: how many there are, and how many some layer claims."""
+    """The number of weights in the tensors of one layer, and the number of those that at least one layer claims."""
 
     weights: int
     claimed: int
 
 
 def capacity(model: QuantizedModel) -> Capacity:
-    """How full a bundle's decoder is."""
+    """The capacity of a bundle's weight layers."""
     names = model.layers[0].tensors
     claimed = {name: np.any([layer.tensors[name].symbols != 0 for layer in model.layers], axis=0) for name in names}
     return Capacity(sum(mask.size for mask in claimed.values()), sum(int(mask.sum()) for mask in claimed.values()))
 
 
 def facts(data: bytes, name: str) -> dict[str, object]:
-    """What a bundle holds, ready for JSON."""
+    """The contents of a bundle as JSON values; `name` is its path."""
     if not has_network(data):
         return {"output": name, "bytes": len(data), "capacity_asked": bundle_settings(data).capacity, "videos": []}
     model = decode_bundle(data)
-    room = capacity(model)
+    counts = capacity(model)
     return {
         "output": name,
         "bytes": len(data),
-        "capacity": room.weights,
-        "claimed": room.claimed,
-        "free": room.weights - room.claimed,
+        "capacity": counts.weights,
+        "claimed": counts.claimed,
+        "free": counts.weights - counts.claimed,
         "layers": len(model.layers),
         "pretrained_bytes": record_sizes(data)[Kind.LAYER][0] if bundle_settings(data).pretrained else 0,
-        "videos": [_video_facts(model, at, part) for at, part in enumerate(video_stats(data, model))],
+        "videos": [_video_facts(model, clip, stats) for clip, stats in enumerate(video_stats(data, model))],
     }
 
 
-def _video_facts(model: QuantizedModel, clip: int, part: VideoStats) -> dict[str, object]:
+def _video_facts(model: QuantizedModel, clip: int, stats: VideoStats) -> dict[str, object]:
     spec = model.clip_spec(clip)
     return {
-        **part.__dict__,
-        "weight_mask_bits": round(part.weight_mask_bits, 1),
+        **stats.__dict__,
+        "weight_mask_bits": round(stats.weight_mask_bits, 1),
         "width": spec.width,
         "height": spec.height,
         "frames": spec.frames,
         "fps": float(spec.fps),
-        "bpp": 8 * part.bytes / spec.pixels,
-        "layers": sorted({layer for at in model.clips[clip] for layer in model.videos[at].layers}),
+        "bpp": 8 * stats.bytes / spec.pixels,
+        "layers": sorted({layer for index in model.clips[clip] for layer in model.videos[index].layers}),
     }
 
 
-def facts_lines(found: dict) -> list[str]:
-    """The same for a person."""
-    lines = [f"{found['output']}   {found['bytes']} bytes, {len(found['videos'])} videos"]
-    if "capacity" in found:
-        free = f"{found['free']} free ({100 * found['free'] / found['capacity']:.0f} %)"
-        learned = f"; {found['pretrained_bytes']} bytes pretrained for all" if found["pretrained_bytes"] else ""
-        lines.append(f"decoder  {found['capacity']} weights in {found['layers']} layers: {found['claimed']} claimed, {free}{learned}")
-    if not found["videos"]:
-        return [*lines, f"empty; inr bundle add {found['output']} VIDEO"]
-    heads = ("bytes", "bpp", "layer", "own", "mask", "reused", "corrected", "claimed", "private")
-    lines.append("".join(f"{head:>10}" for head in heads) + "  video")
-    for video in found["videos"]:
+def facts_lines(bundle: dict) -> list[str]:
+    """The values of `facts` as lines of text."""
+    lines = [f"{bundle['output']}   {bundle['bytes']} bytes, {len(bundle['videos'])} videos"]
+    if "capacity" in bundle:
+        free = f"{bundle['free']} free ({100 * bundle['free'] / bundle['capacity']:.0f} %)"
+        pretrained = f"; {bundle['pretrained_bytes']} bytes pretrained for all videos" if bundle["pretrained_bytes"] else ""
+        lines.append(f"decoder  {bundle['capacity']} weights in {bundle['layers']} layers: {bundle['claimed']} claimed, {free}{pretrained}")
+    if not bundle["videos"]:
+        return [*lines, f"empty; inr bundle add {bundle['output']} VIDEO"]
+    columns = ("bytes", "bpp", "layer", "own", "mask", "reused", "corrected", "claimed", "private")
+    lines.append("".join(f"{column:>10}" for column in columns) + "  video")
+    for video in bundle["videos"]:
         numbers = [video["bytes"], f"{video['bpp']:.4f}", video["layer_bytes"], video["private_bytes"]]
         numbers.append(round(video["weight_mask_bits"] / 8))
         numbers += [video[key] for key in ("reused", "corrected", "claimed", "private")]

@@ -1,4 +1,4 @@
-"""`inr bundle` as far as it needs no training code: create, list, info, extract, verify, rm."""
+"""The verbs of `inr bundle` that need no training code: create, list, info, extract, verify, rm."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,21 +7,23 @@ import typer
 
 from codec.shell import Json, Overwrite, emit, say
 
-bundle_application = typer.Typer(name="bundle", help="Several videos in one file, on one decoder.", no_args_is_help=True)
+bundle_application = typer.Typer(name="bundle", help="Bundles: several videos in one file, which share weights.", no_args_is_help=True)
 
-Bundle = Annotated[Path, typer.Argument(metavar="NAME.inr", help="The bundle; any .inr file is one.")]
-Name = Annotated[str, typer.Argument(metavar="VIDEO", help="A video's name, as `inr bundle list` shows it.")]
+Bundle = Annotated[Path, typer.Argument(metavar="NAME.inr", help="The bundle. Every .inr file is a bundle.")]
+Name = Annotated[str, typer.Argument(metavar="VIDEO", help="A video's name, as `inr bundle list` prints it.")]
 
 
 @bundle_application.command("create")
 def create_command(
     target: Bundle,
-    size: Annotated[str, typer.Option("--size", metavar="200k", help="Weights that videos share; default: as the first one needs.")] = "",
-    fourier: Annotated[str, typer.Option("--fourier", metavar="RxC", help="Modes of a Fourier operator in the second block.")] = "",
+    size: Annotated[
+        str, typer.Option("--size", metavar="200k", help="Weights that videos share. Default: as many as the first needs.")
+    ] = "",
+    fourier: Annotated[str, typer.Option("--fourier", metavar="RxC", help="Give the second block a Fourier operator of R x C modes.")] = "",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make an empty bundle; the first video added decides on its network."""
+    """Create an empty bundle. The first video that is added determines the network."""
     from codec.bundle import BundleSettings, empty_bundle
     from codec.sizes import parse_count, parse_modes
     from inr.writing import check_free, write_atomically
@@ -33,34 +35,34 @@ def create_command(
     if as_json:
         emit("result", output=str(target), bytes=len(data), capacity_asked=capacity)
     else:
-        say(f"{target}   empty; inr bundle add {target} VIDEO")
+        say(f"{target}   empty bundle; inr bundle add {target} VIDEO   adds a video")
 
 
 @bundle_application.command("list")
 def list_command(source: Bundle, as_json: Json = False) -> None:
-    """The videos of a bundle, a line each."""
+    """List the videos of a bundle, one on each line."""
     from codec.bundle import facts
     from codec.loading import read_file
 
-    found: dict = facts(read_file(source), str(source))
+    bundle: dict = facts(read_file(source), str(source))
     if as_json:
-        emit("result", **found)
+        emit("result", **bundle)
         return
-    for video in found["videos"]:
+    for video in bundle["videos"]:
         print(f"{video['name']}\t{video['width']}x{video['height']}\t{video['frames']} frames\t{video['bytes']} bytes")
 
 
 @bundle_application.command("info")
 def info_command(source: Bundle, as_json: Json = False) -> None:
-    """How full a bundle's decoder is, and what each video takes, reuses, claims and keeps to itself."""
+    """Show the free capacity of a bundle, and for each video its bytes and its reused, claimed and private weights."""
     from codec.bundle import facts, facts_lines
     from codec.loading import read_file
 
-    found = facts(read_file(source), str(source))
+    bundle = facts(read_file(source), str(source))
     if as_json:
-        emit("result", **found)
+        emit("result", **bundle)
     else:
-        print("\n".join(facts_lines(found)))
+        print("\n".join(facts_lines(bundle)))
 
 
 @bundle_application.command("extract")
@@ -71,7 +73,7 @@ def extract_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write one video as a file of its own: the layers it stands on, without what it does not use of them."""
+    """Write one video as a file of its own: the weight layers that it references, without the weights that it does not use."""
     from codec.bundle import extracted
     from codec.encoder import encode
     from codec.loading import open_model, video_index
@@ -85,41 +87,41 @@ def extract_command(
     if as_json:
         emit("result", output=str(target), bytes=len(data), video=name)
     else:
-        say(f"{target}   {len(data)} bytes, of {size} for all {len(model.clips)} videos")
+        say(f"{target}   {len(data)} bytes; the file of all {len(model.clips)} videos has {size}")
 
 
 @bundle_application.command("verify")
 def verify_command(source: Bundle, as_json: Json = False) -> None:
-    """Check every record, and every video's dequantised and masked tensors against the checksum stored with it."""
+    """Check every record, and compare every video's dequantised and masked tensors with their stored checksum."""
     from codec.bundle import checksums_match
     from codec.loading import open_model
     from inr.errors import VerifyError
 
     model, size = open_model(source)
-    found = {model.clip_spec(at).name: checksums_match(model, at) for at in range(len(model.clips))}
-    if broken := [name for name, fine in found.items() if fine is False]:
+    matches = {model.clip_spec(clip).name: checksums_match(model, clip) for clip in range(len(model.clips))}
+    if wrong := [name for name, match in matches.items() if match is False]:
         raise VerifyError(
-            "tensors", f"the tensors of {', '.join(broken)} are not those that were stored", "report it: checksums of records hold"
+            "tensors", f"the tensors of {', '.join(wrong)} do not match their checksums", "report this: the checksums of all records match"
         )
     if as_json:
-        emit("result", output=str(source), bytes=size, videos=found)
+        emit("result", output=str(source), bytes=size, videos=matches)
         return
-    for name, fine in found.items():
-        print(f"{name}\t{'tensors as stored' if fine else 'no checksum of tensors; its records are intact'}")
+    for name, match in matches.items():
+        print(f"{name}\t{'tensors match their checksum' if match else 'no checksum of tensors; the records are intact'}")
 
 
 @bundle_application.command("rm")
 def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
-    """Take a video out, and the layers that no other video stands on."""
+    """Remove a video, and the weight layers that no other video references."""
     from codec.bundle import bundle_settings, without
     from codec.decoder import decode
     from codec.encoder import encode
     from codec.loading import read_file, video_index
     from inr.writing import write_atomically
 
-    before = read_file(source)
-    model, size = decode(before), len(before)
-    data = encode(without(model, video_index(model, name)), bundle_settings(before).records)
+    old = read_file(source)
+    model, size = decode(old), len(old)
+    data = encode(without(model, video_index(model, name)), bundle_settings(old).records)
     write_atomically(source, data)
     if as_json:
         emit("result", output=str(source), bytes=len(data), removed=name, freed=size - len(data))

@@ -1,4 +1,4 @@
-"""Small pieces of HTML that stand by themselves: what Jupyter shows of a result."""
+"""Small pieces of self-contained HTML, with which Jupyter shows a result."""
 
 import base64
 import io
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-from jaxtyping import UInt8
 
-POSTER = 320  # pixels that a poster is at most wide
-SPARK_WIDTH, SPARK_HEIGHT = 240, 36
+from inr.pixels import Frame
+
+POSTER = 320  # the largest width of a poster, in CSS pixels
+SPARK_WIDTH, SPARK_HEIGHT = 240, 36  # CSS pixels
 
 
 def data_address(image: bytes, kind: str) -> str:
-    """An image file as an address that holds it."""
+    """An image file as a data URL. `kind` is the second part of its media type, such as png."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
-def picture(frame: UInt8[np.ndarray, "h w 3"]) -> str:
-    """A frame as a data address, exact."""
+def picture(frame: Frame) -> str:
+    """A frame as the data URL of a lossless PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -27,13 +28,13 @@ def picture(frame: UInt8[np.ndarray, "h w 3"]) -> str:
 
 
 def sparkline(values: Sequence[float], unit: str) -> str:
-    """A line through `values` as inline SVG, its range written beside it."""
+    """A line through `values` as inline SVG, followed by the range of the values in `unit`."""
     low, high = min(values), max(values)
     spread = (high - low) or 1.0
     steps = max(len(values) - 1, 1)
     points = " ".join(
-        f"{SPARK_WIDTH * at / steps:.1f},{SPARK_HEIGHT - 2 - (SPARK_HEIGHT - 4) * (value - low) / spread:.1f}"
-        for at, value in enumerate(values)
+        f"{SPARK_WIDTH * index / steps:.1f},{SPARK_HEIGHT - 2 - (SPARK_HEIGHT - 4) * (value - low) / spread:.1f}"
+        for index, value in enumerate(values)
     )
     line = f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
     svg = f'<svg role="img" aria-label="per frame" width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}">{line}</svg>'
@@ -41,7 +42,7 @@ def sparkline(values: Sequence[float], unit: str) -> str:
 
 
 def card(poster: str, lines: Sequence[str]) -> str:
-    """A poster beside lines of HTML."""
+    """The image with the address `poster`, and `lines` of HTML beside it."""
     text = "<br>".join(lines)
     image = f'<img alt="a frame" src="{poster}" style="max-width:{POSTER}px;image-rendering:pixelated">'
     return f'<div style="display:flex;gap:1em;align-items:flex-start">{image}<div style="font-size:90%">{text}</div></div>'

@@ -1,43 +1,52 @@
-"""The verbs that need no training code: decode, info, eval, retarget; and those of bundles."""
+"""The verbs that need no training code: decode, info, eval, compare, retarget, and those of bundles."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from codec.bundle_cli import bundle_application
+from codec.option_groups import with_option_groups
 from codec.report.command import compare_command
-from codec.shell import STARTED, FrameSpan, Json, Overwrite, ScaleText, emit, run, say, span
+from codec.shell import STARTED, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, run, say, span
 
 application = typer.Typer(
     name="inr",
-    help="Videos as small neural networks: one complete file, and back.",
+    help="Encode a video or image as a small neural network in one complete file, and decode it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="Which video, in a file of several; default: the first.")]
 application.add_typer(bundle_application)
 application.command("compare")(compare_command)
 
 
+@dataclass(frozen=True)
+class DecodeFlags:
+    """The part of a file that is decoded."""
+
+    frames: FrameSpan = ""
+    video: VideoName = ""
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second of OUT, if not the source's (experimental).")] = None
+
+
 @application.command("decode")
+@with_option_groups
 def decode_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help=".mp4 .mkv .y4m .npy, a .png pattern (f_%04d.png), a folder, or - (y4m).")],
-    frames: FrameSpan = "",
-    video: VideoName = "",
-    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second, between the source's too (experimental).")] = None,
+    flags: DecodeFlags = DecodeFlags(),
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Turn a file back into a video, by OUT's extension.
+    """Decode a file to a video in the format of OUT's suffix.
 
-    With --fps, frames between two are what the network gives for times between theirs.
-    mp4 is near-lossless x264 to look at; mkv, PNG and npy hold the exact decoded pixels.
+    With --fps, frames at intermediate times are interpolated by the network.
+    mp4 is near-lossless x264 for viewing; mkv, PNG and npy hold the exact decoded pixels.
     """
     import time
 
@@ -50,34 +59,34 @@ def decode_command(
     from inr.writing import check_output, write_video
 
     if target == "-" and as_json:
-        raise UsageError("two-outputs", "- and --json both want standard output", "decode to a file, or leave --json out")
+        raise UsageError("two-outputs", "- and --json both write to standard output", "decode to a file, or omit --json")
     model, _ = open_model(source)
-    index = video_index(model, video)
+    index = video_index(model, flags.video)
     spec = model.clip_spec(index)
-    wanted = np.arange(spec.frames)[slice(*span(frames))]
-    if not len(wanted):
-        raise UsageError("no-frames", f"--frames {frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
-    rate = spec.fps if fps is None else checked_fps(fps)
-    wanted = wanted if fps is None else np.arange(wanted[0], wanted[-1] + 1e-6, float(spec.fps / rate))
-    check_output(target, len(wanted), overwrite)
+    times = np.arange(spec.frames)[slice(*span(flags.frames))]  # in frames of the source
+    if not len(times):
+        raise UsageError("no-frames", f"--frames {flags.frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
+    rate = spec.fps if flags.fps is None else checked_fps(flags.fps)
+    times = times if flags.fps is None else np.arange(times[0], times[-1] + 1e-6, float(spec.fps / rate))
+    check_output(target, len(times), overwrite)
     prepare_jax()
     began = time.monotonic()
-    pixels = model.render(wanted, index)
+    pixels = model.render(times, index)
     rendered = time.monotonic() - began
     note = write_video(Video(pixels, rate, spec.colour, spec.name), target)
-    facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(wanted), "fps": float(rate)}
+    facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(times), "fps": float(rate)}
     seconds = time.monotonic() - STARTED
     if as_json:
         emit("result", **facts, note=note, seconds=seconds, render_seconds=rendered)
     else:
-        say(f"{target}   {spec.width}x{spec.height}, {len(wanted)} frames, {seconds:.1f} s   ({note})")
+        say(f"{target}   {spec.width}x{spec.height}, {len(times)} frames, {seconds:.1f} s   ({note})")
 
 
 @application.command("info")
 def info_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")], video: VideoName = "", as_json: Json = False
 ) -> None:
-    """Say what a file holds and where its bytes go."""
+    """Show the contents of a file and the bytes of each part."""
     from codec.description import describe, describe_lines
     from codec.loading import read_file
 
@@ -89,17 +98,16 @@ def info_command(
 
 
 @application.command("eval")
+@with_option_groups
 def eval_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file, or any video.")],
-    reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source to measure against.")],
-    frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="Which frames of the reference IN holds.")] = "",
-    scale: ScaleText = "",
-    video: VideoName = "",
-    per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write each frame's PSNR here.")] = None,
+    reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source.")],
+    flags: ReferenceFlags = ReferenceFlags(),  # noqa: B008
+    per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write the PSNR of each frame to this file.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a file, or any video, against its source: PSNR and MS-SSIM in 8-bit RGB, bits of the whole file."""
+    """Compare a file, or any video, with its source: PSNR and MS-SSIM in 8-bit RGB, and bits per pixel of the whole file."""
     from codec.clip import decoded_frames
     from codec.evaluation import compare
     from inr.reading import read_video
@@ -110,8 +118,8 @@ def eval_command(
     if per_frame is not None:
         check_free(per_frame, overwrite)
     prepare_jax()
-    pixels, size = decoded_frames(source, video)
-    original = read_video(reference, span(frames), Scale.parse(scale))
+    pixels, size = decoded_frames(source, flags.video)
+    original = read_video(reference, span(flags.frames), Scale.parse(flags.scale))
     report = compare(pixels, original.frames, size)
     if per_frame is not None:
         rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))
@@ -129,13 +137,13 @@ def eval_command(
 def retarget_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The smaller .inr file.")],
-    size: Annotated[str, typer.Option("--target-size", metavar="120kB", help="At most this: kB, MB, KiB, or bytes.")],
+    size: Annotated[str, typer.Option("--target-size", metavar="120kB", help="The largest size of OUT: kB, MB, KiB, or bytes.")],
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a file smaller in seconds, without its source: wider steps where the picture suffers least.
+    """Make a file smaller in seconds and without its source: larger step sizes for tensors that affect the picture least.
 
-    A new fit at that size is better, and the further below the file's size the more so.
+    A new fit to the same size gives a better picture. The difference grows with the reduction in size.
     """
     import time
 
@@ -151,14 +159,14 @@ def retarget_command(
     data = read_file(source)
     model = decode(data)
     prepare_jax()
-    done = retarget(data, model, cap)
-    write_atomically(target, done.data)
+    smaller = retarget(data, model, cap)
+    write_atomically(target, smaller.data)
     pixels = sum(video.spec.pixels for video in model.videos)
-    facts = {"bytes": len(done.data), "bpp": 8 * len(done.data) / pixels, "psnr_rgb_to_input": done.psnr_to_input}
+    facts = {"bytes": len(smaller.data), "bpp": 8 * len(smaller.data) / pixels, "psnr_rgb_to_input": smaller.psnr_to_input}
     if as_json:
         emit("result", output=str(target), **facts, seconds=time.monotonic() - STARTED)
     else:
-        say(f"{target}   {len(done.data)} bytes of {len(data)}; PSNR {done.psnr_to_input:.2f} dB against the picture of '{source}'")
+        say(f"{target}   {len(smaller.data)} bytes instead of {len(data)}; PSNR {smaller.psnr_to_input:.2f} dB against '{source}'")
 
 
 def main() -> None:

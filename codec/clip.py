@@ -1,4 +1,4 @@
-"""A video in a file, decoded as it is asked for: what Python and Jupyter work with."""
+"""A video in a file, decoded on demand: the interface for Python and Jupyter."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -19,21 +19,22 @@ from inr.reading import read_video
 from inr.spec import VideoSpec
 
 Pure = Callable[[dict[str, Array], Int[Array, " t"]], Float[Array, "t h w 3"]]
-BLOCK = 16  # frames that iterating decodes together
+FRAMES_TOGETHER = 16  # frames that iteration decodes together
 
 
 def open_file(path: str | Path, video: str = "") -> "Clip":
-    """The video in the file `path`; of a bundle, the one called `video` (the first if empty).
+    """The video `video` (by default the first one) in the file `path`.
 
-    Raises BitstreamError, InputError or UsageError as decoding at the shell does.
+    InputError if there is no such file, BitstreamError if it cannot be decoded, UsageError if it has no such video.
     """
     return Clip(read_file(Path(path)), str(path), video)
 
 
 def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
-    """Frames of an .inr file's `video` or of any video, and its size in bytes.
+    """All frames of `path`, which is an .inr file, any other video, or a folder of images; and the size in bytes.
 
-    A folder's is that of its files, a video's in a bundle that of its records.
+    In an .inr file, `video` names the video; the size of a video in a bundle is that of its records. The size of a folder is the sum of
+    its files.
     """
     if is_inr_file(path):
         clip = open_file(path, video)
@@ -45,7 +46,7 @@ def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
 class Clip:
     """Frames of one video: `clip[10]` (h w 3), `clip[::5]` (t h w 3), `for frame in clip`, `len`, `np.asarray`; uint8 R'G'B'.
 
-    Nothing is rendered before it is asked for; any frame can be, in any order.
+    Frames are rendered only when they are requested, in any order.
     """
 
     def __init__(self, data: bytes, name: str, video: str = ""):
@@ -55,7 +56,7 @@ class Clip:
 
     @cached_property
     def spec(self) -> VideoSpec:
-        """Size, frame count, rate, colour tags, name."""
+        """The size, number of frames, rate, colour tags and name of the video."""
         return self.model.clip_spec(self.index)
 
     @property
@@ -70,18 +71,18 @@ class Clip:
 
     @cached_property
     def bytes(self) -> int:
-        """What the video takes: the whole file, or its records in a bundle."""
+        """The size of the video in bytes: the whole file, or its records in a bundle."""
         return video_stats(self.data, self.model)[self.index].bytes if len(self.model.clips) > 1 else len(self.data)
 
     @property
     def bpp(self) -> float:
         """Bits per pixel of the whole file, over all its videos."""
-        pixels = sum(self.model.clip_spec(at).pixels for at in range(len(self.model.clips)))
+        pixels = sum(self.model.clip_spec(clip).pixels for clip in range(len(self.model.clips)))
         return 8 * len(self.data) / pixels
 
     @cached_property
     def info(self) -> dict[str, object]:
-        """What `inr info --json` says."""
+        """The facts that `inr info --json` prints."""
         return described(self.model, self.data, self.path, self.index)
 
     def __len__(self) -> int:
@@ -91,23 +92,23 @@ class Clip:
         if isinstance(index, slice):
             return self.model.render(range(len(self))[index], self.index)
         if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)}")
+            raise IndexError(f"frame {index} of {len(self)} does not exist; frames are counted from 0")
         return self.model.render([index % len(self)], self.index)[0]
 
     def __iter__(self) -> Iterator[Frame]:
-        for start in range(0, len(self), BLOCK):
-            yield from self[start : start + BLOCK]
+        for start in range(0, len(self), FRAMES_TOGETHER):
+            yield from self[start : start + FRAMES_TOGETHER]
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("frames are rendered: there is no array to share")
+            raise ValueError("frames are rendered, so there is no array to share without a copy")
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def jax(self, segment: int = 0) -> tuple[dict[str, Array], Pure]:
-        """The parameters (float32, by name) and a pure function of them and of frame indices, to jit, vmap and differentiate.
+        """The parameters (float32, by name) and a pure function of them and of frame indices, for jit, vmap and grad.
 
-        The function gives frames (t h w 3), 0 black and 1 white, not clamped. A video in several segments has one network for
-        each: indices count from the first frame of `segment`. UsageError if there is no such segment.
+        The function returns frames (t h w 3) as floats, where 0 is black and 1 is white, not clamped. A video in several segments has one
+        network for each segment: indices count from the first frame of `segment`. UsageError if there is no such segment.
         """
         from functools import partial
 
@@ -117,7 +118,7 @@ class Clip:
 
         entries = self.model.clips[self.index]
         if not 0 <= segment < len(entries):
-            raise UsageError("no-segment", f"segment {segment} of {len(entries)}", "segment=0")
+            raise UsageError("no-segment", f"segment {segment} of {len(entries)} does not exist; segments are counted from 0", "segment=0")
         entry = entries[segment]
         parameters = {name: jnp.asarray(values) for name, values in self.model.tensors(entry).items()}
         return parameters, partial(apply_network, self.model.spec, self.model.videos[entry].spec)
@@ -127,7 +128,7 @@ class Clip:
         return f"<Clip '{self.spec.name}' of '{self.path}': {width}x{height}, {frames} frames, {len(self.data)} bytes, {self.bpp:.4f} bpp>"
 
     def _repr_html_(self) -> str:
-        """A poster and the file's parts: a picture that needs no kernel."""
+        """A frame and the file's facts as HTML, which is shown without a running kernel."""
         frames, height, width, _ = self.shape
         lines = [
             f"<b>{self.spec.name or self.path}</b>",

@@ -1,4 +1,4 @@
-"""What a file holds and where its bytes go, for `inr info`."""
+"""The contents of a file and the bytes of its parts, for `inr info`."""
 
 from math import prod
 
@@ -13,34 +13,37 @@ from inr.spec import Embeddings, FrameInput, NetworkSpec, Patches, Positions, Ti
 
 
 def sections(data: bytes) -> dict[str, int]:
-    """Bytes of a file by part; they sum to the file. `overhead` is magic, record heads, checksums and the end record."""
+    """Bytes of each part of a file; their sum is the file's size. `overhead` is magic, record heads, checksums and the end record."""
     parts = {"overhead": len(MAGIC) + 1, "spec": 0}
-    seen = {Kind.LAYER: 0, Kind.VIDEO: 0, Kind.EXTRA: 0}
+    counts = {Kind.LAYER: 0, Kind.VIDEO: 0, Kind.EXTRA: 0}
     for record in records(data):
         parts["overhead"] += record.overhead
         if record.kind in (Kind.SPEC, Kind.END):
             parts["spec" if record.kind is Kind.SPEC else "overhead"] += len(record.payload)
             continue
-        name = f"{record.kind.name.lower()} {seen[record.kind]}"
-        seen[record.kind] += 1
-        head = 0
+        name = f"{record.kind.name.lower()} {counts[record.kind]}"
+        counts[record.kind] += 1
+        fields_bytes = 0
         if record.kind is Kind.VIDEO:
             fields = Fields(record.payload)
             read_video_spec(fields, VideoSpec(1, 1, 1))
-            head = fields.position
-            parts[f"{name} fields"] = head
-        parts[f"{name} tensors" if record.kind is not Kind.EXTRA else name] = len(record.payload) - head
+            fields_bytes = fields.position
+            parts[f"{name} fields"] = fields_bytes
+        parts[f"{name} tensors" if record.kind is not Kind.EXTRA else name] = len(record.payload) - fields_bytes
     return parts
 
 
 def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
-    """Facts of a file, ready for JSON; those of tensors are of the first segment of `video` (empty: the first video)."""
+    """The facts of a file as JSON values; `name` is its path. Facts of tensors are those of the first segment of `video`.
+
+    An empty `video` selects the first video. UsageError if the file has no such video.
+    """
     model = decode(data)
     return described(model, data, name, video_index(model, video))
 
 
 def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[str, object]:
-    """The same of a file that is decoded already, of its video number `clip`."""
+    """As `describe`, for a decoded file; `clip` is the number of the video."""
     entry, first = model.videos[model.clips[clip][0]], model.clip_spec(clip)
     tensors = entry.tensors | model.layers[entry.layers[-1]].tensors
     weights = sum(tensor.symbols.size for tensor in tensors.values())
@@ -54,8 +57,8 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
         "height": first.height,
         "frames": first.frames,
         "fps": float(first.fps),
-        "videos": [model.clip_spec(at).name for at in range(len(model.clips))],
-        "segments": [model.videos[at].spec.frames for at in model.clips[clip]],
+        "videos": [model.clip_spec(index).name for index in range(len(model.clips))],
+        "segments": [model.videos[index].spec.frames for index in model.clips[clip]],
         "weights": weights,
         "macs_per_pixel": macs_per_pixel(model.spec, first),
         "network": network_line(model.spec, first),
@@ -65,18 +68,19 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
 
 
 def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
-    """The spec in a line, with the size of `video`'s canvas."""
+    """The spec in one line, with the size of `video`'s canvas."""
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
-    grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} places" if spec.modulated else ""
+    grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} positions" if spec.modulated else ""
     height, width = video.canvas_size(spec)
     canvas = f", canvas {width}x{height}{', half samples' * spec.canvas.half_samples}" if spec.canvas else ""
-    around = f", neighbours {spec.neighbours.offsets}" if spec.neighbours else ""
-    first = frame_input_line(spec.frame_input)
-    return f"{first}>{spec.stem}, {blocks}, head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}{grids}{canvas}{around}"
+    neighbours = f", neighbours {spec.neighbours.offsets}" if spec.neighbours else ""
+    frame_input = frame_input_line(spec.frame_input)
+    head = f"head {spec.head_kernel}^{spec.head_stride}{', norm' * spec.norm}"
+    return f"{frame_input}>{spec.stem}, {blocks}, {head}{grids}{canvas}{neighbours}"
 
 
 def frame_input_line(frame_input: FrameInput) -> str:
-    """A frame input in a few words."""
+    """A frame input in a few words: the paper's network and its sizes."""
     match frame_input:
         case Embeddings(channels):
             return f"HNeRV {channels}"
@@ -89,7 +93,7 @@ def frame_input_line(frame_input: FrameInput) -> str:
 
 
 def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
-    """Shape, step exponent, coded bits (not bytes) and share of zeros of a tensor."""
+    """Shape, exponent of the step size, coded bits (not bytes) and share of zero symbols of a tensor."""
     symbols = tensor.symbols
     return {
         "shape": list(symbols.shape),
@@ -100,7 +104,7 @@ def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
 
 
 def describe_lines(facts: dict) -> list[str]:
-    """The same for a person."""
+    """The facts of `describe` as lines of text."""
     segments = facts["segments"]
     split = f", in {len(segments)} segments of {min(segments)} to {max(segments)} frames" if len(segments) > 1 else ""
     lines = [
@@ -108,12 +112,12 @@ def describe_lines(facts: dict) -> list[str]:
         f"video    {', '.join(facts['videos'])}",
         f"         {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps{split}",
         f"network  {facts['network']}",
-        f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits each, "
+        f"         {facts['weights']} weights, {8 * facts['bytes'] / facts['weights']:.2f} bits per weight, "
         f"{facts['macs_per_pixel'] / 1e3:.2f} kMAC/pixel",
         "bytes",
     ]
     lines += [f"  {size:>9}  {100 * size / facts['bytes']:5.1f} %  {name}" for name, size in facts["sections"].items()]
-    lines += ["tensors (bits, bits a weight, zeros)"]
+    lines += ["tensors (bits, bits per weight, zeros)"]
     for name, tensor in facts["tensors"].items():
         count = prod(tensor["shape"])
         lines.append(f"  {tensor['bits']:>9.0f}  {tensor['bits'] / count:5.2f}  {100 * tensor['zeros']:3.0f} %  {name} {tensor['shape']}")

@@ -1,4 +1,4 @@
-"""Measure a file, or any video, against its source: from bytes only."""
+"""Rate and distortion of a decoded file, or of any other video, measured against its source."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,15 +9,16 @@ import numpy as np
 from codec.decoder import decode
 from codec.metrics import ms_ssim, mse, psnr
 from inr.errors import InputError
+from inr.pixels import CHANNELS
 from inr.video import Video
 
 
 @dataclass(frozen=True)
 class Report:
-    """Rate and distortion as measured; bits per pixel over the whole file.
+    """The measured rate and distortion of one file; `bpp` is in bits per pixel of the whole file.
 
-    `psnr_rgb` is the mean over frames of the frames' PSNR, `psnr_rgb_of_mean_mse` the PSNR of the mean squared
-    error over all of them, both in decibels on 8-bit R'G'B'. `ms_ssim_rgb` is None for frames under 33 pixels.
+    `psnr_rgb` is the mean of the frames' PSNR; `psnr_rgb_of_mean_mse` is the PSNR of the mean squared error over all frames. Both are in
+    decibels, on 8-bit R'G'B'. `ms_ssim_rgb` is None if a side of the frames is shorter than 33 pixels.
     """
 
     bytes: int
@@ -28,55 +29,55 @@ class Report:
     frame_psnr_rgb: tuple[float, ...]
 
     def fields(self) -> dict[str, object]:
-        """What a result line says of it: all but the single frames."""
+        """The fields of a result line: all except those of single frames."""
         return {name: value for name, value in asdict(self).items() if name != "frame_psnr_rgb"}
 
 
 def mean_psnr(decoded: np.ndarray, reference: np.ndarray) -> float:
-    """Mean over frames of per-frame PSNR in decibels, of uint8 frames (t h w 3): `psnr_rgb` without the rest."""
+    """Mean of the frames' PSNR in decibels, of uint8 frames (t h w 3): the `psnr_rgb` of a Report."""
     return float(np.mean([psnr(mse(a, b)) for a, b in zip(decoded, reference, strict=True)]))
 
 
 def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
-    """Report on decoded frames (uint8 t h w 3) of a file of `size` bytes against the reference's frames."""
+    """The report on decoded frames (uint8, t h w 3) of a file of `size` bytes; InputError if the reference's frames have another shape."""
     if len(decoded) != len(reference):
         raise InputError(
             "frame-count",
-            f"{len(decoded)} frames against {len(reference)} of the reference: they must match one to one",
-            f"--frames 0:{min(len(decoded), len(reference))}   if the beginnings belong together",
+            f"{len(decoded)} frames against {len(reference)} of the reference; the numbers must match",
+            f"--frames 0:{min(len(decoded), len(reference))}   if both begin with the same frame",
         )
     if decoded.shape != reference.shape:
         (h, w), (rh, rw) = decoded.shape[1:3], reference.shape[1:3]
         raise InputError("frame-size", f"{w}x{h} against {rw}x{rh} of the reference", f"a reference of {w}x{h}")
     errors = [mse(a, b) for a, b in zip(decoded, reference, strict=True)]
     similarities = [ms_ssim(a, b) for a, b in zip(decoded, reference, strict=True)]
-    known = [s for s in similarities if s is not None]
+    known = [similarity for similarity in similarities if similarity is not None]
     return Report(
         bytes=size,
-        bpp=8 * size / (reference.size // 3),
-        psnr_rgb=float(np.mean([psnr(e) for e in errors])),
+        bpp=8 * size / (reference.size // CHANNELS),
+        psnr_rgb=float(np.mean([psnr(error) for error in errors])),
         psnr_rgb_of_mean_mse=psnr(float(np.mean(errors))),
         ms_ssim_rgb=float(np.mean(known)) if known else None,
-        frame_psnr_rgb=tuple(psnr(e) for e in errors),
+        frame_psnr_rgb=tuple(psnr(error) for error in errors),
     )
 
 
 def combine_reports(reports: Sequence[Report], size: int, pixels: int) -> Report:
-    """The report on a file of `size` bytes whose segments are those of `reports`; `pixels` are all of its frames'."""
+    """The report on a file of `size` bytes from the `reports` on its segments; `pixels` counts the pixels of all its frames."""
     decibels = tuple(chain(*(report.frame_psnr_rgb for report in reports)))
     frames = [len(report.frame_psnr_rgb) for report in reports]
     errors = [10 ** (-report.psnr_rgb_of_mean_mse / 10) for report in reports]
-    alike = [report.ms_ssim_rgb for report in reports]
+    similarities = [report.ms_ssim_rgb for report in reports]
     return Report(
         bytes=size,
         bpp=8 * size / pixels,
         psnr_rgb=float(np.mean(decibels)),
         psnr_rgb_of_mean_mse=float(-10 * np.log10(np.average(errors, weights=frames))),
-        ms_ssim_rgb=None if None in alike else float(np.average(np.array(alike, float), weights=frames)),
+        ms_ssim_rgb=None if None in similarities else float(np.average(np.array(similarities, float), weights=frames)),
         frame_psnr_rgb=decibels,
     )
 
 
 def evaluate(data: bytes, reference: Video) -> Report:
-    """Decode a file's first video, render it, and measure it against `reference`."""
+    """Decode a file's first video, render it, and compare it with `reference`."""
     return compare(decode(data).render(), reference.frames, len(data))

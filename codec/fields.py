@@ -1,6 +1,6 @@
-"""Header fields: the spec record, and the part of a video record before its range-coded stream.
+"""Header fields: the spec record, and the fields of a video record before its range-coded stream.
 
-Every reader checks each field against its limit before anything is allocated from it.
+Every reader checks each field against its limit before it allocates anything of that size.
 """
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_BASE, MAX_PATCH, MAX_OFFSET = 1000, 1024, 64
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 CHECKSUM_BYTES = 4
-MAX_WEIGHTS = 1 << 28  # of one record, and samples of one picture: a decoder allocates no more
+MAX_WEIGHTS = 1 << 28  # limit of a network's weights, and of a picture's samples: it bounds a decoder's memory
 
 NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, EXTENDED_BLOCKS, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
 TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT = 1, 2, 4, 8, 16, 32
@@ -72,7 +72,7 @@ def _network(frame_input: FrameInput) -> int:
 
 
 def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
-    """The fields of a frame input."""
+    """The fields of a frame input, in order."""
     match frame_input:
         case Embeddings(channels):
             return [channels]
@@ -98,7 +98,7 @@ def _read_frame_input(network: int, fields: Fields) -> FrameInput:
 
 
 def _is_extended(block: BlockSpec) -> bool:
-    """Whether a block has more parts than a convolution and a Fourier operator."""
+    """Whether a block has parts besides a convolution and a Fourier operator."""
     return block.conv_groups > 1 or block.separable > 0 or block.skip
 
 
@@ -108,7 +108,7 @@ def _zigzag(value: int) -> int:
 
 
 def _canvas_numbers(canvas: CanvasSpec) -> list[int]:
-    """A canvas's fields."""
+    """The fields of a canvas, in order."""
     return [
         canvas.stride,
         canvas.width,
@@ -164,16 +164,16 @@ def read_spec(payload: bytes) -> NetworkSpec:
 def _must_divide(spec: NetworkSpec) -> None:
     """BitstreamError unless channels divide evenly into grids and convolution groups, and patches into cells."""
     features = (spec.stem, *(block.width for block in spec.blocks))
-    shared = [(width, block.conv_groups, "channels in groups") for width, block in zip(features, spec.blocks, strict=False)]
-    shared += [(block.width * block.stride**2, block.conv_groups, "channels in groups") for block in spec.blocks]
+    divisions = [(width, block.conv_groups, "channels in groups") for width, block in zip(features, spec.blocks, strict=False)]
+    divisions += [(block.width * block.stride**2, block.conv_groups, "channels in groups") for block in spec.blocks]
     match spec.frame_input:
         case TimeGrids(lengths):
-            shared.append((spec.stem, len(lengths), "channels of grids over time"))
+            divisions.append((spec.stem, len(lengths), "channels of grids over time"))
         case Patches(size):
-            shared.append((size, spec.upscale, "a patch's pixels in cells"))
-    for whole, parts, what in shared:
+            divisions.append((size, spec.upscale, "a patch's pixels in cells"))
+    for whole, parts, quantity in divisions:
         if whole % parts:
-            raise BitstreamError("out-of-range", f"{what}: {whole} is no multiple of {parts}")
+            raise BitstreamError("out-of-range", f"{quantity}: {whole} is no multiple of {parts}")
 
 
 def _read_block(fields: Fields, fourier: bool, extended: bool) -> BlockSpec:
@@ -198,32 +198,32 @@ def _read_neighbours(fields: Fields, blocks: int) -> NeighboursSpec:
 def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> bytes:
     """The fields of a video record before its range-coded stream; `before` is the video of the record before it.
 
-    A record that `continues` says only how many frames it has: everything else is that of the record before.
+    A record that `continues` gives only its number of frames; everything else is the same as in the record before it.
     """
     video, colour, continues = entry.spec, entry.spec.colour, entry.continues
     name = b"" if continues else _shortened(video.name)
-    tagged, beyond = colour != Colour() and not continues, any(video.margins) and not continues
+    tagged, has_margins = colour != Colour() and not continues, any(video.margins) and not continues
     same_format = not continues and before is not None and _format(video) == _format(before)
     flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (entry.checksum is not None)
-    flags |= CONTINUES * continues | MARGINS * beyond | SAME_FORMAT * same_format
-    out = varint(len(name)) + name + bytes([flags])
+    flags |= CONTINUES * continues | MARGINS * has_margins | SAME_FORMAT * same_format
+    data = varint(len(name)) + name + bytes([flags])
     if tagged:
-        out += bytes([colour.primaries, colour.transfer, colour.matrix])
+        data += bytes([colour.primaries, colour.transfer, colour.matrix])
     video_format = () if continues or same_format else _format(video)
-    numbers = (video.frames, *video_format, *(video.margins if beyond else ()), len(entry.layers), *entry.layers)
-    out += b"".join(map(varint, numbers))
-    return out if entry.checksum is None else out + entry.checksum.to_bytes(CHECKSUM_BYTES, "little")
+    numbers = (video.frames, *video_format, *(video.margins if has_margins else ()), len(entry.layers), *entry.layers)
+    data += b"".join(map(varint, numbers))
+    return data if entry.checksum is None else data + entry.checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _format(video: VideoSpec) -> tuple[int, int, int, int]:
-    """Width, height, and frames per second as numerator and denominator: the same for all videos of one source."""
+    """Width, height, and frames per second as numerator and denominator. Videos of one source often share them."""
     return video.width, video.height, video.fps.numerator, video.fps.denominator
 
 
 def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
-    """A video record's fields, without tensors and weight masks yet; `fields` is left at the range-coded stream.
+    """The entry that a video record's fields describe, without tensors and weight masks; `fields` then stands at the range-coded stream.
 
-    `before` is the video of the record before it.
+    `before` is the video of the record before it. BitstreamError if any field is out of its range.
     """
     try:
         name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
@@ -233,7 +233,7 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
     if flags >= 2 * SAME_FORMAT or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     if flags & CONTINUES:
-        spec = replace(_present(before), frames=_positive(fields, MAX_FRAMES))
+        spec = replace(_previous(before), frames=_positive(fields, MAX_FRAMES))
     else:
         spec = _read_whole_video(fields, flags, name, before)
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
@@ -247,21 +247,21 @@ def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec |
     colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
     frames = _positive(fields, MAX_FRAMES)
     limits = (MAX_SIDE, MAX_SIDE, MAX_RATE, MAX_RATE)
-    video_format = _format(_present(before)) if flags & SAME_FORMAT else tuple(_positive(fields, limit) for limit in limits)
+    video_format = _format(_previous(before)) if flags & SAME_FORMAT else tuple(_positive(fields, limit) for limit in limits)
     width, height, numerator, denominator = video_format
     above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
     return VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right))
 
 
-def _present(before: VideoSpec | None) -> VideoSpec:
-    """The video of the record before; BitstreamError if there is none."""
+def _previous(before: VideoSpec | None) -> VideoSpec:
+    """`before`, the video of the record before; BitstreamError if there is none."""
     if before is None:
-        raise BitstreamError("out-of-range", "the first video record refers to the one before it")
+        raise BitstreamError("out-of-range", "the first video record refers to a record before it")
     return before
 
 
 def checked_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]:
-    """All tensors of a video; BitstreamError if they, or the picture they make, exceed MAX_WEIGHTS."""
+    """The specs of all tensors of a video; BitstreamError for more than MAX_WEIGHTS weights, or samples of a picture."""
     tensors = tensor_specs(spec, video)
     weights = sum(tensor.size for tensor in tensors)
     samples = prod(video.canvas_size(spec)) * (1 + spec.canvas.half_samples) ** 2 if spec.canvas else video.height * video.width
@@ -285,10 +285,10 @@ def _kernel(fields: Fields) -> int:
 
 
 def _must_end(fields: Fields) -> None:
-    if left := len(fields.rest()):
-        raise BitstreamError("trailing-bytes", f"{left} bytes follow the fields of a record")
+    if surplus := len(fields.rest()):
+        raise BitstreamError("trailing-bytes", f"{surplus} bytes follow the fields of a record")
 
 
 def _shortened(name: str) -> bytes:
-    """At most MAX_NAME_BYTES bytes of UTF-8, cut between characters."""
+    """`name` in at most MAX_NAME_BYTES bytes of UTF-8, cut between characters."""
     return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").encode()

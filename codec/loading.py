@@ -1,4 +1,4 @@
-"""Files from a path: read, decoded, and any video's frames for measuring."""
+"""Loading of a file from its path, and the choice of a video in it."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,20 +12,20 @@ MOST_FPS = 1000
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes; InputError if there is none."""
+    """The bytes of a file; InputError if it does not exist."""
     if not path.is_file():
         raise InputError("missing-input", f"no such file: '{path}'", "inr demo   makes a file to try")
     return path.read_bytes()
 
 
 def open_model(path: Path) -> tuple[QuantizedModel, int]:
-    """The model in a file, and the file's size in bytes."""
+    """The model in a file, and the file's size in bytes; InputError or BitstreamError if it cannot be read."""
     data = read_file(path)
     return decode(data), len(data)
 
 
 def video_index(model: QuantizedModel, name: str) -> int:
-    """Which video `name` means; the only or first one if it is empty."""
+    """The number of the video called `name`, 0 if `name` is empty; UsageError if there is no such video."""
     names = [model.videos[entries[0]].spec.name for entries in model.clips]
     if name and name not in names:
         raise UsageError("unknown-video", f"no video '{name}' in the file; it holds {', '.join(names)}", f"--video {names[0]}")
@@ -33,14 +33,14 @@ def video_index(model: QuantizedModel, name: str) -> int:
 
 
 def checked_fps(fps: float) -> Fraction:
-    """Frames per second as an exact fraction; UsageError outside 0..1000."""
+    """Frames per second as a fraction; UsageError if it is not above 0 and at most MOST_FPS."""
     if not 0 < fps <= MOST_FPS:
         raise UsageError("fps-range", f"--fps {fps} lies outside 0..{MOST_FPS} frames per second", "--fps 50")
     return Fraction(fps).limit_denominator(1001)
 
 
 def is_inr_file(path: Path) -> bool:
-    """Whether a path is to be read as an .inr file: by its name, or by how it begins."""
+    """Whether a path is read as an .inr file: its suffix is .inr, or its content begins with the magic bytes."""
     if path.suffix == ".inr" or not path.is_file():
         return path.suffix == ".inr"
     with path.open("rb") as file:

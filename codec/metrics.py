@@ -1,14 +1,14 @@
-"""Distortion between 8-bit R'G'B' videos, in NumPy, frame by frame: the one place that measures."""
+"""Distortion between 8-bit R'G'B' frames, in NumPy. Every measured PSNR and MS-SSIM comes from this module."""
 
 import numpy as np
 from jaxtyping import Float
 
-from inr.pixels import MAX_LEVEL, Frame
+from inr.pixels import CHANNELS, MAX_LEVEL, Frame
 
-PSNR_CAP = 100.0  # decibels given to a frame that is exact
+PSNR_CAP = 100.0  # decibels of an exact frame
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, section 3.2
-WINDOW_SIGMA = 1.5
-K1, K2 = 0.01, 0.03
+WINDOW_SIGMA = 1.5  # pixels, as in the paper
+K1, K2 = 0.01, 0.03  # the paper's constants, relative to the largest level
 
 Planes = Float[np.ndarray, "3 h w"]
 
@@ -27,19 +27,19 @@ def psnr(mean_squared_error: float) -> float:
 
 
 def window_size(height: int, width: int) -> int | None:
-    """The largest odd window up to 11 that five scales leave room for; None for frames under 33 pixels."""
+    """The largest odd window of at most 11 pixels that fits at all five scales; None if a side is shorter than 33 pixels."""
     return next((w for w in (11, 9, 7, 5, 3) if min(height, width) > 16 * (w - 1)), None)
 
 
 def ms_ssim(a: Frame, b: Frame) -> float | None:
-    """Multi-scale structural similarity of two frames, mean over R', G', B'; None where they are too small."""
+    """Multi-scale structural similarity of two frames, mean over R', G', B'; None if they are too small for five scales."""
     size = window_size(*a.shape[:2])
     if size is None:
         return None
     taps = np.exp(-0.5 * (np.arange(size) - size // 2) ** 2 / WINDOW_SIGMA**2).astype(np.float32)
     taps /= taps.sum()
     x, y = (np.moveaxis(frame, 2, 0).astype(np.float32) for frame in (a, b))
-    result = np.ones(3)
+    result = np.ones(CHANNELS)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
         luminance, contrast = _similarity(x, y, taps)
         last = scale == len(MS_SSIM_WEIGHTS) - 1
@@ -49,7 +49,7 @@ def ms_ssim(a: Frame, b: Frame) -> float | None:
 
 
 def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of (luminance * contrast-structure) over its contrast, and contrast-structure, per plane."""
+    """For each plane: the mean of luminance times contrast-structure, divided by the mean contrast-structure; and this mean itself."""
     c1, c2 = (K1 * MAX_LEVEL) ** 2, (K2 * MAX_LEVEL) ** 2
     mean_x, mean_y = _blurred(x, taps), _blurred(y, taps)
     xx = _blurred(x * x, taps) - mean_x**2
@@ -63,7 +63,7 @@ def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _blurred(x: Planes, taps: np.ndarray) -> Planes:
-    """Separable filter without padding."""
+    """`x` filtered by `taps` along both axes, without padding."""
     rows, columns = x.shape[1] - len(taps) + 1, x.shape[2] - len(taps) + 1
     down = np.zeros_like(x[:, :rows])
     for i, tap in enumerate(taps):
@@ -75,7 +75,7 @@ def _blurred(x: Planes, taps: np.ndarray) -> Planes:
 
 
 def _halved(x: Planes) -> Planes:
-    """Mean of 2x2 cells; an odd edge is padded with zeros that count, as the common PyTorch code does."""
+    """Means of 2x2 cells. An odd side is padded with zeros, which count in the means, as in the common PyTorch code."""
     _, h, w = x.shape
     x = np.pad(x, ((0, 0), (h % 2, h % 2), (w % 2, w % 2)))
     h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2

@@ -1,4 +1,4 @@
-"""A quantised model: the content of a file as plain integers. A file is parsed into it first, and acted on later."""
+"""A quantised model: the content of a file as plain integers. A file is first parsed into such a model as a whole, and then used."""
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,7 +61,7 @@ class VideoEntry:
 class QuantizedModel:
     """The content of a file: a network's spec, weight layers, and the video entries that reference them.
 
-    `fingerprints` are up to 4 bytes for each entry, by which an encoder recognises its own finished file; decoding ignores them.
+    `fingerprints` holds up to 4 bytes for each entry, by which an encoder recognises its own finished file. A decoder ignores them.
     """
 
     spec: NetworkSpec
@@ -103,7 +103,7 @@ class QuantizedModel:
         return sums
 
     def used(self, video: int) -> dict[str, Bool[np.ndarray, "..."]]:
-        """Where a video uses a weight of its layers: one that it keeps, or one of its own layer; by tensor."""
+        """For each tensor, True for the weights that an entry uses: those that it keeps, and those that its own layer claims."""
         entry, used = self.videos[video], {}
         for name, tensor in self.layers[entry.layers[-1]].tensors.items():
             below = [self.layers[index].tensors[name].symbols != 0 for index in entry.layers[:-1]]
@@ -112,45 +112,45 @@ class QuantizedModel:
         return used
 
     def claims(self, layers: Sequence[int], video: int) -> dict[str, Claims]:
-        """The claims of `layers` by tensor, as far as they are known before the weight masks of the `video`-th entry."""
+        """The claims of `layers` by tensor, from the facts that a decoder knows before it reads the weight masks of entry `video`."""
         if not layers:
             return {}
         below = [self.layers[index].tensors for index in layers]
         before = self.used(video - 1) if video else {}
-        nothing = {name: np.zeros(tensor.symbols.shape, bool) for name, tensor in below[0].items()}
-        return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, nothing[name])) for name in below[0]}
+        no_weights = {name: np.zeros(tensor.symbols.shape, bool) for name, tensor in below[0].items()}
+        return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, no_weights[name])) for name in below[0]}
 
     def render(self, indices: Iterable[float] | None = None, clip: int = 0) -> Frames:
-        """Frames of a video, uint8 R'G'B'; `indices` default to all, in order. Only segments that hold some of them are rendered.
+        """Frames of a video, uint8 R'G'B'; by default all of them, in order. Only segments that hold a requested frame are rendered.
 
-        An index between two frames of one segment is interpolated; between two segments it gives the first one's last frame.
+        An index between two frames of a segment is interpolated. An index between two segments gives the last frame of the first one.
         """
         spec = self.clip_spec(clip)
-        wanted = np.arange(spec.frames) if indices is None else np.asarray(list(indices))
-        out = np.empty((len(wanted), spec.height, spec.width, CHANNELS), np.uint8)
+        times = np.arange(spec.frames) if indices is None else np.asarray(list(indices))
+        out = np.empty((len(times), spec.height, spec.width, CHANNELS), np.uint8)
         start = 0
         for entry in self.clips[clip]:
             end = start + self.videos[entry].spec.frames
-            here = np.flatnonzero((start <= wanted) & (wanted < end))
-            if len(here):
-                out[here] = self.render_entry(entry, np.minimum(wanted[here] - start, end - start - 1))
+            inside = np.flatnonzero((start <= times) & (times < end))
+            if len(inside):
+                out[inside] = self.render_entry(entry, np.minimum(times[inside] - start, end - start - 1))
             start = end
         return out
 
     def render_entry(self, entry: int, indices: Iterable[float] | None = None) -> Frames:
-        """Frames of one entry, counted from its first."""
+        """Frames of one entry; `indices` count from its first frame."""
         from inr.rendering import render
 
         return render(self.spec, self.videos[entry].spec, self.tensors(entry), indices)
 
 
 def keep_masked(base: Mapping[str, Float32[np.ndarray, "..."]], weight_masks: WeightMasks) -> dict[str, Float32[np.ndarray, "..."]]:
-    """The weights of `base` that weight masks keep, and zeros elsewhere."""
+    """`base` with zeros in place of the weights that the weight masks do not keep."""
     return {name: np.where(weight_masks[name], values, np.float32(0)) if name in weight_masks else values for name, values in base.items()}
 
 
 def tensors_checksum(tensors: Mapping[str, Float32[np.ndarray, "..."]]) -> int:
-    """CRC-32 over dequantised tensors, in bitstream order, as little-endian float32; a negative zero counts as zero."""
+    """CRC-32 of dequantised tensors in bitstream order, as little-endian float32. A negative zero counts as zero."""
     checksum = 0
     for values in tensors.values():
         checksum = zlib.crc32(np.ascontiguousarray(values + np.float32(0), "<f4").tobytes(), checksum)
@@ -167,6 +167,6 @@ def split_tensors(
 
 
 def single_video(spec: NetworkSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
-    """The model of a lone video: one weight layer and no weight mask."""
+    """The model of a single video: one weight layer and no weight mask."""
     shared, private = split_tensors(spec, video, tensors)
     return QuantizedModel(spec, (WeightLayer(shared),), (VideoEntry(video, (0,), private),))

@@ -1,4 +1,4 @@
-"""The one rounding rule: a weight is an integer symbol times a step, and a step is 2 ** (exponent / 8)."""
+"""Quantisation: a weight is an integer symbol times a step size, and a step size is 2 ** (exponent / 8)."""
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -6,24 +6,24 @@ from jaxtyping import Float32, Int32
 MIN_EXPONENT, MAX_EXPONENT = -128, 127
 MAX_SYMBOL = 4095
 
-# 2 ** (k / 8) for k = 0..7, each the nearest float32. Committed as bits, so that no libm has a say.
+# 2 ** (k / 8) for k = 0..7, each the nearest float32. They are written as bits, because maths libraries round powers differently.
 MANTISSA_BITS = (0x3F800000, 0x3F8B95C2, 0x3F9837F0, 0x3FA5FED7, 0x3FB504F3, 0x3FC5672A, 0x3FD744FD, 0x3FEAC0C7)
 MANTISSAS: Float32[np.ndarray, "8"] = np.array(MANTISSA_BITS, np.uint32).view(np.float32)
 
 
 def step_size(exponent: int) -> np.float32:
-    """The step 2 ** (exponent / 8): a committed constant times an exact power of two, float32."""
+    """The step size 2 ** (exponent / 8), float32: a constant times an exact power of two; ValueError if `exponent` is out of its range."""
     if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
         raise ValueError(f"`exponent` {exponent} lies outside {MIN_EXPONENT}..{MAX_EXPONENT}.")
     return np.ldexp(MANTISSAS[exponent % 8], exponent // 8)
 
 
 def quantize(values: Float32[np.ndarray, "*shape"], exponent: int) -> Int32[np.ndarray, "*shape"]:
-    """Symbols of `values`: divided by the step in float32, rounded half to even, limited to +-MAX_SYMBOL."""
+    """The symbols of `values`: divided by the step size in float32, rounded half to even, limited to +-MAX_SYMBOL."""
     scaled = np.rint(np.asarray(values, np.float32) / step_size(exponent))
     return np.clip(scaled, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int32)
 
 
 def dequantize(symbols: Int32[np.ndarray, "*shape"], exponent: int) -> Float32[np.ndarray, "*shape"]:
-    """The exact float32 tensor that every decoder works with: one product a weight."""
+    """The exact float32 tensor that every decoder works with: one multiplication for each weight."""
     return symbols.astype(np.float32) * step_size(exponent)

@@ -1,4 +1,4 @@
-"""What every verb shares: errors as one screen or one JSON line, and the exit codes of the contract."""
+"""The parts that all verbs share: common options, output for people and as JSON, error messages and exit codes."""
 
 import json
 import sys
@@ -7,38 +7,51 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from inr.errors import InrError, MediaWarning, OutputError, UsageError
 
-FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Frames A up to, not including, B.")]
+FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Only frames A up to, but not including, B.")]
 ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
-Json = Annotated[bool, typer.Option("--json", help="NDJSON on standard output, ending in one result or error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print NDJSON on standard output; the last line is a result or an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
-STARTED = time.monotonic()  # as early as a verb can know
+VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="The video of a file with several. Default: the first.")]
+
+
+@dataclass(frozen=True)
+class ReferenceFlags:
+    """The frames of a reference that a file holds, their size, and the video in a file with several."""
+
+    frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="The frames of the reference that the file holds.")] = ""
+    scale: ScaleText = ""
+    video: VideoName = ""
+
+
+STARTED = time.monotonic()  # the start of the process, as early as a verb can measure it
 
 
 def say(line: str) -> None:
-    """A line for a person, on standard error."""
+    """Print a line for a person on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def emit(kind: str, **fields: object) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object of the type `kind` on standard output."""
     print(json.dumps({"type": kind, **fields}), flush=True)
 
 
 @contextmanager
 def spoken_warnings() -> Iterator[None]:
-    """Media warnings, each said once, as a line on standard error."""
-    said: set[str] = set()
+    """In this context, each different warning is printed once, as a line on standard error."""
+    printed: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
-        if str(message) not in said:
-            said.add(str(message))
+        if str(message) not in printed:
+            printed.add(str(message))
             say(f"warning: {message}" if issubclass(category, MediaWarning) else f"{category.__name__}: {message}")
 
     with warnings.catch_warnings():
@@ -48,7 +61,7 @@ def spoken_warnings() -> Iterator[None]:
 
 
 def report_error(error: InrError, as_json: bool) -> int:
-    """Say what, and a fix; returns the exit code."""
+    """Print the problem and its fix; returns the exit code."""
     if as_json:
         emit("error", id=error.identifier, message=error.what, fix=error.fix, exit_code=error.exit_code)
     else:
@@ -57,18 +70,18 @@ def report_error(error: InrError, as_json: bool) -> int:
 
 
 def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int:
-    """EncodePlan a Typer application and return the exit code; every failure becomes a message or a JSON line."""
+    """Run a Typer application and return its exit code. Every failure becomes a message or a JSON line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     command = typer.main.get_command(application)
     try:
         with spoken_warnings():
-            outcome = command.main(arguments, prog_name="inr", standalone_mode=False)
-        return outcome if isinstance(outcome, int) else 0
+            result = command.main(arguments, prog_name="inr", standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except InrError as error:
         return report_error(error, as_json)
-    except typer.Exit as leaving:
-        return leaving.exit_code
+    except typer.Exit as request:
+        return request.exit_code
     except typer.TyperException as error:
         return report_error(UsageError("usage", _message_of(error), _help_of(error)), as_json)
     except (typer.Abort, KeyboardInterrupt):
@@ -78,27 +91,28 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
         return 0
     except OSError as error:
         return report_error(
-            OutputError("system", f"{error.strerror or error}: '{error.filename or ''}'", "free space, or another folder"), as_json
+            OutputError("system", f"{error.strerror or error}: '{error.filename or ''}'", "free some space, or use another folder"), as_json
         )
     except Exception as error:
         traceback.print_exc()
         if as_json:
-            emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report it with the text above", exit_code=1)
+            emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this with the text above", exit_code=1)
         return 1
 
 
 def _message_of(error: typer.TyperException) -> str:
-    """What the parser has to say; it comes without a trailing full stop here."""
+    """The parser's message, without its full stop: messages end without one here."""
     return (error.format_message() if hasattr(error, "format_message") else str(error)).rstrip(".")
 
 
 def _help_of(error: typer.TyperException) -> str:
+    """The command that prints the help of the verb that failed."""
     context = getattr(error, "ctx", None)
     return f"{context.command_path} --help" if context is not None else "inr --help"
 
 
 def span(text: str) -> tuple[int | None, int | None]:
-    """'A:B', half-open, either end may be left out, as a pair."""
+    """'A:B' as the pair (A, B), half-open; an omitted end is None. UsageError for any other form."""
     try:
         first, last = text.split(":") if text else ("", "")
         return (int(first) if first else None), (int(last) if last else None)

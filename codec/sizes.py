@@ -1,4 +1,4 @@
-"""Sizes and bit rates as people write them."""
+"""Parsing of sizes, bit rates and counts as people write them. Any other text is a UsageError."""
 
 import re
 
@@ -25,16 +25,17 @@ def parse_count(text: str) -> int:
 
 
 def parse_modes(text: str) -> tuple[int, int]:
-    """Rows and columns in '2x3'."""
+    """Rows and columns of modes in '2x3', each 1 to 64."""
     match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text.lower())
     if match is None or max(int(match[1]), int(match[2])) > 64:
         raise UsageError("bad-modes", f"--fourier '{text}' is not ROWSxCOLUMNS, each 1 to 64", "--fourier 2x2")
     return int(match[1]), int(match[2])
 
 
-def _parsed(text: str, units: dict[str, int], flag: str, what: str, example: str) -> float:
+def _parsed(text: str, units: dict[str, int], flag: str, quantity: str, example: str) -> float:
+    """The number in `text` times its unit; at least 1."""
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)(?:/s)?\s*", text.lower())
     if match is None or match[2] not in units or float(match[1]) * units[match[2]] < 1:
-        known = ", ".join(unit for unit in units if unit)
-        raise UsageError("bad-size", f"{flag} '{text}' is not {what}: a number and one of {known}", f"{flag} {example}")
+        names = ", ".join(unit for unit in units if unit)
+        raise UsageError("bad-size", f"{flag} '{text}' is not {quantity}: a number and one of {names}", f"{flag} {example}")
     return float(match[1]) * units[match[2]]

@@ -1,9 +1,9 @@
-"""Which of the weights that earlier layers claimed a video keeps: coded with what is known of each, or by whole channels.
+"""A weight mask tells which of the weights that earlier layers claimed are kept by a video.
 
-PFNR (Kang et al., ICLR 2024) gives every video a binary mask over the weights of one network and counts none of its bits.
-Here a mask speaks of claimed weights only (those with a non-zero symbol in a layer the video stands on, its own
-excepted), says nothing where all or none of a tensor's are kept, and is otherwise coded by channels or by
-weights, whichever takes less. A weight's context is whether the video before uses it, and whether its symbol is larger than 1.
+PFNR (Kang et al., ICLR 2024) gives every video a binary mask over the weights of one network and does not count its bits. Here a mask
+covers only claimed weights: those with a non-zero symbol in a base layer, which is a weight layer that the video references before its
+own. If a video keeps all or none of a tensor's claimed weights, the mode alone says so. Otherwise the mask is coded by output channels or
+by weights, whichever takes fewer bits. A weight's context is whether the previous video uses it, and whether its symbol is larger than 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,76 +16,76 @@ from jaxtyping import Bool, Int32
 
 from codec.range_coder import SHARE_BITS, RangeReader, RangeWriter
 
-MODE_BITS = 2
-CONTEXTS = 4
+MODE_BITS = 2  # bits of a mode
+CONTEXTS = 4  # contexts of a claimed weight
 
-WeightMasks = Mapping[str, Bool[np.ndarray, "..."]]  # by tensor; what is not listed is kept
+WeightMasks = Mapping[str, Bool[np.ndarray, "..."]]  # by tensor; a tensor that is not listed is kept whole
 
 
 class Mode(IntEnum):
-    """How a tensor's mask is coded."""
+    """The coding of a tensor's mask."""
 
-    ALL = 0
-    NONE = 1
-    CHANNELS = 2  # a bit an output channel
-    WEIGHTS = 3  # a bit a claimed weight
+    ALL = 0  # all claimed weights are kept
+    NONE = 1  # none is kept
+    CHANNELS = 2  # one bit for each output channel with a claimed weight
+    WEIGHTS = 3  # one bit for each claimed weight, context by context
 
 
 @dataclass(frozen=True, eq=False)
 class Claims:
-    """What is known of a tensor before its mask: which weights are claimed, and each one's context."""
+    """The facts that a decoder knows of a tensor before its mask: which weights are claimed, and the context of each (0 to 3)."""
 
     claimed: Bool[np.ndarray, "..."]
     contexts: Int32[np.ndarray, "..."]
 
     @classmethod
     def of(cls, symbols: Sequence[Int32[np.ndarray, "..."]], used: Bool[np.ndarray, "..."]) -> "Claims":
-        """Claims of a tensor by its `symbols` in some layers; `used` are the weights that the video before uses."""
+        """The claims of a tensor with `symbols` in each of some layers; `used` marks the weights that the previous video uses."""
         magnitude = np.abs(np.stack(symbols)).sum(axis=0)
         return cls(magnitude > 0, used + 2 * (magnitude > 1).astype(np.int32))
 
     def channels(self) -> Bool[np.ndarray, " d"]:
-        """Output channels that have a claimed weight."""
+        """True for each output channel (last axis) that has a claimed weight."""
         return np.any(self.claimed.reshape(-1, self.claimed.shape[-1]), axis=0)
 
 
 def by_channels(mask: Bool[np.ndarray, "..."], claims: Claims) -> Bool[np.ndarray, " d"] | None:
-    """The mask as a bit an output channel (of those with claims); None if it is not one."""
+    """The mask as one bit for each output channel with claims; None if a channel keeps only some of its claimed weights."""
     flat, claimed = (a.reshape(-1, a.shape[-1]) for a in (mask, claims.claimed))
     some, every = np.any(flat & claimed, axis=0), np.all(flat | ~claimed, axis=0)
     return some[claims.channels()] if np.array_equal(some, every & claims.channels()) else None
 
 
 def quantised_share(bits: Bool[np.ndarray, " n"]) -> int:
-    """The share of set bits, in the coder's 128 levels."""
+    """The share of set bits as an integer of SHARE_BITS bits."""
     return min(int(bits.mean() * (1 << SHARE_BITS)), (1 << SHARE_BITS) - 1)
 
 
 def bits_under(bits: Bool[np.ndarray, " n"], share: int) -> float:
-    """Information of `bits` when (2 `share` + 1) / 256 of them are expected to be set, the share included."""
+    """Bits to code `bits` if a share of (2 `share` + 1) / 256 is expected to be set; the bits of `share` itself are included."""
     mass, ones = (2 * share + 1) / 256, int(bits.sum())
     return SHARE_BITS - ones * log2(mass) - (len(bits) - ones) * log2(1 - mass)
 
 
 def parts(mask: Bool[np.ndarray, "..."], claims: Claims) -> list[Bool[np.ndarray, " n"]]:
-    """A mask's bits over claimed weights, context by context."""
+    """The mask's bits of the claimed weights, one array for each context."""
     return [mask[claims.claimed & (claims.contexts == context)] for context in range(CONTEXTS)]
 
 
 def best_mode(mask: Bool[np.ndarray, "..."], claims: Claims) -> Mode:
-    """The mode that tells a mask in the fewest bits."""
+    """The mode that codes a mask in the fewest bits."""
     kept = mask[claims.claimed]
     if kept.all():
         return Mode.ALL
     if not kept.any():
         return Mode.NONE
     channels = by_channels(mask, claims)
-    single = sum(bits_under(bits, quantised_share(bits)) for bits in parts(mask, claims) if len(bits))
-    return Mode.WEIGHTS if channels is None or single < bits_under(channels, quantised_share(channels)) else Mode.CHANNELS
+    by_weights = sum(bits_under(bits, quantised_share(bits)) for bits in parts(mask, claims) if len(bits))
+    return Mode.WEIGHTS if channels is None or by_weights < bits_under(channels, quantised_share(channels)) else Mode.CHANNELS
 
 
 def weight_mask_bits(mask: Bool[np.ndarray, "..."], claims: Claims) -> float:
-    """What a mask takes, in bits."""
+    """The bits that a mask takes; 0 for a tensor without claims."""
     if not claims.claimed.any():
         return 0.0
     match best_mode(mask, claims):
@@ -99,13 +99,14 @@ def weight_mask_bits(mask: Bool[np.ndarray, "..."], claims: Claims) -> float:
 
 
 def write_weight_masks(writer: RangeWriter, weight_masks: WeightMasks, claims: Mapping[str, Claims]) -> None:
-    """A mode for every tensor with claims, and the bits that it asks for."""
-    for name, known in claims.items():
-        if known.claimed.any():
-            write_weight_mask(writer, weight_masks.get(name, np.ones_like(known.claimed)), known)
+    """Write the mask of every tensor with claims."""
+    for name, tensor_claims in claims.items():
+        if tensor_claims.claimed.any():
+            write_weight_mask(writer, weight_masks.get(name, np.ones_like(tensor_claims.claimed)), tensor_claims)
 
 
 def write_weight_mask(writer: RangeWriter, mask: Bool[np.ndarray, "..."], claims: Claims) -> None:
+    """Write a mask's mode and, if the mode needs them, its bits."""
     mode = best_mode(mask, claims)
     writer.integer(mode, MODE_BITS)
     if mode is Mode.CHANNELS:
@@ -116,6 +117,7 @@ def write_weight_mask(writer: RangeWriter, mask: Bool[np.ndarray, "..."], claims
 
 
 def write_bits(writer: RangeWriter, bits: Bool[np.ndarray, " n"] | None) -> None:
+    """Write the share of set bits and the bits; nothing if there are no bits."""
     if bits is not None and len(bits):
         share = quantised_share(bits)
         writer.integer(share, SHARE_BITS)
@@ -123,12 +125,13 @@ def write_bits(writer: RangeWriter, bits: Bool[np.ndarray, " n"] | None) -> None
 
 
 def read_weight_masks(reader: RangeReader, claims: Mapping[str, Claims]) -> dict[str, Bool[np.ndarray, "..."]]:
-    """What `write_weight_masks` wrote; masks that keep all are left out."""
+    """The masks that `write_weight_masks` wrote, without those that keep all weights."""
     masks = {name: read_weight_mask(reader, known) for name, known in claims.items() if known.claimed.any()}
     return {name: mask for name, mask in masks.items() if not mask.all()}
 
 
 def read_weight_mask(reader: RangeReader, claims: Claims) -> Bool[np.ndarray, "..."]:
+    """The mask that `write_weight_mask` wrote; True for weights without a claim."""
     mask = np.ones_like(claims.claimed)
     match reader.integer(MODE_BITS):
         case Mode.ALL:
@@ -141,16 +144,17 @@ def read_weight_mask(reader: RangeReader, claims: Claims) -> Bool[np.ndarray, ".
             mask &= kept | ~claims.claimed
         case _:
             for context in range(CONTEXTS):
-                here = claims.claimed & (claims.contexts == context)
-                mask[here] = read_bits(reader, int(here.sum()))
+                inside = claims.claimed & (claims.contexts == context)
+                mask[inside] = read_bits(reader, int(inside.sum()))
     return mask
 
 
 def read_bits(reader: RangeReader, count: int) -> Bool[np.ndarray, " n"]:
+    """The `count` bits that `write_bits` wrote."""
     return reader.bits(count, reader.integer(SHARE_BITS)) if count else np.zeros(0, bool)
 
 
 def normalised(weight_masks: WeightMasks, claims: Mapping[str, Claims]) -> dict[str, Bool[np.ndarray, "..."]]:
-    """WeightMasks as a reader gives them: True wherever nothing is claimed, and none that keeps all."""
+    """Weight masks as `read_weight_masks` returns them: True for weights without a claim, and without masks that keep all weights."""
     coded = {name: np.asarray(mask) | ~claims[name].claimed for name, mask in weight_masks.items() if name in claims}
     return {name: mask for name, mask in coded.items() if not mask.all()}

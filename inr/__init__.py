@@ -1,10 +1,17 @@
-"""A video, the spec of its network, the network, and its rendering.
+"""This package describes videos and networks by specs, builds a network from its spec, and renders the frames of a video.
 
-Words: a *frame* has an *index* (0, 1, ..) and a time *t* in [0, 1]. The *frame input* gives a frame's first features; *blocks* upsample
-them by their *strides*; the *head* turns them into pixels. A *grid* is a table over time or space that is read by interpolation;
-*scale* and *shift* are CAM's grids. The *canvas* is a still picture that frames read through a *flow* and mix in by a *blend*.
+Words: A *frame* is one picture of a video. It has an *index* (0, 1, ..) and a time *t* from 0 (first frame) to 1 (last frame). A *spec*
+describes a network or a video, without its weights; the file stores it. *Features* are the values that one part of a network gives to
+the next part: an array (frames, rows, columns, channels). A *cell* is one position (row, column) of a frame's first features; it covers
+`upscale` x `upscale` pixels of the frame. The *frame input* is the part of a network that gives the first features. Each *block*
+upsamples the features by its *stride*. The *head* turns the features of the last block into pixels.
 
-Names are loaded on first use, so that importing the package costs nothing and loads no JAX.
+A *grid* is a table over time or space that is read by linear interpolation. *CAM* (coordinate-aware modulation) multiplies features by
+1 + *scale* and adds *shift*; both come from grids. The *canvas* is one still picture for all frames: each frame reads it at positions
+that its *flow* displaces, multiplies the result by its *blend* (0 to 1), and adds it to its own pixels. A *MAC* is one multiplication
+with one addition (multiply-accumulate).
+
+Each name is loaded on its first use. The import of the package alone loads no JAX.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The part that all networks here share: blocks, head, canvas and neighbours. The frame input is each subclass's own."""
+"""The module that all networks share: blocks, head, canvas and neighbours. Each network adds a frame input in a subclass."""
 
 from abc import abstractmethod
 
@@ -21,7 +21,10 @@ UnitFrames = Float[Array, "t h w 3"]
 
 
 class Backbone(nnx.Module):
-    """Blocks and head, applied to the features that a subclass's `input_features` makes."""
+    """A network without its frame input. A subclass gives the first features of a frame; blocks and head turn them into pixels.
+
+    A canvas and neighbours are added if the spec has them. `convolve` computes all convolutions.
+    """
 
     def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
         self.frames, self.size, self.spec = video.frames, (video.height, video.width), spec
@@ -38,13 +41,13 @@ class Backbone(nnx.Module):
 
     @abstractmethod
     def input_features(self, indices: Indices, t: Float[Array, " t"]) -> Features:
-        """First features of the frames at `indices`; `t` is their time in [0, 1]."""
+        """The first features of the frames at `indices`. `t` holds the times of these frames, in [0, 1]."""
 
     def __call__(self, indices: Indices, canvas_picture: CanvasPicture = None, consecutive: bool = False) -> UnitFrames:
-        """Frames at `indices`, R'G'B' with 0 black and 1 white, not clamped.
+        """Render the frames at `indices` as float R'G'B', where 0 is black and 1 is white. Values can lie outside [0, 1].
 
-        `canvas_picture` is the result of `self.canvas_picture()` where the caller has it already. `consecutive` promises that the
-        indices follow one another, so that a picture which several frames read is rendered once.
+        `canvas_picture` is the result of `self.canvas_picture()`; with None, this method computes it. `consecutive` may be set only if
+        each index is the index before plus 1. A picture that several frames read as their neighbour is then rendered once.
         """
         canvas_picture = self.canvas_picture() if canvas_picture is None else canvas_picture
         picture, neighbour_features = self.render_own(indices, canvas_picture)
@@ -57,11 +60,11 @@ class Backbone(nnx.Module):
         return self.neighbours(picture, neighbour_features, indices, consecutive, render_others)
 
     def canvas_picture(self) -> CanvasPicture:
-        """The canvas's picture, which all frames share; None without a canvas."""
+        """The picture of the canvas, which all frames share; None if the network has no canvas."""
         return self.canvas.picture() if self.spec.canvas else None
 
     def render_own(self, indices: Indices, canvas_picture: CanvasPicture) -> tuple[UnitFrames, Features]:
-        """Frames before neighbour aggregation, and the features that predict its flows and weights."""
+        """The frames at `indices` without their neighbours, and the features from which flows and weights of neighbours are predicted."""
         t = indices.astype(jnp.float32) / max(self.frames - 1, 1)
         x = neighbour_features = self.input_features(indices, t)
         for index, block in enumerate(self.blocks):
@@ -71,6 +74,6 @@ class Backbone(nnx.Module):
         return to_unit_range(self.head_output(x, indices, canvas_picture)[:, :height, :width], self.spec.bounded), neighbour_features
 
     def head_output(self, x: Features, indices: Indices, canvas_picture: CanvasPicture) -> UnitFrames:
-        """Padded frames of the head for features `x`, plus the blended samples of the canvas."""
+        """The frames, padded to whole cells: the head's output for the last block's features `x`, plus the blended samples of the canvas."""
         own = depth_to_space(convolved_to_rgb(self.head, x, self.spec.opponent), self.spec.head_stride)
         return own if canvas_picture is None else own + self.canvas.sample_canvas(x, indices, canvas_picture)

@@ -1,4 +1,4 @@
-"""The blocks that every network here is made of."""
+"""The blocks of every network, and the step from the output of the head to R'G'B'."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from inr.spec import BlockSpec, NetworkSpec
 
 
 class Separable(nnx.Module):
-    """x plus a depthwise and a pointwise convolution of it, with GELU between: NeRV++'s residual block (Ghorbel et al., 2024)."""
+    """The residual block of NeRV++ (Ghorbel et al., 2024): x + pointwise(GELU(depthwise(x))), where both functions are convolutions."""
 
     def __init__(self, features: int, kernel: int, rngs: nnx.Rngs, convolve: Convolution):
         self.depthwise = convolution(features, features, kernel, rngs, convolve, conv_groups=features)
@@ -23,10 +23,11 @@ class Separable(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Convolve, upsample by depth-to-space, add a Fourier operator's output, modulate, activate.
+    """One upsampling block: convolution, depth-to-space, plus the output of a Fourier operator, then norm, CAM and GELU.
 
-    This is HNeRV's block (section 3.2), with PFNR's operator beside the convolution and CAM after the upsampling. FFNeRV's compact
-    convolution and NeRV++'s residual blocks and skip are added where the block's spec asks for them.
+    This is HNeRV's block (section 3.2). PFNR's Fourier operator is parallel to the convolution, and CAM follows the upsampling. The
+    block also has FFNeRV's compact convolution and NeRV++'s residual blocks and skip if its spec has them. The output has
+    h2 = stride * h rows, w2 = stride * w columns and d = `block.width` channels.
     """
 
     def __init__(self, features: int, block: BlockSpec, spec: NetworkSpec, rngs: nnx.Rngs, convolve: Convolution):
@@ -55,5 +56,5 @@ class Block(nnx.Module):
 
 
 def to_unit_range(x: Float[Array, "t h w 3"], bounded: bool) -> Float[Array, "t h w 3"]:
-    """The head's output centred on mid grey; with `bounded`, squeezed into [0, 1] by tanh as in the papers."""
+    """The output `x` of the head as R'G'B' (0 black, 1 white): 0.5 + x. With `bounded`, as in the papers: 0.5 + 0.5 * tanh(x)."""
     return 0.5 + 0.5 * jnp.tanh(x) if bounded else 0.5 + x

@@ -1,10 +1,11 @@
-"""A canvas: a still picture shared by all frames, which each frame reads through a flow of its own.
+"""A canvas: a still picture that all frames share and that each frame reads through a flow of its own.
 
-Content that stays the same over a video is stored once, as a pyramid of grids: latents at halving sizes, resized to the finest one
-and convolved to pixels, as in C3 (Kim et al., CVPR 2024, section 3.1) and Cool-Chic. A frame is then its own part plus
-blend * canvas(position + flow). This is coordinate-aware modulation (Lee et al., ICLR 2024) with the canvas as features, the blend
-as scale and the frame's own part as shift. Reading another picture through a flow comes from FFNeRV (Lee et al., 2023, section 3.2);
-a picture that belongs to no frame comes from sprites and layered atlases.
+Content that stays the same over a video is stored once, in a pyramid of grids: the grids of each level have half the rows and columns of
+the level before. All grids are resized to the finest size and convolved to pixels, as in C3 (Kim et al., CVPR 2024, section 3.1) and
+Cool-Chic. A frame is the output of the head plus blend * canvas(position + flow). This is a form of coordinate-aware modulation (Lee et
+al., ICLR 2024): the canvas has the role of the features, the blend that of the scale, and the output of the head that of the shift.
+FFNeRV (Lee et al., 2023, section 3.2) also reads other pictures through a flow. Sprites and layered atlases are also pictures that
+several frames share and that are no frame themselves.
 """
 
 from functools import reduce
@@ -24,7 +25,10 @@ from inr.warp import doubled, warp
 
 
 class Canvas(nnx.Module):
-    """The pyramid and the convolutions that paint a picture from it; flow grids for each frame, and the convolution of its blend."""
+    """The tensors of a canvas: the grids of the pyramid, two convolutions to pixels, flow grids of each frame, the blend's convolution.
+
+    `features` is the number of channels of the last block. ValueError if `network` has no canvas.
+    """
 
     def __init__(self, network: NetworkSpec, video: VideoSpec, features: int, rngs: nnx.Rngs, convolve: Convolution):
         if network.canvas is None:
@@ -41,7 +45,10 @@ class Canvas(nnx.Module):
         self.blend = convolution(features, 1, 3, rngs, convolve)
 
     def picture(self) -> Float[Array, "m n 3"]:
-        """The still picture, with one sample for each pixel along each axis, or two with half samples."""
+        """The picture of the canvas. Its rows and columns are those of `VideoSpec.canvas_size`.
+
+        With `half_samples` it has a sample at every half pixel, so (2 * rows - 1) x (2 * columns - 1) samples.
+        """
         size = self.grids[0].shape
         resized = [jax.image.resize(grid[...], size, "linear") for grid in self.grids]
         mixed = jax.nn.gelu(self.mix(jnp.stack(resized, axis=-1)[None]))
@@ -50,9 +57,12 @@ class Canvas(nnx.Module):
         return doubled(painted) if self.spec.half_samples else painted
 
     def sample_canvas(self, x: Float[Array, "t r c d"], indices: Indices, picture: Float[Array, "m n 3"]) -> Float[Array, "t h w 3"]:
-        """The `picture` as the frames at `indices`, with features `x`, read it: displaced by their flows, times their blends."""
+        """For each frame at `indices`: the samples of `picture` at positions displaced by the frame's flow, times the frame's blend.
+
+        `x` holds the features of the last block. h and w are the rows and columns of a frame padded to whole cells.
+        """
         h, w = self.padded_size
-        # Rows of pixels last: a field of vectors (.., 2) would be resized three times slower.
+        # The axis of the two flow components comes before rows and columns: to resize an array (.., 2) takes three times as long.
         grids = [interpolate_time(flow[...], indices).transpose(0, 3, 1, 2) for flow in self.flows]
         flow = FLOW_UNIT * reduce(jnp.add, [jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids])
         blend = jax.image.resize(self.blend(x)[..., 0], (len(x), h, w), "linear")

@@ -1,23 +1,24 @@
-"""The computation that rendering a frame takes, counted from its network's tensors."""
+"""Counts the computation that the rendering of a frame takes, in MAC (multiply-accumulates), from the tensors of its network."""
 
 from inr.layout import tensor_specs
 from inr.spec import BlockSpec, NetworkSpec, TimeGrids, VideoSpec
 
-# Work that no tensor's weights account for, in multiply-accumulates.
-FOURIER_MACS = 12  # for each cell and channel, forward and inverse transform: two per octave of a frame of 64 cells
-RESIZE_MACS = 4  # for each value of a bilinearly resized skip
-WARP_MACS = 24  # for each pixel of one warped picture: a flow and a weight resized, three samples of four corners read
+# MAC of operations without weights.
+FOURIER_MACS = 12  # for each position and channel of one Fourier transform: 2 * log2(64), as for a transform of 64 positions
+RESIZE_MACS = 4  # for each value of a skip connection that is resized bilinearly
+WARP_MACS = 24  # for each pixel of a warped picture: 4 for each of 6 bilinear values (flow 2, weight 1, colour 3)
 
 
 def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
-    """Multiply-accumulates for one rendered frame, divided by the pixels of its padded frame.
+    """MAC (multiply-accumulates) to render one frame, for each pixel of the frame padded to whole cells.
 
-    The pictures of neighbours count as known. Work that all frames share (a canvas, NIRVANA's patches) counts in full.
+    To render the pictures of neighbours is not counted. Work that all frames share (the picture of the canvas, NIRVANA's perceptron) is
+    counted in full.
     """
     rows, columns = video.cells(spec)
     cells, features, macs = rows * columns, spec.stem, sum(tensor.macs for tensor in tensor_specs(spec, video))
     if isinstance(spec.frame_input, TimeGrids):
-        macs += 2 * cells * spec.stem  # linear interpolation between two entries
+        macs += 2 * cells * spec.stem  # linear interpolation between two entries of a grid
     for block in spec.blocks:
         macs += cells * _block_extras(block, features)
         cells, features = cells * block.stride**2, block.width
@@ -27,6 +28,6 @@ def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
 
 
 def _block_extras(block: BlockSpec, features: int) -> float:
-    """Work of a block besides its kernels, for each cell of its input of `features` channels."""
+    """MAC of a block's operations without weights, for each position of its input; the input has `features` channels."""
     expanded = block.width * block.stride**2
     return block.skip * RESIZE_MACS * expanded + any(block.modes) * FOURIER_MACS * (features + expanded)

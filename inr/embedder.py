@@ -1,6 +1,6 @@
-"""HNeRV's encoder: from a frame to its embedding. It is used in training only and is never transmitted.
+"""HNeRV's encoder (Chen et al., CVPR 2023, section 3.1) maps a frame to its embedding. It is used only in a fit and never transmitted.
 
-It is called embedder because "encoder" means the part that turns a model into bytes here.
+This project calls it the *embedder*. The word *encoder* means the code that turns a model into bytes.
 """
 
 import jax
@@ -11,12 +11,16 @@ from jaxtyping import Array, Float, UInt8
 from inr.pixels import CHANNELS, to_unit
 from inr.spec import Embeddings, NetworkSpec, VideoSpec
 
-WIDTH = 64  # channels of every stage but the last, which has the embedding's (HNeRV, supplement, table 17)
-LAYER_SCALE = 1e-6
+WIDTH = 64  # channels of every stage except the last; the last one has those of the embedding (HNeRV, supplement, table 17)
+LAYER_SCALE = 1e-6  # initial scale of the residual branch of a block, as in ConvNeXt
 
 
 class ConvNeXtBlock(nnx.Module):
-    """Depthwise 7x7, layer norm, two 1x1 with GELU between, scaled, added (Liu et al., CVPR 2022, figure 4)."""
+    """The residual block of ConvNeXt (Liu et al., CVPR 2022, figure 4).
+
+    The residual branch is a depthwise 7x7 convolution, a layer norm, two 1x1 convolutions with a GELU between them, and a scale for
+    each channel.
+    """
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.depthwise = nnx.Conv(width, width, (7, 7), feature_group_count=width, rngs=rngs)
@@ -31,11 +35,15 @@ class ConvNeXtBlock(nnx.Module):
 
 
 class Embedder(nnx.Module):
-    """One stage for each stride: patches of that size, normalised, then a ConvNeXt block (HNeRV, section 3.1)."""
+    """HNeRV's encoder (section 3.1): one stage for each stride of the network that is larger than 1.
+
+    A stage is a convolution with this stride and this kernel size, a layer norm, and a ConvNeXt block. ValueError if the network's frame
+    input is no embedding.
+    """
 
     def __init__(self, spec: NetworkSpec, rngs: nnx.Rngs):
         if not isinstance(spec.frame_input, Embeddings):
-            raise ValueError(f"an embedder makes embeddings; this network has the frame input {spec.frame_input}")
+            raise ValueError(f"The frame input of `spec` must be embeddings, but is {spec.frame_input}.")
         strides = [stride for stride in (spec.head_stride, *(block.stride for block in spec.blocks)) if stride > 1] or [1]
         features, patches, norms, blocks = CHANNELS, [], [], []
         for stage, stride in enumerate(strides):
@@ -48,7 +56,7 @@ class Embedder(nnx.Module):
         self.patches, self.norms, self.blocks = nnx.List(patches), nnx.List(norms), nnx.List(blocks)
 
     def __call__(self, frames: Float[Array, "t h w 3"]) -> Float[Array, "t r c d"]:
-        """Embeddings of frames in [0, 1] whose sides are multiples of the spec's upscale."""
+        """The embeddings of R'G'B' `frames` in [0, 1]. Height and width must be multiples of the spec's `upscale`."""
         x = frames
         for patch, norm, block in zip(self.patches, self.norms, self.blocks, strict=True):
             x = block(norm(patch(x)))
@@ -56,7 +64,7 @@ class Embedder(nnx.Module):
 
 
 def embed(embedder: Embedder, spec: NetworkSpec, video: VideoSpec, frames: UInt8[Array, "t h w 3"]) -> Float[Array, "t r c d"]:
-    """Embeddings of 8-bit frames. The frames are padded to whole cells by repeating their edge."""
+    """The embeddings of 8-bit R'G'B' `frames`. The last row and the last column of a frame are repeated to fill whole cells."""
     rows, columns = video.cells(spec)
     below, right = rows * spec.upscale - video.height, columns * spec.upscale - video.width
     padded = jnp.pad(frames, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")

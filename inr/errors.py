@@ -1,18 +1,20 @@
-"""Errors a person can act on: what went wrong, the limit, and a command that works.
+"""Errors for users: each one names the problem, the limit that was exceeded, and a command that works.
 
-Every error knows the exit code of the command line, so that library and shell agree on what failed.
+Every error class has an exit code. The command line exits with this code if the library raises the error.
 """
 
 
 class MediaWarning(UserWarning):
-    """Something of the source was dropped or changed on the way in or out."""
+    """A part of the source was dropped or changed while it was read or written."""
 
 
 class InrError(Exception):
-    """An error with a stable identifier, a sentence that says what, and a fix.
+    """An error with a stable `identifier`, a message `what` that describes the problem, and a `fix`: a command or an option that works.
 
-    `exit_code` follows the command line's contract: 2 usage, 3 input, 4 output, 5 bitstream,
-    6 target missed, 7 verification failed, 8 resources.
+    `fix` is empty if no command can help.
+
+    `exit_code` is the exit code of the command line: 2 usage, 3 input, 4 output, 5 bitstream, 6 target missed, 7 verification failed,
+    8 resources, 1 for any other failure.
     """
 
     exit_code = 1
@@ -25,36 +27,36 @@ class InrError(Exception):
 
 
 class UsageError(InrError):
-    """The options contradict each other or lie outside their range."""
+    """Options contradict each other, or a value lies outside its range."""
 
     exit_code = 2
 
 
 class InputError(InrError):
-    """The input cannot be read, holds no picture, or is of an unsupported kind."""
+    """The input cannot be read, holds no picture, or has an unsupported format."""
 
     exit_code = 3
 
 
 class OutputError(InrError):
-    """The output may not be written, or exists already."""
+    """The output cannot be written, or it exists already."""
 
     exit_code = 4
 
 
 class TargetMissed(InrError):
-    """The size or quality asked for is out of reach."""
+    """The requested size or quality is out of reach."""
 
     exit_code = 6
 
 
 class VerifyError(InrError):
-    """The written file does not decode to what the encoder meant."""
+    """The written file does not decode to the model that was encoded."""
 
     exit_code = 7
 
 
 class ResourceError(InrError):
-    """This machine lacks the memory or the device that the job needs."""
+    """This machine has too little memory, or lacks a device that the command needs."""
 
     exit_code = 8

@@ -1,4 +1,4 @@
-"""FFNeRV: grids over time instead of a perceptron. Its frames also read their neighbours: see `inr.neighbours`."""
+"""FFNeRV: the frame input reads grids over time. The part of FFNeRV that reads neighbouring frames is `inr.neighbours`."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -11,7 +11,10 @@ from inr.time_interpolation import Indices, interpolate_grid
 
 
 class FFNeRV(Backbone):
-    """FFNeRV (Lee et al., ACM MM 2023, section 3.1): grids of several lengths over time, read linearly and concatenated."""
+    """FFNeRV (Lee et al., ACM MM 2023, section 3.1): grids of several lengths over time.
+
+    The first features are the values of all grids at the frame's time, by linear interpolation, concatenated along the channels.
+    """
 
     def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
         super().__init__(spec, video, rngs, convolve)

@@ -12,7 +12,7 @@ from inr.time_interpolation import Indices, interpolate_time
 
 
 class HNeRV(Backbone):
-    """The transmitted half of HNeRV (Chen et al., CVPR 2023): embeddings and stem before the blocks."""
+    """HNeRV (Chen et al., CVPR 2023) without its encoder: the stem, a 1x1 convolution with GELU, turns an embedding into first features."""
 
     def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):
         super().__init__(spec, video, rngs, convolve)

@@ -1,4 +1,4 @@
-"""Images as frames: files, folders and globs of them, and 8-bit RGB from whatever they hold."""
+"""Finds the image files of a folder or a pattern, and reads images as 8-bit R'G'B' frames."""
 
 import re
 import warnings
@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from inr.errors import InputError, MediaWarning
+from inr.pixels import CHANNELS, MAX_LEVEL, Frame, Frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 WORKING_COMMAND = "inr demo   shows a run on the clip that comes with the package"
 
-Frame = UInt8[np.ndarray, "h w 3"]
-Span = tuple[int | None, int | None]  # half-open; None for an end, negative counting from it
+Span = tuple[int | None, int | None]  # (start, end) in frames, end excluded, as in a slice: None means no limit, -1 is the last frame
 
 
 def spanned(items: list, span: Span, path: Path) -> list:
-    """The items of a span; InputError if it selects none of them."""
+    """The items that `span` selects. InputError if `span` selects none of at least one item; the message names `path`."""
     chosen = items[slice(*span)]
     if items and not chosen:
         first, last = ("" if end is None else end for end in span)
@@ -27,19 +26,22 @@ def spanned(items: list, span: Span, path: Path) -> list:
 
 
 def source_name(path: Path) -> str:
-    """What a video is called after its source: a file without its suffix, a folder, the folder of a pattern."""
+    """The name of the video at `path`: a file's name without suffix, a folder's name, or for a pattern the name of its folder."""
     if path.is_dir() or is_pattern(path):
         return (path if path.is_dir() else path.parent).absolute().name
     return path.stem
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path names files by `*` or `?`."""
+    """Whether the last part of a path contains `*` or `?`."""
     return "*" in path.name or "?" in path.name
 
 
 def image_files(path: Path) -> list[Path]:
-    """The images that `path` names: a folder's, a glob's, a single one; none where it is not about images."""
+    """The image files that `path` names: all of a folder, all that match a pattern, or one file; empty if `path` names no image.
+
+    Files are in natural order: frame_2.png comes before frame_10.png. InputError for a folder without images.
+    """
     if path.is_dir():
         found = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
         if not found:
@@ -53,12 +55,12 @@ def image_files(path: Path) -> list[Path]:
 
 
 def _natural(path: Path) -> list[int | str]:
-    """Sort key by which frame 2 comes before frame 10."""
+    """Sort key that puts frame_2.png before frame_10.png."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def read_image(path: Path) -> Frame:
-    """An image file as 8-bit RGB."""
+    """The first picture of an image file as 8-bit R'G'B' (h w 3). InputError if the file cannot be read."""
     import imageio.v3 as iio
 
     try:
@@ -69,33 +71,36 @@ def read_image(path: Path) -> Frame:
 
 
 def as_rgb8(pixels: np.ndarray, path: Path) -> Frame:
-    """Grey, alpha and deeper pixels as 8-bit RGB; what that loses is said."""
+    """Convert pixels to 8-bit R'G'B' (h w 3). `pixels` are bool or unsigned integers, (h w) or (h w c) with 1 to 4 channels.
+
+    A MediaWarning reports lost bits of a sample, with the file name of `path`, and another one a dropped alpha channel.
+    """
     if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
+        pixels = pixels.astype(np.uint8) * MAX_LEVEL
     if pixels.dtype != np.uint8:
-        warnings.warn(MediaWarning(f"'{path.name}' has {8 * pixels.itemsize} bits a sample; kept the upper 8"), stacklevel=2)
-        pixels = (pixels.astype(np.uint32) >> (8 if pixels.max() > 255 else 0)).astype(np.uint8)
+        warnings.warn(MediaWarning(f"'{path.name}' has {8 * pixels.itemsize} bits a sample; only the upper 8 bits are kept"), stacklevel=2)
+        pixels = (pixels.astype(np.uint32) >> (8 if pixels.max() > MAX_LEVEL else 0)).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.shape[2] in (2, 4):
-        if pixels[..., -1].min() < 255:
-            warnings.warn(MediaWarning("the alpha channel is dropped; colours are kept as stored"), stacklevel=2)
+        if pixels[..., -1].min() < MAX_LEVEL:
+            warnings.warn(MediaWarning("the alpha channel is dropped; colours are not blended with a background"), stacklevel=2)
         pixels = pixels[..., :-1]
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], CHANNELS)))
 
 
-def stacked(frames: Iterator[Frame], path: Path) -> UInt8[np.ndarray, "t h w 3"]:
-    """Frames as one array; InputError where there is none, or where sizes differ."""
-    stacked: list[Frame] = []
+def stacked(frames: Iterator[Frame], path: Path) -> Frames:
+    """`frames` as one array (t h w 3). InputError if there is no frame, or if the sizes of two frames differ; the message names `path`."""
+    collected: list[Frame] = []
     for frame in frames:
-        if stacked and frame.shape != stacked[0].shape:
-            (h, w), (h0, w0) = frame.shape[:2], stacked[0].shape[:2]
+        if collected and frame.shape != collected[0].shape:
+            (h, w), (h0, w0) = frame.shape[:2], collected[0].shape[:2]
             raise InputError(
                 "mixed-sizes",
-                f"'{path}': frame {len(stacked)} is {w}x{h}, the frames before it {w0}x{h0}; one size is needed",
-                f"--frames 0:{len(stacked)}   or --scale {w0}x{h0} after making them one size",
+                f"'{path}': frame {len(collected)} is {w}x{h}, the frames before it {w0}x{h0}; all frames must have the same size",
+                f"--frames 0:{len(collected)}   or resize the images to {w0}x{h0} first",
             )
-        stacked.append(frame)
-    if not stacked:
+        collected.append(frame)
+    if not collected:
         raise InputError("no-frames", f"'{path}' holds no picture that can be decoded", WORKING_COMMAND)
-    return np.stack(stacked)
+    return np.stack(collected)

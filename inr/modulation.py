@@ -1,8 +1,8 @@
-"""Coordinate-aware modulation (CAM): scale and shift a block's features by grids over time and space.
+"""Coordinate-aware modulation (CAM): grids over time and space scale and shift a block's features.
 
 Lee et al., "Coordinate-Aware Modulation for Neural Fields", ICLR 2024, section 3: after the convolution and before the activation,
 F~ = gamma(x) * Norm(F) + beta(x), where gamma and beta are read from grids by linear interpolation. The grids hold the differences
-from the identity (gamma - 1 and beta), so that an unused grid is all zeros and costs next to no bits.
+from the identity (gamma - 1 and beta), so that an unused grid is all zeros and costs almost no bits.
 """
 
 import jax
@@ -15,7 +15,7 @@ from inr.time_interpolation import interpolate_grid
 
 
 def normalise(x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
-    """Zero mean and unit variance for each frame and channel; `x` itself if a frame has a single cell."""
+    """`x` with mean 0 and variance 1 for each frame and channel; `x` itself if a frame has a single cell."""
     if x.shape[1] * x.shape[2] == 1:
         return x
     mean = jnp.mean(x, axis=(1, 2), keepdims=True)
@@ -25,10 +25,11 @@ def normalise(x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
 
 
 class Modulation(nnx.Module):
-    """Norm and CAM of one block.
+    """Norm and CAM of one block with `width` channels.
 
-    The temporal grids (the paper's video form, appendix on FFNeRV) hold a value for each time and channel, the spatial ones (its image
-    form) a value for each position of the frame.
+    The temporal grids (the paper's form for videos, appendix on FFNeRV) hold one value for each time and channel; `temporal` is their
+    length, 0 for none. The spatial grids (its form for images) hold one value for each position of the frame; `spatial` gives their rows
+    and columns, (0, 0) for none.
     """
 
     def __init__(self, width: int, norm: bool, temporal: int, spatial: tuple[int, int]):

@@ -1,4 +1,4 @@
-"""Read a video file, a folder or glob of images, or one image: as a whole, or frame by frame on demand."""
+"""Reading a video file, a folder or pattern of images, or one image: as a whole, or only the requested frames."""
 
 import difflib
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from inr.video import Video
 
 
 def read_video(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Video:
-    """The frames `frames[0]` up to, but not including, `frames[1]` of `path`, resized to `scale` if that is given.
+    """The frames `frames[0]` up to, but not including, `frames[1]` of `path`, resized to `scale` if it is given.
 
-    InputError if `path` cannot be read. A MediaWarning names every part of the source that is left out.
+    `path` is a container, an image, a folder of images, or a pattern with `*` or `?`. InputError if it cannot be read, or if `frames`
+    selects none of its frames. A MediaWarning names every part of the source that is left out.
     """
     video = _read(Path(path), frames)
     return resized(video, scale) if scale else video
@@ -25,7 +26,7 @@ def read_video(path: str | Path, frames: Span = (None, None), scale: Scale | Non
 
 @dataclass(frozen=True)
 class Extent:
-    """The size of a source: width and height in pixels, and its number of frames, which a container may state only roughly."""
+    """The size of a source: width and height in pixels, and number of frames. For a container, the number may be an estimate."""
 
     width: int
     height: int
@@ -33,7 +34,7 @@ class Extent:
 
 
 def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Extent:
-    """The extent of a source (or of its span `frames`, resized to `scale`) after a look at its header: no more than a frame is decoded.
+    """The extent of the span `frames` of a source, resized to `scale`, according to its header. At most one frame is decoded.
 
     InputError if `path` cannot be read.
     """
@@ -49,9 +50,10 @@ def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = N
 
 
 class Source:
-    """A video that is read on demand: `source[a:b]` reads those frames and no others; `len(source)` is the number of all.
+    """A video that is read on demand: `source[a:b]` reads only these frames; `len(source)` is the number of all frames in its span.
 
-    A source that is read in order decodes no frame twice. Arguments and errors are those of `read_video`.
+    A container is decoded once to count its frames. After that, reading in order decodes each frame once. Arguments and errors are those
+    of `read_video`.
     """
 
     def __init__(self, path: str | Path, frames: Span = (None, None), scale: Scale | None = None):
@@ -69,20 +71,22 @@ class Source:
     def __getitem__(self, index: slice) -> Video:
         chosen = self._range[index]
         if self._images:
-            video = Video(stacked((read_image(self._images[at]) for at in chosen), self.path), name=source_name(self.path))
+            video = Video(stacked((read_image(self._images[frame]) for frame in chosen), self.path), name=source_name(self.path))
         else:
             video = self._stream.video(chosen)
         return resized(video, self._scale) if self._scale else video
 
 
 def _check_file(path: Path) -> None:
+    """InputError if `path` is no file or an empty one."""
     if not path.is_file():
         raise _missing(path)
     if path.stat().st_size == 0:
-        raise InputError("empty-file", f"'{path}' is empty (0 bytes): an interrupted copy?", WORKING_COMMAND)
+        raise InputError("empty-file", f"'{path}' is empty (0 bytes); the copy may have been interrupted", WORKING_COMMAND)
 
 
 def _read(path: Path, span: Span) -> Video:
+    """The frames that `span` selects from `path`, in their own size."""
     images = image_files(path)
     if images:
         chosen = spanned(images, span, path)
@@ -92,14 +96,15 @@ def _read(path: Path, span: Span) -> Video:
 
 
 def _missing(path: Path) -> InputError:
+    """The error for a path that does not exist; it suggests a similar name if the folder has one."""
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=1)
-    what = f"no images match '{path}'" if "*" in path.name else f"no such file: '{path}'"
-    return InputError("missing-input", what, f"did you mean '{path.parent / near[0]}'?" if near else WORKING_COMMAND)
+    similar = difflib.get_close_matches(path.name, siblings, n=1)
+    problem = f"no images match '{path}'" if "*" in path.name else f"no such file: '{path}'"
+    return InputError("missing-input", problem, f"did you mean '{path.parent / similar[0]}'?" if similar else WORKING_COMMAND)
 
 
 def resized(video: Video, scale: Scale) -> Video:
-    """`video` with frames resized by Lanczos's filter."""
+    """`video` with its frames resized by a Lanczos filter."""
     from PIL import Image
 
     size = scale.size(video.width, video.height)

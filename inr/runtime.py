@@ -1,4 +1,4 @@
-"""Settings of this process for the command line: compiled programs kept on disk, freed memory kept at hand."""
+"""Settings of the command line's process: compiled programs are cached on disk, and freed memory is kept for reuse."""
 
 import ctypes
 import os
@@ -11,7 +11,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 
 
 def prepare_jax() -> None:
-    """Keep compiled programs under INR_CACHE, or the user's cache folder; leave a JAX_COMPILATION_CACHE_DIR alone."""
+    """Cache compiled programs under INR_CACHE or, without it, in the user's cache folder. JAX_COMPILATION_CACHE_DIR takes precedence."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = os.environ.get("INR_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inr"
         jax.config.update("jax_compilation_cache_dir", str(Path(base) / "xla"))
@@ -21,9 +21,9 @@ def prepare_jax() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep large freed blocks, whichever thread frees them: faulted in again at every step, they cost half of it.
+    """Make glibc keep large freed blocks instead of returning them to the system. Page faults would cost half of every step's time.
 
-    Threads' own arenas hand blocks of more than 32 MiB back whatever the thresholds say; the main one does not.
+    All threads must use the main arena: the other arenas return blocks of more than 32 MiB, whatever the thresholds are.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, 1 << 30)

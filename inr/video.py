@@ -1,4 +1,4 @@
-"""A video: 8-bit RGB frames, their rate, and the colour tags of their source."""
+"""A video: 8-bit R'G'B' frames, their rate, and the colour tags of their source."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,8 +12,7 @@ UNSPECIFIED = 2  # the code point for "unspecified" in ITU-T H.273, tables 2 to 
 class Colour:
     """The source's colour tags, as code points of ITU-T H.273.
 
-    The frames themselves are R'G'B' as the source's decoder gives them; the tags say how to turn them back
-    into the source's Y'CbCr.
+    The frames themselves are R'G'B' as the source's decoder gives them. The tags tell how to convert them back to the source's Y'CbCr.
     """
 
     primaries: int = UNSPECIFIED
@@ -26,7 +25,7 @@ class Colour:
 class Video:
     """Frames in display order, uint8 R'G'B'; an image is a video of one frame.
 
-    `fps` is an exact fraction of frames per second; `name` is the source's name.
+    `fps` is an exact fraction of frames per second; `name` is the source's name. ValueError for an array of another dtype or shape.
     """
 
     frames: Frames
@@ -46,7 +45,7 @@ class Video:
         return self.frames.shape[0]
 
     def __getitem__(self, index: slice) -> "Video":
-        """The same video with the frames of `index`, a slice, only."""
+        """The same video with only the frames that `index` selects."""
         return Video(self.frames[index], self.fps, self.colour, self.name)
 
     @property
@@ -59,5 +58,5 @@ class Video:
 
     @property
     def pixels(self) -> int:
-        """Frames times height times width: bits per pixel are divided by this number."""
+        """Frames times height times width: the divisor of bits per pixel."""
         return len(self) * self.height * self.width

@@ -1,7 +1,7 @@
-"""Read a picture at displaced positions, with gradients for both the picture and the displacement.
+"""Reading a picture at displaced positions, with gradients for both the picture and the displacement.
 
-The reverse passes are written by hand. Barriers keep XLA from fusing a gather or scatter with its neighbours, which takes three
-times as long on a CPU.
+The reverse passes are written by hand. Optimisation barriers keep XLA from fusing a gather or scatter with other operations, because the
+fused code takes three times as long on a CPU.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ Field = Float[Array, "t h w"]
 
 
 def doubled(picture: Float[Array, "h w c"]) -> Float[Array, "2*h-1 2*w-1 c"]:
-    """`picture` with interpolated samples between its own. Bilinear reading from it blurs far less."""
+    """`picture` with an interpolated sample between each two neighbours. Bilinear reading from the result blurs far less."""
     height, width, channels = picture.shape
     rows = optimization_barrier(picture.reshape(height, width * channels))
     rows = jnp.stack([rows, half_samples(rows, 0, 1)], axis=1).reshape(2 * height, width * channels)
@@ -31,36 +31,41 @@ def doubled(picture: Float[Array, "h w c"]) -> Float[Array, "2*h-1 2*w-1 c"]:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def half_samples(x: Float[Array, "m n"], axis: int, spacing: int) -> Float[Array, "m n"]:
-    """Interpolated entries half-way between entries that are `spacing` apart along `axis`; the ends are repeated outwards."""
+    """For each entry, the interpolated entry half-way to the one that follows `spacing` later along `axis`.
+
+    The first and the last entries are repeated beyond the ends. The filter is that of H.264, see `inr.constants`.
+    """
     size = x.shape[axis]
-    first, last = _part(x, axis, 0, spacing), _part(x, axis, size - spacing, spacing)
+    first, last = _slice(x, axis, 0, spacing), _slice(x, axis, size - spacing, spacing)
     edged = jnp.concatenate([first] * TAPS_BEFORE + [x] + [last] * TAPS_AFTER, axis=axis)
-    return optimization_barrier(sum(tap * _part(edged, axis, k * spacing, size) for k, tap in enumerate(HALF_SAMPLE_TAPS)))
+    return optimization_barrier(sum(tap * _slice(edged, axis, k * spacing, size) for k, tap in enumerate(HALF_SAMPLE_TAPS)))
 
 
 def _half_samples_reverse(axis: int, spacing: int, _: None, gradient: Float[Array, "m n"]) -> tuple[Float[Array, "m n"]]:
+    """The gradient of `half_samples`' input: the filter's transpose, with the repeated ends added to the first and last entries."""
     size, reach = gradient.shape[axis], (TAPS_BEFORE + TAPS_AFTER) * spacing
     around = jnp.pad(gradient, [(reach, reach) if axis == other else (0, 0) for other in (0, 1)])
-    shifts = (_part(around, axis, reach - k * spacing, size + reach) for k in range(len(HALF_SAMPLE_TAPS)))
+    shifts = (_slice(around, axis, reach - k * spacing, size + reach) for k in range(len(HALF_SAMPLE_TAPS)))
     edged = optimization_barrier(sum(tap * shift for tap, shift in zip(HALF_SAMPLE_TAPS, shifts, strict=True)))
-    inside = _part(edged, axis, TAPS_BEFORE * spacing, size)
-    first = sum(_part(edged, axis, k * spacing, spacing) for k in range(TAPS_BEFORE + 1))
-    last = sum(_part(edged, axis, size + (TAPS_BEFORE - 1 + k) * spacing, spacing) for k in range(TAPS_AFTER + 1))
-    if size == spacing:  # one entry: all of it lies at both ends
+    inside = _slice(edged, axis, TAPS_BEFORE * spacing, size)
+    first = sum(_slice(edged, axis, k * spacing, spacing) for k in range(TAPS_BEFORE + 1))
+    last = sum(_slice(edged, axis, size + (TAPS_BEFORE - 1 + k) * spacing, spacing) for k in range(TAPS_AFTER + 1))
+    if size == spacing:  # a single entry is the first and the last one
         return (optimization_barrier(first + last - inside),)
-    middle = _part(inside, axis, spacing, size - 2 * spacing)
+    middle = _slice(inside, axis, spacing, size - 2 * spacing)
     return (optimization_barrier(jnp.concatenate([first, middle, last], axis=axis)),)
 
 
 half_samples.defvjp(lambda x, axis, spacing: (half_samples(x, axis, spacing), None), _half_samples_reverse)
 
 
-def _part(x: Float[Array, "m n"], axis: int, start: int, size: int) -> Float[Array, "m n"]:
+def _slice(x: Float[Array, "m n"], axis: int, start: int, size: int) -> Float[Array, "m n"]:
+    """The entries from `start` to `start + size` along `axis`."""
     return lax.slice_in_dim(x, start, start + size, axis=axis)
 
 
 def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple[int, int] = (0, 0)) -> Float[Array, "t h w c"]:
-    """`picture` read at (x + dx, y + dy) pixels for every pixel (x, y) of a frame, bilinearly; positions outside read its edge.
+    """`picture` read at (x + dx, y + dy) pixels for every pixel (x, y) of a frame, bilinearly. Positions outside read the nearest edge.
 
     The picture has `samples` samples for each pixel along each axis. A frame's upper left pixel lies at `corner` (row, column), in
     pixels of the picture.
@@ -72,41 +77,43 @@ def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple
 
 @jax.custom_vjp
 def read(picture: Picture, x: Field, y: Field) -> Float[Array, "t h w c"]:
-    """`picture` at positions (x, y), in samples, limited to the picture."""
+    """`picture` at positions (x, y), in samples. Positions outside are moved to the nearest edge."""
     return _forward(picture, x, y)[0]
 
 
 def _forward(picture: Picture, x: Field, y: Field):
+    """The result of `read`, and the values that its gradient needs."""
     height, width, channels = picture.shape
     within = tuple((p >= 0) & (p < size - 1) for p, size in ((x, width), (y, height)))
-    held_x, held_y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
-    top, left = held_y.astype(jnp.int32), held_x.astype(jnp.int32)
-    index, right, below = (top * width + left).ravel(), (held_x - left).reshape(-1, 1), (held_y - top).reshape(-1, 1)
-    # Pairs of samples side by side, and one row below the last: it is read, with weight 0.
+    clamped_x, clamped_y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
+    top, left = clamped_y.astype(jnp.int32), clamped_x.astype(jnp.int32)
+    index, right, below = (top * width + left).ravel(), (clamped_x - left).reshape(-1, 1), (clamped_y - top).reshape(-1, 1)
+    # A row of `neighbours` holds two neighbouring samples, so that one gather reads both. The row added below is read with weight 0.
     edged = jnp.pad(picture, ((0, 1), (0, 1), (0, 0)))
-    beside = optimization_barrier(jnp.concatenate([edged[:, :-1], edged[:, 1:]], axis=-1).reshape(-1, 2 * channels))
-    pairs = optimization_barrier(beside[index]), optimization_barrier(beside[index + width])
+    neighbours = optimization_barrier(jnp.concatenate([edged[:, :-1], edged[:, 1:]], axis=-1).reshape(-1, 2 * channels))
+    pairs = optimization_barrier(neighbours[index]), optimization_barrier(neighbours[index + width])
     upper, lower = (a + (b - a) * right for a, b in (jnp.split(pair, 2, axis=-1) for pair in pairs))
     out = (upper + (lower - upper) * below).reshape(*x.shape, -1)
     return out, (picture.shape, within, pairs, index, right, below)
 
 
 def _reverse(saved, gradient: Float[Array, "t h w c"]):
+    """The gradients of the picture and of the positions x and y."""
     (height, width, channels), within, pairs, index, right, below = saved
     fields = gradient.shape[:3]
     gradient = optimization_barrier(gradient.reshape(-1, channels))
     sums = jnp.zeros(((height + 1) * width, 2 * channels))
     for rows, weight in ((0, 1 - below), (width, below)):
-        # Both samples of a position in one row: one scatter instead of two.
-        pulled = optimization_barrier(jnp.concatenate([(1 - right) * weight * gradient, right * weight * gradient], axis=1))
-        sums = optimization_barrier(sums.at[index + rows].add(pulled))
+        # Two neighbouring samples share a row, so that one scatter adds to both.
+        contributions = optimization_barrier(jnp.concatenate([(1 - right) * weight * gradient, right * weight * gradient], axis=1))
+        sums = optimization_barrier(sums.at[index + rows].add(contributions))
     sums = sums.reshape(height + 1, width, 2, channels)[:height]
     picture = sums[:, :, 0] + jnp.pad(sums[:, :, 1], ((0, 0), (1, 0), (0, 0)))[:, :width]
-    # Channel by channel: a sum over a last axis of length 3 is slow on a CPU.
+    # Channels are summed one by one, because a sum over a last axis of length 3 is slow on a CPU.
     (a, b), (c, d) = ([sum(gradient[:, i] * pair[:, k * channels + i] for i in range(channels)) for k in (0, 1)] for pair in pairs)
     right, below = right[:, 0], below[:, 0]
     along = (b - a) * (1 - below) + (d - c) * below, (c - a) * (1 - right) + (d - b) * right
-    # A position that was limited to the picture has no gradient.
+    # A position that was moved to the edge has the gradient zero.
     x, y = (jnp.where(inside, part.reshape(fields), 0) for inside, part in zip(within, along, strict=True))
     return picture, x, y
 

@@ -1,4 +1,4 @@
-"""Write a video: mp4, mkv, y4m, PNG, npy. Always to a temporary name first, then renamed."""
+"""Writing a video as mp4, mkv, y4m, PNG or npy. A file is written under a temporary name first and then renamed."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from inr.video import UNSPECIFIED, Video
 
 SUFFIXES = (".mp4", ".mkv", ".y4m", ".png", ".npy")
 NEAR_LOSSLESS = {"crf": "8", "preset": "medium"}
-BT601 = 5  # H.273 matrix of untagged video; 1, 4 to 7 and 9 are what the scaler can convert to
-MATRICES = (1, 4, 5, 6, 7, 9)
+BT601 = 5  # H.273 code of the matrix that is used for a video without tags
+MATRICES = (1, 4, 5, 6, 7, 9)  # H.273 codes of the matrices that FFmpeg's scaler supports
 
 
 def check_output(path: str, frames: int, overwrite: bool) -> None:
-    """Raise before any work is spent if `path` cannot become the output of `frames` frames."""
+    """Raise UsageError or OutputError if `path` cannot become the output of `frames` frames. Callers do this before any work."""
     if path == "-":
         return
     target = Path(path)
@@ -32,7 +32,7 @@ def check_output(path: str, frames: int, overwrite: bool) -> None:
 
 
 def check_free(target: Path, overwrite: bool) -> None:
-    """Raise unless `target`'s folder exists and `target` does not, or may be replaced."""
+    """Raise OutputError if `target`'s folder is missing or not writable, or if `target` exists and may not be replaced."""
     if not target.parent.is_dir():
         raise OutputError("no-folder", f"the output's folder does not exist: '{target.parent}'", f"mkdir -p '{target.parent}'")
     if not os.access(target.parent, os.W_OK):
@@ -42,12 +42,12 @@ def check_free(target: Path, overwrite: bool) -> None:
 
 
 def temporary_name(target: Path) -> Path:
-    """The name beside `target` that is written first and then renamed to it."""
+    """The path in `target`'s folder that is written first and then renamed to `target`."""
     return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
 def write_atomically(target: Path, data: bytes) -> None:
-    """Write `data` to a temporary name, flush it to disk, rename it to `target`."""
+    """Write `data` under a temporary name, flush it to disk, and rename it to `target`. A failure leaves `target` as it was."""
     temporary = temporary_name(target)
     try:
         with temporary.open("wb") as file:
@@ -60,7 +60,7 @@ def write_atomically(target: Path, data: bytes) -> None:
 
 
 def write_video(video: Video, path: str) -> str:
-    """Write `video` by `path`'s extension ('-' is y4m on standard output); returns a note on what the format loses."""
+    """Write `video` in the format of `path`'s suffix ('-' is y4m on standard output); returns a note on the format and its losses."""
     if path == "-":
         _write_container(video, sys.stdout.buffer, "yuv4mpegpipe", "rawvideo", "yuv444p")
         return "y4m 4:4:4, 8 bit"
@@ -78,11 +78,12 @@ def write_video(video: Video, path: str) -> str:
 
 
 def _write_file(video: Video, suffix: str, temporary: Path) -> str:
+    """Write one file in the format of `suffix`; returns a note on the format."""
     match suffix:
         case ".mp4":
             chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
             _write_container(video, str(temporary), "mp4", "libx264", chroma, NEAR_LOSSLESS)
-            return f"x264 crf {NEAR_LOSSLESS['crf']} {chroma}: near-lossless, a copy to look at and not to measure"
+            return f"x264 crf {NEAR_LOSSLESS['crf']} {chroma}: near-lossless, for viewing and not for measuring"
         case ".mkv":
             _write_container(video, str(temporary), "matroska", "ffv1", "bgr0")
             return "FFV1 in RGB, exact"
@@ -96,7 +97,7 @@ def _write_file(video: Video, suffix: str, temporary: Path) -> str:
 
 
 def _write_images(video: Video, target: Path) -> None:
-    """PNGs into a folder (`target` without suffix), by a pattern with %d, or a single one."""
+    """Write PNGs: into a folder if `target` has no suffix, under the names of a pattern with %d, or a single one."""
     import imageio.v3 as iio
 
     folder = target if not target.suffix else target.parent
@@ -117,11 +118,12 @@ def _write_images(video: Video, target: Path) -> None:
 def _write_container(
     video: Video, file: str | BinaryIO, container: str, codec: str, pixels: str, options: dict[str, str] | None = None
 ) -> None:
+    """Write `file` with FFmpeg: `container`, `codec` and `pixels` are its names of format, encoder and pixel format."""
     import av
 
     rgb = pixels == "bgr0"
     matrix = video.colour.matrix if video.colour.matrix in MATRICES else BT601
-    levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1  # FFmpeg: 1 limited, 2 full
+    levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1  # FFmpeg: 1 limited, 2 full range
     with av.open(file, "w", format=container) as output:
         stream = cast(av.VideoStream, output.add_stream(codec, rate=video.fps, options=options or {}))
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, pixels
@@ -130,8 +132,8 @@ def _write_container(
             stream.codec_context.color_range = levels
             stream.codec_context.color_primaries = video.colour.primaries
             stream.codec_context.color_trc = video.colour.transfer
-        for pixels_rgb in video.frames:
-            frame = av.VideoFrame.from_ndarray(pixels_rgb, format="rgb24")
+        for rgb_frame in video.frames:
+            frame = av.VideoFrame.from_ndarray(rgb_frame, format="rgb24")
             if not rgb:
                 frame = frame.reformat(format=pixels, dst_colorspace=matrix, dst_color_range=levels)
             output.mux(stream.encode(frame))

@@ -1,1 +1,1 @@
-"""Results beside their source, for people: measured, then laid out as a page, a sheet or a video."""
+"""Reports that show decoded files next to their source: as a page, a sheet of frames, or a video."""

@@ -1,4 +1,4 @@
-"""What a report is made of: a source, what was decoded of it, and every figure about both."""
+"""The contents of a report: a source, the frames of its decoded files, and their measurements."""
 
 import shlex
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from inr.video import Video
 
 @dataclass(frozen=True, eq=False)
 class ComparedFile:
-    """One decoded file: its frames, what they measure, bits of each frame, and where its bytes go (an .inr's alone)."""
+    """One decoded file: frames, report, bits of each frame, and for an .inr file the bytes of each part (`parts`)."""
 
     name: str
     frames: Frames
@@ -30,7 +30,7 @@ class ComparedFile:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A source and its compared_files, and the command that compares them."""
+    """A source, the files that are compared with it, and the command that compares them."""
 
     reference: str
     source: Video
@@ -38,10 +38,8 @@ class Comparison:
     command: str
 
     def worst(self, count: int) -> list[int]:
-        """The frames that some candidate shows worst, the worst first, each once."""
-        ranked = sorted(
-            (decibels, frame) for candidate in self.compared_files for frame, decibels in enumerate(candidate.report.frame_psnr_rgb)
-        )
+        """The `count` frames with the lowest PSNR in any file, lowest first, each one once."""
+        ranked = sorted((decibels, frame) for file in self.compared_files for frame, decibels in enumerate(file.report.frame_psnr_rgb))
         return list(dict.fromkeys(frame for _, frame in ranked))[:count]
 
 
@@ -52,26 +50,27 @@ def compared(
     video: str = "",
     scale: Scale | None = None,
 ) -> Comparison:
-    """Read, decode and measure everything; `frames` of the reference, resized to `scale`, are what the files hold.
+    """Read, decode and measure all files. They hold the frames `frames` of the reference, resized to `scale`.
 
-    Raises InputError where sizes or frame counts differ, and what reading and decoding raise.
+    InputError if sizes or numbers of frames differ, or if a file cannot be read; BitstreamError if one cannot be decoded; UsageError if
+    `paths` is empty.
     """
     if not paths:
         raise UsageError("nothing-to-compare", "no file to compare with the reference", "inr compare --ref SRC A.inr -o report.html")
     source = read_video(reference, frames, scale)
     names = _names(paths)
-    compared_files = tuple(_candidate(name, path, source, video) for name, path in zip(names, paths, strict=True))
+    compared_files = tuple(_compared_file(name, path, source, video) for name, path in zip(names, paths, strict=True))
     words = ["inr", "compare", "--ref", reference, *paths]
     return Comparison(reference.name, source, compared_files, shlex.join(map(str, words)))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The files' names; with their folders where two would be the same."""
+    """The files' names, or their whole paths if two names are equal."""
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _candidate(name: str, path: Path, source: Video, video: str) -> ComparedFile:
+def _compared_file(name: str, path: Path, source: Video, video: str) -> ComparedFile:
     if is_inr_file(path):
         clip = open_file(path, video)
         frames = clip[:]
@@ -81,17 +80,17 @@ def _candidate(name: str, path: Path, source: Video, video: str) -> ComparedFile
 
 
 def _bits_of_segments(clip: Clip) -> tuple[float, ...]:
-    """Every frame of a segment counts the same share of the bits of its records."""
+    """Bits of each frame: every frame of a segment gets the same share of the bits of its records."""
     sizes, bits = record_sizes(clip.data), []
-    for at in clip.model.clips[clip.index]:
-        frames, layer = clip.model.videos[at].spec.frames, clip.model.own_layer(at)
-        taken = 8 * (sizes[Kind.VIDEO][at] + (0 if layer is None else sizes[Kind.LAYER][layer]))
-        bits += [taken / frames] * frames
+    for index in clip.model.clips[clip.index]:
+        frames, layer = clip.model.videos[index].spec.frames, clip.model.own_layer(index)
+        total = 8 * (sizes[Kind.VIDEO][index] + (0 if layer is None else sizes[Kind.LAYER][layer]))
+        bits += [total / frames] * frames
     return tuple(bits)
 
 
 def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
-    """Bits of a video's packets in the order of display; of images, and where packets are not frames, nothing."""
+    """Bits of a video's packets in display order; empty for images, and if packets do not correspond to frames."""
     import av
 
     if path.is_dir():
@@ -106,7 +105,7 @@ def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
 
 
 def _parts(clip: Clip) -> dict[str, float]:
-    """Bytes by part: each tensor of the video's first group and its layer, and the rest of the file together."""
+    """Bytes of each tensor of the video's first segment and its weight layer, and of the rest of the file together."""
     tensors: dict[str, dict] = clip.info["tensors"]  # pyrefly: ignore[bad-assignment]
     parts = {name: tensor["bits"] / 8 for name, tensor in tensors.items() if tensor["bits"] > 0}
     return parts | {"tables, fields, other records": max(len(clip.data) - sum(parts.values()), 0.0)}

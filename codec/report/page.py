@@ -1,4 +1,4 @@
-"""A comparison as one page that needs nothing beside it: no network, no kernel, no server."""
+"""A comparison as one HTML page that needs no other file, no network access and no server."""
 
 import io
 import json
@@ -12,14 +12,14 @@ from codec.card import data_address
 from codec.report.measuring import ComparedFile, Comparison
 from inr.pixels import Frame
 
-MOST_BYTES = 18_000_000  # of pictures, so that the page stays below 20 MB
-MOST_FRAMES, FEWEST_FRAMES = 120, 8
-WORST = 6
-LOSSY = 92  # WebP's quality, where even FEWEST_FRAMES do not fit as they are
+MOST_BYTES = 18_000_000  # the most bytes of pictures in a page, so that the page stays below 20 MB
+MOST_FRAMES, FEWEST_FRAMES = 120, 8  # frames that a page shows
+WORST = 6  # frames of lowest PSNR that a page lists
+LOSSY = 92  # WebP's quality if even FEWEST_FRAMES lossless frames do not fit
 
 
 def page(comparison: Comparison, extra_commands: Sequence[str] = ()) -> str:
-    """The HTML. Frames are spread over the video and include the worst ones; as they are, or said to be lossy."""
+    """The HTML. Its frames are spread over the video and include the worst ones. If they are not lossless, the page says so."""
     kept, pictures, kept_as = _pictures(comparison)
     source = comparison.source
     facts = {
@@ -31,50 +31,50 @@ def page(comparison: Comparison, extra_commands: Sequence[str] = ()) -> str:
         "kept_as": kept_as,
         "pictures": pictures,
         "worst": comparison.worst(WORST),
-        "compared_files": [_facts_of(candidate) for candidate in comparison.compared_files],
+        "compared_files": [_facts_of(file) for file in comparison.compared_files],
         "commands": [*extra_commands, f"{comparison.command} -o report.html"],
     }
     template = (files("codec.report") / "page.html").read_text()
-    # A name may hold "</script>"; in JSON "<" may be written otherwise.
+    # A file's name may contain "</script>", which would end the script: JSON allows another spelling of "<".
     return template.replace("FACTS", json.dumps(facts).replace("<", "\\u003c"), 1)
 
 
-def _facts_of(candidate: ComparedFile) -> dict[str, object]:
-    report = candidate.report
+def _facts_of(file: ComparedFile) -> dict[str, object]:
+    report = file.report
     return {
-        "name": candidate.name,
+        "name": file.name,
         "bytes": report.bytes,
         "bpp": report.bpp,
         "psnr": report.psnr_rgb,
         "psnr_of_mean": report.psnr_rgb_of_mean_mse,
         "ms_ssim": report.ms_ssim_rgb,
         "frame_psnr": [round(decibels, 3) for decibels in report.frame_psnr_rgb],
-        "frame_bits": [round(bits) for bits in candidate.frame_bits],
-        "parts": {name: round(size, 1) for name, size in candidate.parts.items()},
+        "frame_bits": [round(bits) for bits in file.frame_bits],
+        "parts": {name: round(size, 1) for name, size in file.parts.items()},
     }
 
 
 def _pictures(comparison: Comparison) -> tuple[list[int], dict[str, list[str]], str]:
-    """Which frames are kept, as data addresses by name, and in what form."""
+    """The indices of the frames in the page, their data URLs by file name, and a sentence about their form."""
     series = {f"source: {comparison.reference}": comparison.source.frames}
-    series |= {candidate.name: candidate.frames for candidate in comparison.compared_files}
+    series |= {file.name: file.frames for file in comparison.compared_files}
     worst, frames = comparison.worst(WORST), len(comparison.source)
     probe = sum(len(_webp(pictures[worst[0]], lossless=True)) for pictures in series.values())
     fitting = int(MOST_BYTES * 3 / 4 / max(probe, 1) / 1.15)
     lossless = fitting >= min(FEWEST_FRAMES, frames)
     count = min(frames, MOST_FRAMES, fitting if lossless else FEWEST_FRAMES)
     kept = _chosen(worst, frames, count)
-    pictures = {name: [data_address(_webp(pictures[at], lossless), "webp") for at in kept] for name, pictures in series.items()}
-    what = "exact pixels" if lossless else f"lossy WebP, quality {LOSSY}: look at single pixels in a decoded file"
-    return kept, pictures, f"{len(kept)} of {frames} frames are in this page, {what}; figures are of all frames."
+    pictures = {name: [data_address(_webp(pictures[index], lossless), "webp") for index in kept] for name, pictures in series.items()}
+    form = "exact pixels" if lossless else f"lossy WebP of quality {LOSSY}; judge single pixels in a decoded file"
+    return kept, pictures, f"This page holds {len(kept)} of {frames} frames: {form}. The figures are those of all frames."
 
 
 def _chosen(worst: Sequence[int], frames: int, count: int) -> list[int]:
-    """`count` frames, the worst among them, the others spread evenly."""
+    """Indices of `count` frames: the worst, at most half of them, and others that are spread evenly over the video."""
     chosen = set(worst[: max(count // 2, 1)])
-    for at in np.linspace(0, frames - 1, count).round().astype(int).tolist():
+    for index in np.linspace(0, frames - 1, count).round().astype(int).tolist():
         if len(chosen) < count:
-            chosen.add(at)
+            chosen.add(index)
     return sorted(chosen)
 
 

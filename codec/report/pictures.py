@@ -1,4 +1,4 @@
-"""A comparison as a sheet of frames, and as a video of all side by side."""
+"""A comparison as a sheet of frames, and as a video of all files side by side."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from codec.report.measuring import Comparison
 from inr.video import Video
 from inr.writing import write_video
 
-ROWS = 3  # frames of a sheet: the worst, one of the middle, the best
+ROWS = 3  # frames of each file on a sheet: lowest, median and highest PSNR
 
 
 def sheet(comparison: Comparison, target: str) -> None:
-    """For each candidate ROWS frames, from its worst to its best: source, decoded, difference."""
+    """Write a sheet with ROWS rows for each file, from its worst to its best frame: source, decoded frame, difference."""
     rows = []
-    for candidate in comparison.compared_files:
-        order = np.argsort(candidate.report.frame_psnr_rgb)
-        for at in dict.fromkeys(int(order[k]) for k in np.linspace(0, len(order) - 1, ROWS).round().astype(int)):
-            rows.append(comparison_image(comparison.source.frames[at], candidate.frames[at]))
+    for file in comparison.compared_files:
+        order = np.argsort(file.report.frame_psnr_rgb)
+        for index in dict.fromkeys(int(order[k]) for k in np.linspace(0, len(order) - 1, ROWS).round().astype(int)):
+            rows.append(comparison_image(comparison.source.frames[index], file.frames[index]))
     write_video(Video(np.concatenate(rows)[None]), target)
 
 
 def side_video(comparison: Comparison, target: str) -> None:
-    """The source and every candidate from left to right, frame by frame."""
+    """Write a video with the source and every file from left to right."""
     source = comparison.source
-    beside = np.concatenate([source.frames, *(candidate.frames for candidate in comparison.compared_files)], axis=2)
-    write_video(Video(beside, source.fps, source.colour, source.name), target)
+    frames = np.concatenate([source.frames, *(file.frames for file in comparison.compared_files)], axis=2)
+    write_video(Video(frames, source.fps, source.colour, source.name), target)

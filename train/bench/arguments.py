@@ -1,4 +1,4 @@
-"""From the texts of the command line to a plan, or to an error that names the wrong text."""
+"""Parsing of the options of `inr bench` into a plan. Every invalid option raises an error that names it."""
 
 import os
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ Codec = FFmpegCodec | Network
 
 
 def parse_codecs(text: str, anchor: str, network: Network) -> tuple[Codec, ...]:
-    """The codecs of a list with commas; UsageError for an unknown name, or an anchor that takes no part."""
+    """The codecs in a list with commas; UsageError for an unknown name, or if `anchor` is given and not in the list."""
     known: dict[str, Codec] = {codec.name: codec for codec in (network, *FFMPEG_CODECS)}
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    if strangers := [name for name in names if name not in known]:
-        raise UsageError("unknown-codec", f"--codecs: no codec '{strangers[0]}'; there are {', '.join(known)}", "--codecs inr,x265")
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError("unknown-codec", f"--codecs: no codec '{unknown[0]}'; there are {', '.join(known)}", "--codecs inr,x265")
     if anchor and anchor not in names:
         raise UsageError("anchor", f"--anchor {anchor} is not among the codecs {', '.join(names)}", f"--anchor {names[0]}")
     return tuple(known[name] for name in names)
 
 
 def parse_range(text: str) -> tuple[float, float]:
-    """'0.02:0.2' as a pair of bits per pixel."""
+    """'0.02:0.2' as a pair (low, high) of bits per pixel; UsageError for any other form."""
     try:
         low, high = map(float, text.split(":"))
     except ValueError:
@@ -38,7 +38,11 @@ def parse_range(text: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """The codecs to compare, the reference of BD-rates (empty: x265, or the first), points on each curve, inr's rates, and cores."""
+    """The options that determine the curves.
+
+    `anchor` is the reference of BD-rates (empty: x265 if it is compared, else the first codec), `points` the number of points on each
+    curve, `bpp` the lowest and highest rate of inr in bits per pixel, and `threads` the number of cores (None: all).
+    """
 
     codecs: tuple[Codec, ...]
     anchor: str
@@ -48,15 +52,18 @@ class CurveOptions:
 
 
 def parse_plan(paths: list[Path], folder: Path, options: CurveOptions, selection: tuple[str, str]) -> Plan:
-    """The plan, once folder, tools and clips are known to be fit for it; `selection` are the texts of --frames and --scale."""
+    """The plan, after checks of folder, tools and clips. `selection` holds the texts of --frames and --scale.
+
+    OutputError, ResourceError, InputError, TargetMissed or UsageError if a check fails.
+    """
     if folder.exists() and not folder.is_dir():
         raise OutputError("not-a-folder", f"-o {folder} is a file; results go into a folder", f"-o {folder.with_suffix('')}-bench")
-    hybrids = [codec for codec in options.codecs if isinstance(codec, FFmpegCodec)]
-    check_tools(hybrids)
+    ffmpeg_codecs = [codec for codec in options.codecs if isinstance(codec, FFmpegCodec)]
+    check_tools(ffmpeg_codecs)
     threads = _limited(options.threads)
     clips = [open_clip(path, *selection) for path in paths]
-    check_clips(clips, hybrids)
-    if len(hybrids) < len(options.codecs):
+    check_clips(clips, ffmpeg_codecs)
+    if len(ffmpeg_codecs) < len(options.codecs):
         check_rates(clips, options.bpp[0])
     names = [codec.name for codec in options.codecs]
     return Plan(
@@ -67,40 +74,40 @@ def parse_plan(paths: list[Path], folder: Path, options: CurveOptions, selection
         points=options.points,
         bpp=options.bpp,
         threads=threads,
-        ffmpeg=f"ffmpeg {ffmpeg.version()}" if hybrids else "",
+        ffmpeg=f"ffmpeg {ffmpeg.version()}" if ffmpeg_codecs else "",
         inr=f"format {VERSION}",
     )
 
 
-def check_tools(hybrids: list[FFmpegCodec]) -> None:
-    """ResourceError unless everything outside this package that is needed is there."""
-    needed = ["bjontegaard", "matplotlib", *(["imageio_ffmpeg"] if hybrids else [])]
+def check_tools(ffmpeg_codecs: list[FFmpegCodec]) -> None:
+    """ResourceError if an optional package or an encoder of FFmpeg is missing."""
+    needed = ["bjontegaard", "matplotlib", *(["imageio_ffmpeg"] if ffmpeg_codecs else [])]
     if missing := [name for name in needed if find_spec(name) is None]:
-        raise ResourceError("missing-extra", f"bench needs {', '.join(missing)}, not installed here", "pip install 'inr-codec[eval]'")
-    present = ffmpeg.encoders() if hybrids else set()
-    if lacking := [codec for codec in hybrids if codec.encoder not in present]:
-        others = ",".join(["inr", *(codec.name for codec in hybrids if codec not in lacking)])
-        named = ", ".join(f"{codec.name} ({codec.encoder})" for codec in lacking)
-        raise ResourceError("no-encoder", f"'{ffmpeg.executable()}' was built without {named}", f"--codecs {others}")
+        raise ResourceError("missing-extra", f"bench needs {', '.join(missing)}, which is not installed", "pip install 'inr-codec[eval]'")
+    available = ffmpeg.encoders() if ffmpeg_codecs else set()
+    if unavailable := [codec for codec in ffmpeg_codecs if codec.encoder not in available]:
+        others = ",".join(["inr", *(codec.name for codec in ffmpeg_codecs if codec not in unavailable)])
+        names = ", ".join(f"{codec.name} ({codec.encoder})" for codec in unavailable)
+        raise ResourceError("no-encoder", f"'{ffmpeg.executable()}' was built without {names}", f"--codecs {others}")
 
 
-def check_clips(clips: list[SourceClip], hybrids: list[FFmpegCodec]) -> None:
-    """InputError for clips of one name, which results could not tell apart, and for sizes that a codec does not have."""
-    seen: dict[str, SourceClip] = {}
+def check_clips(clips: list[SourceClip], ffmpeg_codecs: list[FFmpegCodec]) -> None:
+    """InputError if two clips have the same name, or if a codec does not support the size of a clip."""
+    by_name: dict[str, SourceClip] = {}
     for clip in clips:
-        if clip.name in seen:
-            raise InputError("same-name", f"'{seen[clip.name].path}' and '{clip.path}' are both called {clip.name}", "rename one of them")
-        seen[clip.name] = clip
-        unfit = [codec.name for codec in hybrids if clip.odd and not codec.any_size]
-        if unfit:
+        if clip.name in by_name:
+            raise InputError("same-name", f"'{by_name[clip.name].path}' and '{clip.path}' are both called {clip.name}", "rename one")
+        by_name[clip.name] = clip
+        unsuitable = [codec.name for codec in ffmpeg_codecs if clip.odd and not codec.any_size]
+        if unsuitable:
             width, height = clip.spec.width, clip.spec.height
             even = f"{max(2, width // 2 * 2)}x{max(2, height // 2 * 2)}"
-            what = f"'{clip.path}' is {width}x{height}, and {', '.join(unfit)} cannot code odd sizes without padding"
-            raise InputError("odd-size", what, f"--scale {even}   or leave {', '.join(unfit)} out")
+            what = f"'{clip.path}' is {width}x{height}, and {', '.join(unsuitable)} cannot code odd sizes without padding"
+            raise InputError("odd-size", what, f"--scale {even}   or omit {', '.join(unsuitable)}")
 
 
 def check_rates(clips: list[SourceClip], bpp: float) -> None:
-    """TargetMissed if the lowest rate asked for is below what any file of a clip takes."""
+    """TargetMissed if the rate `bpp` is below that of the smallest file of a clip."""
     from train.plan.encode_plan import check_reachable
 
     for clip in clips:
@@ -112,15 +119,18 @@ def check_rates(clips: list[SourceClip], bpp: float) -> None:
 
 
 def _limited(threads: int | None) -> int:
-    """Keep this process and its children to so many cores; how many there are, if that is not asked."""
+    """Limit this process and its children to `threads` cores (None: all available ones); returns the number of cores.
+
+    UsageError if there are not that many, or if the system cannot limit them.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
     if threads is None:
         return len(cores)
     if not 1 <= threads <= len(cores):
-        raise UsageError("threads-range", f"--threads {threads}: there are 1 to {len(cores)} here", f"--threads {len(cores)}")
+        raise UsageError("threads-range", f"--threads {threads} is not in the range 1 to {len(cores)}", f"--threads {len(cores)}")
     if threads < len(cores):
         if affinity is None:
-            raise UsageError("threads-fixed", "this system cannot keep a process to some of its cores", f"--threads {len(cores)}")
+            raise UsageError("threads-fixed", "this system cannot limit a process to some of its cores", f"--threads {len(cores)}")
         os.sched_setaffinity(0, cores[:threads])
     return threads

@@ -1,24 +1,24 @@
-"""FFmpeg as a subprocess: RGB frames to Y'CbCr, to a stream, and back. Needs the extra `eval`."""
+"""FFmpeg as a subprocess: converts RGB frames to Y'CbCr, encodes streams, and decodes them. Needs the extra `eval`."""
 
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from inr.errors import InputError, ResourceError
+from inr.pixels import CHANNELS, Frames
 from inr.video import Video
 from inr.writing import temporary_name
 
-# One way there and back for every codec: BT.601 limited, chroma between the pixels, no shortcut in the scaler.
+# All codecs share one conversion in each direction: BT.601, limited range, chroma between the pixels, exact scaling.
 SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 TO_YUV = f"scale=out_color_matrix=bt601:out_range=tv:out_chroma_loc=center:{SCALER}"
 TO_RGB = f"scale=in_color_matrix=bt601:in_range=tv:in_chroma_loc=center:{SCALER},format=rgb24"
 
 
 def executable() -> str:
-    """The FFmpeg that comes with imageio-ffmpeg, or the one its environment variable names."""
+    """The path of imageio-ffmpeg's FFmpeg, or of the one in IMAGEIO_FFMPEG_EXE; ResourceError if there is none."""
     import imageio_ffmpeg
 
     try:
@@ -28,30 +28,31 @@ def executable() -> str:
 
 
 def version() -> str:
-    """Its version, as it says itself."""
+    """FFmpeg's version, as it prints it."""
     return run_ffmpeg(["-version"], Path()).decode(errors="replace").split()[2]
 
 
 def encoders() -> set[str]:
-    """Names of the encoders it was built with."""
+    """The names of the encoders that FFmpeg was built with."""
     lines = run_ffmpeg(["-hide_banner", "-encoders"], Path()).decode(errors="replace").splitlines()
     return {words[1] for words in map(str.split, lines) if len(words) > 1}
 
 
 def run_ffmpeg(arguments: list[str], folder: Path, data: bytes = b"") -> bytes:
-    """EncodePlan it in `folder` with `data` on its standard input; returns its standard output, InputError if it fails."""
-    with tempfile.TemporaryFile() as messages:  # SVT-AV1 is talkative whatever it is told
+    """Run FFmpeg in `folder` with `data` on its standard input; returns its standard output. InputError if it fails."""
+    with tempfile.TemporaryFile() as messages:  # SVT-AV1 prints messages at every log level
         done = subprocess.run([executable(), *arguments], input=data, cwd=folder, stdout=subprocess.PIPE, stderr=messages, check=False)
         messages.seek(0)
-        said = messages.read().decode(errors="replace").strip().splitlines()
+        lines = messages.read().decode(errors="replace").strip().splitlines()
     if done.returncode:
-        what = next((line for line in said if "rror" in line or "nvalid" in line), said[-1] if said else f"exit code {done.returncode}")
-        raise InputError("ffmpeg-failed", f"ffmpeg {' '.join(arguments)}: {what}", "leave that codec, or that clip, out")
+        last = lines[-1] if lines else f"exit code {done.returncode}"
+        message = next((line for line in lines if "rror" in line or "nvalid" in line), last)
+        raise InputError("ffmpeg-failed", f"ffmpeg {' '.join(arguments)}: {message}", "omit this codec or this clip")
     return done.stdout
 
 
 def write_y4m(video: Video, target: Path) -> None:
-    """Convert a clip once, for all encoders: 4:2:0, or 4:4:4 where a side is odd."""
+    """Write a clip as y4m for all encoders: 4:2:0, or 4:4:4 if a side is odd."""
     chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}", "-framerate", str(video.fps), "-i", "-"]
     unfinished = temporary_name(target)
@@ -63,8 +64,8 @@ def write_y4m(video: Video, target: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_stream(stream: Path, container: str, height: int, width: int, threads: int) -> UInt8[np.ndarray, "t h w 3"]:
+def read_stream(stream: Path, container: str, height: int, width: int, threads: int) -> Frames:
     """All frames of an elementary stream, as R'G'B'."""
     source = ["-v", "error", "-threads", str(threads), "-f", container, "-i", f"./{stream.name}"]
     pixels = run_ffmpeg([*source, "-fps_mode", "passthrough", "-vf", TO_RGB, "-f", "rawvideo", "-"], stream.parent)
-    return np.frombuffer(pixels, np.uint8).reshape(-1, height, width, 3)
+    return np.frombuffer(pixels, np.uint8).reshape(-1, height, width, CHANNELS)

@@ -1,15 +1,16 @@
-"""The block-based codecs to compare with: encoders of FFmpeg at their slow settings, one group of pictures, PSNR first."""
+"""The block-based codecs to compare with: FFmpeg's encoders at slow settings, tuned for PSNR, with one group of pictures."""
 
 from dataclasses import dataclass
 
-LEAST_GROUP = 300  # frames between key frames at least: below, encoders shorten their lookahead with it
+LEAST_GROUP = 300  # fewest frames between key frames; encoders shorten their lookahead for smaller values
 
 
 @dataclass(frozen=True)
 class FFmpegCodec:
-    """An encoder: its dial and the dial's range here, and its options, in which {quality}, {group} and {threads} are filled in.
+    """An encoder. `dial` names its quality option, which runs from `best` to `worst` here.
 
-    `container` is FFmpeg's name for its elementary stream. `any_size` says whether it codes 4:4:4, which odd sizes need.
+    `options` are FFmpeg's options; {quality}, {group} and {threads} are replaced by their values. `container` is FFmpeg's name for the
+    elementary stream. `any_size` tells whether the encoder supports 4:4:4, which odd sizes need.
     """
 
     name: str
@@ -22,16 +23,16 @@ class FFmpegCodec:
     any_size: bool = False
 
     def label(self, quality: float) -> str:
-        """A point's name among the codec's points."""
+        """The name of a point among the codec's points."""
         return f"{self.dial} {quality:g}"
 
     def settings(self, quality: float, frames: int, threads: int) -> list[str]:
-        """FFmpeg's output options for one point of a clip of `frames` frames."""
+        """FFmpeg's output options for one point, for a clip of `frames` frames."""
         group = max(LEAST_GROUP, frames + 1)
         return f"-c:v {self.encoder} {self.options}".format(quality=f"{quality:g}", group=group, threads=threads).split()
 
 
-# Messages that only name the encoder are left out of the streams (H.264 and VVC: SEI units; x265: info=0).
+# Messages in the stream that only name the encoder are removed (H.264 and VVC: SEI units; x265: info=0).
 FFMPEG_CODECS = (
     FFmpegCodec(
         "x264", "libx264", "h264", "crf", 18, 43,

@@ -1,14 +1,14 @@
-"""The curves as a picture."""
+"""A plot of the rate-distortion curves."""
 
 import io
 
 from train.bench.points import Point
 
-PANEL_INCHES = 5.5, 4.2
+PANEL_INCHES = 5.5, 4.2  # width and height
 
 
 def rd_picture(points: list[Point]) -> bytes:
-    """A PNG with a panel for each clip: PSNR over bits per pixel, the latter on a logarithmic axis."""
+    """A PNG with one panel for each clip: PSNR in decibels over bits per pixel on a logarithmic axis."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

@@ -1,4 +1,4 @@
-"""What a comparison consists of: clips, codecs, and the points of each, all known before anything is run."""
+"""The plan of a comparison: clips, codecs, and the points of each. It is complete before anything is run."""
 
 import hashlib
 import os
@@ -17,7 +17,10 @@ from train.bench.ffmpeg_codecs import FFmpegCodec
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A source, what is taken of it (as `--frames` and `--scale` say it), what that is, and the hash of its pixels."""
+    """A part of a source. `frames` and `scale` are the texts of --frames and --scale; `spec` describes the selected part.
+
+    `pixels` is the SHA-256 hash of its frames.
+    """
 
     path: Path
     frames: str
@@ -31,16 +34,16 @@ class SourceClip:
 
     @property
     def odd(self) -> bool:
-        """Whether a side is odd, so that 4:2:0 has no whole number of chroma samples."""
+        """Whether a side is odd, so that 4:2:0 would need padding."""
         return bool(self.spec.width % 2 or self.spec.height % 2)
 
     def read(self) -> Video:
-        """The frames that every codec gets."""
+        """The frames that every codec encodes."""
         return read_video(self.path, span(self.frames), Scale.parse(self.scale))
 
 
 def open_clip(path: Path, frames: str, scale: str) -> SourceClip:
-    """Read a clip to its end and keep what it is; InputError if it cannot be read."""
+    """The clip at `path`, which is read to its end for spec and hash; InputError if it cannot be read."""
     video = read_video(path, span(frames), Scale.parse(scale))
     digest = hashlib.sha256(video.frames.tobytes())
     digest.update(repr((video.frames.shape, video.fps)).encode())
@@ -49,15 +52,15 @@ def open_clip(path: Path, frames: str, scale: str) -> SourceClip:
 
 @dataclass(frozen=True)
 class Network:
-    """This project's codec: the effort of its fits."""
+    """This project's codec: preset and time budget of its fits. `seconds` is the parsed time budget."""
 
     preset: str = "medium"
     time_budget: str = ""
-    seconds: float | None = None  # the same, parsed
+    seconds: float | None = None
     name: str = "inr"
 
     def label(self, quality: float) -> str:
-        """A point's name among the codec's points."""
+        """The name of a point among the codec's points; `quality` is a rate in bits per pixel."""
         return f"{quality:g} bpp"
 
     def settings(self, quality: float) -> list[str]:
@@ -67,7 +70,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Job:
-    """One point to measure: a codec at one setting of its dial on one clip, on so many threads."""
+    """One point to measure: a codec at the setting `quality` of its dial, on one clip, with `threads` threads.
+
+    `version` identifies the codec: a new version makes a new point.
+    """
 
     clip: SourceClip
     codec: FFmpegCodec | Network
@@ -89,7 +95,7 @@ class Job:
 
     @property
     def stream(self) -> str:
-        """The bitstream's file, relative to the results: its name holds a hash of everything that decides the point."""
+        """The path of the bitstream, relative to the results' folder. Its name contains a hash of everything that determines the point."""
         facts = (self.clip.pixels, self.codec.name, self.settings, self.threads, self.version)
         key = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
         suffix = self.codec.container if isinstance(self.codec, FFmpegCodec) else "inr"
@@ -97,26 +103,30 @@ class Job:
 
     @property
     def y4m(self) -> str:
-        """The clip as the encoders of FFmpeg read it, relative to the results."""
+        """The path of the clip as FFmpeg's encoders read it, relative to the results' folder."""
         return f"inputs/{self.clip.name}-{self.clip.pixels[:12]}.y4m"
 
     def arguments(self, target: str) -> list[str]:
-        """FFmpeg's arguments that make `target`, run in the results' folder."""
+        """FFmpeg's arguments that write `target`, for a run in the results' folder."""
         container = self.codec.container if isinstance(self.codec, FFmpegCodec) else ""
         return ["-v", "error", "-y", "-i", self.y4m, *self.settings, "-f", container, target]
 
     def command(self, folder: Path) -> str:
-        """The command that makes the same stream, run in the results' folder."""
+        """The shell command that writes the same stream, for a run in the results' folder `folder`."""
         if isinstance(self.codec, FFmpegCodec):
             return shlex.join(["ffmpeg", *self.arguments(self.stream)])
         source = os.path.relpath(self.clip.path, folder)
-        cut = [*(["--frames", self.clip.frames] if self.clip.frames else []), *(["--scale", self.clip.scale] if self.clip.scale else [])]
-        return shlex.join(["inr", "encode", source, self.stream, *cut, *self.settings])
+        frames = ["--frames", self.clip.frames] if self.clip.frames else []
+        scale = ["--scale", self.clip.scale] if self.clip.scale else []
+        return shlex.join(["inr", "encode", source, self.stream, *frames, *scale, *self.settings])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison: every codec at `points` settings on every clip, rates of this codec spaced over `bpp`."""
+    """A comparison: every codec at `points` settings on every clip. The rates of this codec are spaced evenly, by ratio, over `bpp`.
+
+    `anchor` is the reference of BD-rates. `ffmpeg` and `inr` are versions.
+    """
 
     folder: Path
     clips: tuple[SourceClip, ...]
@@ -125,7 +135,7 @@ class Plan:
     points: int
     bpp: tuple[float, float]
     threads: int
-    ffmpeg: str  # its version, empty if it takes no part
+    ffmpeg: str  # empty if no codec of FFmpeg is compared
     inr: str
 
     def jobs(self, clip: SourceClip) -> Iterator[Job]:
@@ -141,12 +151,12 @@ class Plan:
 
 
 def evenly(first: int, last: int, count: int) -> list[float]:
-    """At most `count` different whole numbers from `first` to `last`; the middle one if it is to be one."""
+    """At most `count` different whole numbers, evenly spaced from `first` to `last`; the middle one if `count` is 1."""
     shares = [index / (count - 1) for index in range(count)] if count > 1 else [0.5]
     return list(dict.fromkeys(float(round(first + (last - first) * share)) for share in shares))
 
 
 def geometrically(first: float, last: float, count: int) -> list[float]:
-    """At most `count` different numbers of four digits from `first` to `last`, by equal ratios."""
+    """At most `count` different numbers of four digits, spaced by equal ratios from `first` to `last`; the middle one if `count` is 1."""
     shares = [index / (count - 1) for index in range(count)] if count > 1 else [0.5]
     return list(dict.fromkeys(float(f"{first * (last / first) ** share:.4g}") for share in shares))

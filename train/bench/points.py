@@ -1,4 +1,4 @@
-"""Measured points, kept in a table on disk, and the loop that measures those that are missing."""
+"""Measured points: a table of them on disk, and the loop that measures the missing ones."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from train.bench.plan import Job, Plan
 
 @dataclass(frozen=True)
 class Point:
-    """A row of the results. Seconds are of the wall clock; those of a fit that went on from a checkpoint are unknown."""
+    """A row of the results. Seconds are wall-clock time; those of a fit that was resumed from a checkpoint are unknown (None)."""
 
     clip: str
     pixels: str
@@ -40,14 +40,14 @@ class Point:
 
     @property
     def line(self) -> str:
-        """The point for a person."""
+        """The point as a line of text."""
         seconds = "" if self.encode_seconds is None else f", encoded in {self.encode_seconds:.1f} s"
         return f"{self.clip}  {self.codec} {self.label}: {self.bytes} bytes, {self.bpp:.4f} bpp, {self.psnr_rgb:.2f} dB{seconds}"
 
 
 @dataclass(frozen=True)
 class MeasuredJob:
-    """What running a job gives; the report is of the stream's bytes on disk."""
+    """The measurements of one job; the report is that of the stream's bytes on disk."""
 
     report: Report
     encode_seconds: float | None
@@ -56,7 +56,7 @@ class MeasuredJob:
     steps: int | None = None
 
     def point(self, job: Job, folder: Path) -> Point:
-        """Its row."""
+        """The row of these measurements of `job` in the results."""
         clip, spec, report = job.clip, job.clip.spec, self.report
         return Point(
             clip=clip.name, pixels=clip.pixels, codec=job.codec.name, label=job.label, version=job.version, threads=job.threads,
@@ -68,31 +68,31 @@ class MeasuredJob:
 
 
 class Results:
-    """The table `results.csv` of a folder; it holds every point that was ever measured there."""
+    """The table `results.csv` of a folder. It holds every point that was ever measured there."""
 
     def __init__(self, folder: Path):
         self.folder, self.path = folder, folder / "results.csv"
         self._points = {point.stream: point for point in read_points(self.path)} if self.path.is_file() else {}
 
     def finished(self, job: Job) -> Point | None:
-        """The point of a job that was run before and whose stream is still there."""
+        """The point of a job that was run before, if its stream still exists with the same size; else None."""
         point = self._points.get(job.stream)
         stream = self.folder / job.stream
         return point if point and stream.is_file() and stream.stat().st_size == point.bytes else None
 
     def add(self, point: Point) -> None:
-        """Keep a point, in place of the one of the same stream."""
+        """Write a point to the table. It replaces an earlier point of the same stream."""
         self._points.pop(point.stream, None)
         self._points[point.stream] = point
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(field.name for field in fields(Point))
-        writer.writerows(astuple(kept) for kept in self._points.values())
+        writer.writerows(astuple(row) for row in self._points.values())
         write_atomically(self.path, table.getvalue().encode())
 
 
 def read_points(path: Path) -> list[Point]:
-    """The points of a table; InputError if it is none of this version."""
+    """The points of a table; InputError if it is not a table of this version."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file, strict=True)
@@ -101,7 +101,8 @@ def read_points(path: Path) -> list[Point]:
         raise InputError("foreign-results", f"'{path}' is not a table of points of this version", "another folder for -o") from error
 
 
-def _value(kind: object, text: str) -> Any:  # a field's own type
+def _value(kind: object, text: str) -> Any:
+    """The value of a field of type `kind`; an empty text is None if the type allows it."""
     if kind is str:
         return text
     if text == "" and kind in (int | None, float | None):
@@ -110,7 +111,7 @@ def _value(kind: object, text: str) -> Any:  # a field's own type
 
 
 def measure(plan: Plan, run: Callable[[Job, Path], MeasuredJob], say: Callable[[str], None]) -> tuple[list[Point], list[str]]:
-    """All points of a plan, of which `run` measures those that are not there yet; and the ones that are out of reach."""
+    """All points of a plan, and a message for each point whose rate is out of reach. `run` measures the points that are missing."""
     results = Results(plan.folder)
     points: list[Point] = []
     left_out: list[str] = []

@@ -1,4 +1,4 @@
-"""A comparison for people: a table on the terminal, and one page that needs nothing beside it."""
+"""A comparison for people: a table on the terminal, and one HTML page that needs no other file."""
 
 import base64
 from collections.abc import Iterable
@@ -15,21 +15,21 @@ table { border-collapse: collapse; margin: 1em 0 } th, td { padding: .2em .7em; 
 th:first-child, td:first-child, td.text { text-align: left } td.text { font: 12px/1.4 monospace } img { max-width: 100% }
 """
 METHOD = """
-All codecs got the same 8-bit RGB frames; bytes are those of the file on disk, PSNR and MS-SSIM are of that file decoded again
-to 8-bit RGB, by the same code for all. The codecs of FFmpeg got the frames in Y'CbCr (BT.601 limited; 4:2:0, or 4:4:4 where a
-side is odd), converted once and not timed; that conversion alone limits their PSNR. Seconds are of the wall clock. Those of
-FFmpeg include the start of its process, and when decoding the conversion back to RGB; those of inr include compilation when
-encoding, but not when decoding.
+All codecs encoded the same 8-bit RGB frames. Bytes are those of the file on disk. PSNR and MS-SSIM compare the decoded file with
+the source in 8-bit RGB, by the same code for all codecs. FFmpeg's codecs read the frames in Y'CbCr (BT.601, limited range; 4:2:0,
+or 4:4:4 if a side is odd). The frames were converted once, and the conversion is not timed; it alone limits the PSNR of these
+codecs. Seconds are wall-clock time. Those of FFmpeg include the start of its process, and for decoding the conversion to RGB.
+Those of inr include compilation for encoding, but not for decoding.
 """
 
 
 def percent(rate: float | None) -> str:
-    """A BD-rate for a person."""
+    """A BD-rate as text."""
     return "n/a" if rate is None else f"{rate:+.1f} %"
 
 
 def print_table(rates: Rates, anchor: str) -> None:
-    """The BD-rates on standard error."""
+    """Print the BD-rates as a table on standard error."""
     from rich.console import Console
     from rich.table import Table
 
@@ -44,7 +44,7 @@ def print_table(rates: Rates, anchor: str) -> None:
 
 
 def html_page(plan: Plan, points: list[Point], left_out: list[str], rates: Rates, picture: bytes) -> str:
-    """The whole comparison as one page, its picture inside."""
+    """The whole comparison as one HTML page that contains the picture, a PNG."""
     title = f"Rate and distortion: {', '.join(codec.name for codec in plan.codecs)}"
     codecs = list(dict.fromkeys(codec for row in rates.values() for codec in row))
     bd_rows = [[clip, *(percent(row.get(codec)) for codec in codecs)] for clip, row in rates.items()]
@@ -54,13 +54,13 @@ def html_page(plan: Plan, points: list[Point], left_out: list[str], rates: Rates
         f"<h1>{escape(title)}</h1>",
         f'<img alt="PSNR over bits per pixel" src="data:image/png;base64,{base64.b64encode(picture).decode()}">',
         f"<h2>BD-rate against {escape(plan.anchor)}</h2>",
-        "<p>Bits that a codec takes more (+) or less (-) at equal RGB PSNR, by PCHIP; n/a where the curves share less than half of the "
-        "smaller range of PSNR, or one has fewer than two points.</p>",
+        "<p>Bits that a codec takes more (+) or less (-) than the anchor at equal RGB PSNR, interpolated by PCHIP; n/a if the curves share "
+        "less than half of the smaller range of PSNR, or if one has fewer than two points.</p>",
         _table(["clip", *codecs], bd_rows),
         f"<h2>Points</h2><p>{escape(METHOD)} On {threads}. {escape(versions)}.</p>",
         _table(["clip", "codec", "setting", "bytes", "bpp", "PSNR", "MS-SSIM", "encode s", "decode s", "MAC/pixel"], map(_cells, points)),
         "".join(f"<p>Left out: {escape(line)}</p>" for line in left_out),
-        "<h2>Commands</h2><p>To be run in this folder.</p>",
+        "<h2>Commands</h2><p>Run them in this folder.</p>",
         _table(["clip", "codec", "setting", "command"], ([point.clip, point.codec, point.label, point.command] for point in points)),
     ]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'

@@ -1,4 +1,4 @@
-"""EncodePlan one point: encode, decode the file on disk, and measure it by the same code for every codec."""
+"""Running one point: encode, decode the file on disk, and measure it by the same code for every codec."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from train.plan.options import encode_options
 
 
 class Runner:
-    """Runs jobs; keeps the frames of the clip at hand."""
+    """Runs jobs. It keeps the frames of the latest clip in memory."""
 
     def __init__(self, reporter: Callable[[], Reporter]):
         self._reporter = reporter
@@ -33,32 +33,33 @@ class Runner:
         (folder / job.stream).parent.mkdir(exist_ok=True)
         match job.codec:
             case FFmpegCodec():
-                return self._run_hybrid(job, job.codec, folder)
+                return self._run_ffmpeg_codec(job, job.codec, folder)
             case Network():
                 return self._run_network(job, job.codec, folder)
 
     def _source(self, clip: SourceClip) -> Video:
+        """The frames of `clip`, read from disk only if it is not the latest clip."""
         if self._video is None or self._clip != clip:
             self._clip, self._video = clip, clip.read()
         return self._video
 
-    def _run_hybrid(self, job: Job, codec: FFmpegCodec, folder: Path) -> MeasuredJob:
-        video, stream, converted = self._source(job.clip), folder / job.stream, folder / job.y4m
-        if not converted.is_file():
-            converted.parent.mkdir(exist_ok=True)
-            write_y4m(video, converted)
+    def _run_ffmpeg_codec(self, job: Job, codec: FFmpegCodec, folder: Path) -> MeasuredJob:
+        video, stream, y4m = self._source(job.clip), folder / job.stream, folder / job.y4m
+        if not y4m.is_file():
+            y4m.parent.mkdir(exist_ok=True)
+            write_y4m(video, y4m)
         unfinished = temporary_name(stream)
-        began = time.monotonic()
+        encoding_began = time.monotonic()
         try:
             run_ffmpeg(job.arguments(str(unfinished.relative_to(folder))), folder)
-            encoded = time.monotonic()
+            encode_seconds = time.monotonic() - encoding_began
             unfinished.replace(stream)
         finally:
             unfinished.unlink(missing_ok=True)
-        renamed = time.monotonic()
+        decoding_began = time.monotonic()
         frames = read_stream(stream, codec.container, video.height, video.width, job.threads)
-        decoded = time.monotonic()
-        return MeasuredJob(compare(frames, video.frames, stream.stat().st_size), encoded - began, decoded - renamed)
+        decode_seconds = time.monotonic() - decoding_began
+        return MeasuredJob(compare(frames, video.frames, stream.stat().st_size), encode_seconds, decode_seconds)
 
     def _run_network(self, job: Job, codec: Network, folder: Path) -> MeasuredJob:
         stream = folder / job.stream
@@ -73,16 +74,16 @@ class Runner:
         reporter = self._reporter()
         resumed = options.run.folder(stream).exists()
         encoded = encode_file(job.clip.path, stream, options, reporter)
-        assert encoded is not None  # only without `overwrite` may there be nothing to do
+        assert encoded is not None  # None means that the file is up to date, which `overwrite` excludes
         if encoded.interrupted:
-            reporter.say("stopped: the points so far are kept; the same command goes on from here")
+            reporter.say("stopped: the measured points are kept; the same command continues from here")
             die_of_interrupt()
         began = time.monotonic()
         data = stream.read_bytes()
         frames = decode(data).render()
-        seconds = time.monotonic() - began
+        decode_seconds = time.monotonic() - began
         report = compare(frames, self._source(job.clip).frames, len(data))
         spec = encoded.problem.spec
         return MeasuredJob(
-            report, None if resumed else encoded.seconds, seconds, macs_per_pixel(spec, encoded.problem.video), encoded.steps
+            report, None if resumed else encoded.seconds, decode_seconds, macs_per_pixel(spec, encoded.problem.video), encoded.steps
         )

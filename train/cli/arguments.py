@@ -1,13 +1,8 @@
-"""The options of the verbs that fit, each said once: a dataclass for each group of options, which several verbs share.
+"""The options of the verbs that fit, each written once: a dataclass for each group of options, which several verbs share."""
 
-`with_option_groups` turns a command whose parameters are such dataclasses into one that Typer understands, with a flag for every field.
-"""
-
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,18 +17,18 @@ PREEMPTED = 75  # exit code, EX_TEMPFAIL: run the same command again
 
 @dataclass(frozen=True)
 class TargetFlags:
-    """The target: at most one of these."""
+    """The target of an encode. At most one of these options may be given."""
 
-    quality: Annotated[int | None, typer.Option("--quality", "-q", metavar="1..100", help="Quality dial; 50 by default.")] = None
-    target_size: Annotated[str, typer.Option(metavar="120kB", help="Whole file at or under this: kB, MB, KiB, or bytes.")] = ""
-    target_bpp: Annotated[float | None, typer.Option(metavar="BPP", help="Whole file at or under this many bits per pixel.")] = None
-    target_bitrate: Annotated[str, typer.Option(metavar="300k", help="Whole file at or under this many bits per second.")] = ""
-    target_psnr: Annotated[float | None, typer.Option(metavar="DB", help="RGB PSNR that the decoded file reaches, in decibels.")] = None
+    quality: Annotated[int | None, typer.Option("--quality", "-q", metavar="1..100", help="Quality setting. Default: 50.")] = None
+    target_size: Annotated[str, typer.Option(metavar="120kB", help="The largest size of the whole file: kB, MB, KiB, or bytes.")] = ""
+    target_bpp: Annotated[float | None, typer.Option(metavar="BPP", help="The highest rate of the whole file, in bits per pixel.")] = None
+    target_bitrate: Annotated[str, typer.Option(metavar="300k", help="The highest rate of the whole file, in bits per second.")] = ""
+    target_psnr: Annotated[float | None, typer.Option(metavar="DB", help="The RGB PSNR of the decoded file, at least, in decibels.")] = None
 
 
 @dataclass(frozen=True)
 class SelectionFlags:
-    """The part of the source that is coded."""
+    """The part of the source that is encoded, and its size."""
 
     frames: FrameSpan = ""
     scale: ScaleText = ""
@@ -44,130 +39,92 @@ class EffortFlags:
     """The length and seed of a fit."""
 
     preset: Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow, or a number of steps.")] = "medium"
-    seed: Annotated[int, typer.Option(help="Same seed, same machine, same bytes.")] = 0
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes on the same machine.")] = 0
 
 
 @dataclass(frozen=True)
 class BudgetFlags:
     """The time that a fit may take."""
 
-    time_budget: Annotated[str, typer.Option(metavar="10m", help="From process start to the finished file: 90s, 10m, 2h.")] = ""
+    time_budget: Annotated[str, typer.Option(metavar="10m", help="From the start of the process to the finished file: 90s, 10m, 2h.")] = ""
 
 
 @dataclass(frozen=True)
 class RunFlags:
-    """The place of a run's state."""
+    """The folder of a run's state, and its use."""
 
-    workdir: Annotated[Path | None, typer.Option(metavar="DIR", help="Checkpoints and TensorBoard logs go here.")] = None
-    resume: Annotated[str, typer.Option(help="auto, or never: start over.")] = "auto"
+    workdir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for checkpoints and TensorBoard logs.")] = None
+    resume: Annotated[str, typer.Option(help="auto: continue an unfinished run; never: start over.")] = "auto"
 
 
 @dataclass(frozen=True)
 class NetworkFlags:
-    """The network, and how a long video is cut."""
+    """The network, the segments of a long video, and the mask of pixels."""
 
-    model: Annotated[str, typer.Option(help="cam (default), or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana.")] = "cam"
-    cam: Annotated[bool, typer.Option("--cam", help="Modulate a paper's network: norm and grids over time in every block.")] = False
+    model: Annotated[str, typer.Option(help="cam, or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana.")] = "cam"
+    cam: Annotated[bool, typer.Option("--cam", help="Add CAM to a paper's network: norm and grids over time in every block.")] = False
     chunk: Annotated[
-        str, typer.Option(metavar="N|auto", help="Segments of N frames, or as the motion suggests: a long video in little memory.")
+        str, typer.Option(metavar="N|auto", help="A long video in little memory: segments of N frames, or (auto) by its motion.")
     ] = ""
-    key_every: Annotated[int, typer.Option(metavar="K", help="With --chunk: every K-th segment references no other; 1: all.")] = 8
+    key_every: Annotated[int, typer.Option(metavar="K", help="With --chunk: every K-th segment references no other; 1: every one.")] = 8
     mask: Annotated[
-        Path | None, typer.Option(metavar="MASK", help="Image or video; its white pixels do not count and are painted over.")
+        Path | None, typer.Option(metavar="MASK", help="Image or video. Its white pixels do not count; the network fills them in.")
     ] = None
 
 
 @dataclass(frozen=True)
 class ReuseFlags:
-    """The use that a further video of a bundle makes of earlier ones."""
+    """The use of earlier videos' weight layers by a further video of a bundle."""
 
     density: Annotated[
-        float | None, typer.Option(metavar="0..1", help="Share of the claimed weights that a video keeps; 0, an image's default: none.")
+        float | None, typer.Option(metavar="0..1", help="Share of the claimed weights that a video keeps. Default of an image: 0.")
     ] = None
     corrections: Annotated[
-        bool, typer.Option("--corrections/--free-only", help="May a video's layer correct the weights it keeps, or only claim free ones?")
+        bool, typer.Option("--corrections/--free-only", help="A video's layer may correct weights that it keeps, or only claim free ones.")
     ] = True
-    every_layer: Annotated[bool, typer.Option("--every-layer", help="Reference the layers of all earlier videos, not the first alone.")] = (
+    every_layer: Annotated[bool, typer.Option("--every-layer", help="Reference the layers of all earlier videos, not only the first.")] = (
         False
     )
 
 
 def encode_options_of(*groups: Any) -> "EncodeOptions":
-    """The options that groups of flags spell, checked; UsageError for a value outside its range."""
+    """The options from `groups`, which are dataclasses of flags; UsageError for a value outside its range."""
     from train.plan.options import Model, encode_options
     from train.plan.paper_networks import NIRVANA_SEGMENT
 
-    given = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
-    if "time_budget" in given:
-        given["time_budget"] = seconds(given["time_budget"])
-    if "resume" in given:
-        given["resume"] = one_of("--resume", given["resume"], ("auto", "never")) == "auto"
-    if "frames" in given:
-        given["frames"] = span(given["frames"])
-    if "model" in given:
-        chunk = given["chunk"]
-        given["chunk"] = NIRVANA_SEGMENT if given["model"] == "nirvana" and not chunk else segment_frames(chunk)
-        given["key_every"] = at_least("--key-every", given["key_every"], 1)
-        given["model"] = Model.parse(given["model"], given.pop("cam"))
-    if (density := given.get("density")) is not None and not 0 <= density <= 1:
+    values = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
+    if "time_budget" in values:
+        values["time_budget"] = seconds(values["time_budget"])
+    if "resume" in values:
+        values["resume"] = one_of("--resume", values["resume"], ("auto", "never")) == "auto"
+    if "frames" in values:
+        values["frames"] = span(values["frames"])
+    if "model" in values:
+        chunk = values["chunk"]
+        values["chunk"] = NIRVANA_SEGMENT if values["model"] == "nirvana" and not chunk else segment_frames(chunk)
+        values["key_every"] = at_least("--key-every", values["key_every"], 1)
+        values["model"] = Model.parse(values["model"], values.pop("cam"))
+    if (density := values.get("density")) is not None and not 0 <= density <= 1:
         raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
-    return encode_options(**given, started=STARTED)
+    return encode_options(**values, started=STARTED)
 
 
-def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` as Typer needs it: each parameter that is a dataclass of flags becomes one parameter for each of its fields."""
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    parameters = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name in groups:
-            parameters += _flags(groups[parameter.name])
-        else:
-            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY))
-
-    def flat(**values: Any) -> Any:
-        grouped = {
-            name: group(**{field.name: values.pop(field.name) for field in fields(group)})  # pyrefly: ignore[not-callable]
-            for name, group in groups.items()
-        }
-        return command(**grouped, **values)
-
-    flat.__name__, flat.__doc__ = command.__name__, command.__doc__
-    flat.__signature__ = inspect.Signature(parameters)  # pyrefly: ignore[missing-attribute]
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return flat
-
-
-def _flags(group: Any) -> list[inspect.Parameter]:
-    """A keyword parameter for each field of a group."""
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=hints[field.name],
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-        )
-        for field in fields(group)
-    ]
-
-
-def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
-    """`value`, if `flag` takes it; else UsageError."""
-    if value not in known:
-        raise UsageError("unknown-choice", f"{flag} {value}: it is one of {', '.join(known)}", f"{flag} {known[0]}")
+def one_of(flag: str, value: str, accepted: tuple[str, ...]) -> str:
+    """`value`; UsageError if it is not one of the values that `flag` accepts."""
+    if value not in accepted:
+        raise UsageError("unknown-choice", f"{flag} {value}: the value must be one of {', '.join(accepted)}", f"{flag} {accepted[0]}")
     return value
 
 
 def at_least(flag: str, value: int, least: int) -> int:
-    """`value`, if it is not below `least`; else UsageError."""
+    """`value`; UsageError if it is below `least`."""
     if value < least:
-        raise UsageError("too-small", f"{flag} {value}: at least {least}", f"{flag} {least}")
+        raise UsageError("too-small", f"{flag} {value}: the value must be at least {least}", f"{flag} {least}")
     return value
 
 
 def segment_frames(text: str) -> int | None:
-    """Frames of a segment: '16' is 16, 'auto' is 0 (by motion); None for an empty text."""
+    """The frames of a segment: '16' is 16, 'auto' is 0, which means by motion; None for an empty text. UsageError for any other text."""
     if not text:
         return None
     if text != "auto" and not (text.isdigit() and int(text)):
@@ -176,7 +133,7 @@ def segment_frames(text: str) -> int | None:
 
 
 def seconds(text: str) -> float | None:
-    """'90', '90s', '10m' or '2h' in seconds; None for an empty text."""
+    """'90', '90s', '10m' or '2h' in seconds; None for an empty text. UsageError for any other text."""
     if not text:
         return None
     unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1].lower())

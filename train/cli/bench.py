@@ -1,4 +1,4 @@
-"""`inr bench` as the command line knows it: every mistake is found before anything is spent."""
+"""The verb `inr bench`. All options are checked before the first fit."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codec.option_groups import with_option_groups
 from codec.shell import Json, emit, say
 from inr.errors import TargetMissed, UsageError
-from train.cli.arguments import PREEMPTED, SelectionFlags, seconds, with_option_groups
+from train.cli.arguments import PREEMPTED, SelectionFlags, seconds
 
 if TYPE_CHECKING:
     from train.bench.plan import Plan
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 class CurveFlags:
     """The codecs, and the points of their curves."""
 
-    codecs: Annotated[str, typer.Option(metavar="A,B,...", help="Of inr, x264, x265, svtav1, vvenc.")] = "inr,x264,x265,svtav1"
-    points: Annotated[int, typer.Option(metavar="N", help="Points on each curve.")] = 5
-    anchor: Annotated[str, typer.Option(metavar="CODEC", help="Reference of BD-rates; x265 if it takes part, else the first codec.")] = ""
-    bpp: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Rates of inr's points, bits per pixel.")] = "0.02:0.2"
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Of each fit: fast, medium or slow, or a number of steps.")] = "medium"
+    codecs: Annotated[str, typer.Option(metavar="A,B,...", help="Codecs, of inr, x264, x265, svtav1, vvenc.")] = "inr,x264,x265,svtav1"
+    points: Annotated[int, typer.Option(metavar="N", help="Number of points on each curve.")] = 5
+    anchor: Annotated[str, typer.Option(metavar="CODEC", help="Reference of BD-rates. Default: x265, or the first codec without it.")] = ""
+    bpp: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Lowest and highest rate of inr, in bits per pixel.")] = "0.02:0.2"
+    preset: Annotated[str, typer.Option("--preset", "-p", help="For each fit: fast, medium or slow, or a number of steps.")] = "medium"
     time_budget: Annotated[str, typer.Option(metavar="2m", help="For each fit: 90s, 10m, 2h.")] = ""
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Cores to use; all of them by default.")] = None
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Number of cores to use. Default: all.")] = None
 
 
 Clips = Annotated[list[Path], typer.Argument(metavar="CLIPS...", help="Sources as for encode: videos, folders or globs of images, images.")]
-Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="results.csv, rd.png, report.html, streams.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.csv, rd.png, report.html and streams.")]
 
 
 @with_option_groups
@@ -41,7 +42,7 @@ def bench_command(
 ) -> int:
     """Compare with other codecs: rate-distortion curves and BD-rates, as a table, a picture and a page.
 
-    Finished points are kept: the same command goes on where it was stopped, and measures nothing twice.
+    Measured points are kept: the same command continues where it was stopped and measures no point twice.
     """
     from inr.scale import Scale
     from train.bench.arguments import CurveOptions, parse_codecs, parse_plan, parse_range
@@ -50,16 +51,16 @@ def bench_command(
     from train.plan.options import Preset
 
     network = Network(Preset.parse(curves.preset).name, curves.time_budget, seconds(curves.time_budget))
-    chosen = parse_codecs(curves.codecs, curves.anchor, network)
+    codecs = parse_codecs(curves.codecs, curves.anchor, network)
     if curves.points < 1:
-        raise UsageError("points-range", f"--points {curves.points}: a curve has at least one", "--points 5")
+        raise UsageError("points-range", f"--points {curves.points}: a curve has at least one point", "--points 5")
     Scale.parse(selection.scale)
-    options = CurveOptions(chosen, curves.anchor, curves.points, parse_range(curves.bpp), curves.threads)
+    options = CurveOptions(codecs, curves.anchor, curves.points, parse_range(curves.bpp), curves.threads)
     plan = parse_plan(clips, folder, options, (selection.frames, selection.scale))
     try:
         facts = _bench(plan, as_json)
     except Preempted:
-        say("pre-empted: the points so far are kept; run the same command to go on")
+        say("pre-empted: the measured points are kept; run the same command again to continue")
         if as_json:
             emit("error", id="pre-empted", message=f"saved in '{folder}'", fix="run the same command again", exit_code=PREEMPTED)
         return PREEMPTED
@@ -69,7 +70,7 @@ def bench_command(
 
 
 def _bench(plan: "Plan", as_json: bool) -> dict[str, object]:
-    """Measure, compare, write and show; returns the facts of the result line."""
+    """Measure all points, write the results and print the BD-rates; returns the fields of the result line."""
     from inr.runtime import prepare_jax
     from inr.writing import write_atomically
     from train.bench.curves import bd_rates
@@ -89,6 +90,6 @@ def _bench(plan: "Plan", as_json: bool) -> dict[str, object]:
     write_atomically(plan.folder / "rd.png", picture)
     write_atomically(page, html_page(plan, measured, left_out, rates, picture).encode())
     print_table(rates, plan.anchor)
-    say(f"{page}   {len(measured)} points; {plan.folder / 'results.csv'} has every figure, {plan.folder / 'streams'} the files")
+    say(f"{page}   {len(measured)} points; {plan.folder / 'results.csv'} has all figures, {plan.folder / 'streams'} has the files")
     rows = [asdict(point) for point in measured]
     return {"output": str(page), "anchor": plan.anchor, "points": rows, "bd_rate": rates, "left_out": left_out}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codec.bundle_cli import Bundle
+from codec.option_groups import with_option_groups
 from codec.shell import STARTED, Json, emit, say
 from inr.errors import TargetMissed, UsageError
 from train.cli.arguments import (
@@ -20,7 +21,6 @@ from train.cli.arguments import (
     SelectionFlags,
     TargetFlags,
     encode_options_of,
-    with_option_groups,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PretrainFlags(RunFlags, EffortFlags, SelectionFlags, TargetFlags):
-    """All flags of a joint fit."""
+    """All flags of a pretraining that are options of the fit."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,23 @@ def add_command(
     sources: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos, folders or globs of images, images.")],
     flags: AddFlags = AddFlags(),
     joint: Annotated[
-        bool, typer.Option("--joint", help="Into an empty bundle: fit all at once, on one layer. Smaller; all videos are in memory.")
+        bool,
+        typer.Option("--joint", help="Fit all at once into an empty bundle, on one layer: a smaller file, but all videos are in memory."),
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Fit videos, one after the other or all --joint, on the layers that a bundle holds already, and append them.
+    """Fit videos one after the other, or all at once with --joint, on the weight layers of a bundle, and append them to it.
 
-    Sizes and rates are of the file's growth; a time budget is each video's. Earlier videos do not change by a bit. Ctrl-C leaves the
-    file with the videos that are finished; the same command goes on.
+    Sizes and rates are those of the file's growth. A time budget applies to each video. Earlier videos do not change at all. After Ctrl-C,
+    the file holds the finished videos; the same command continues.
     """
     from inr.reading import source_name
 
     if joint and (flags.time_budget or flags.density is not None or flags.every_layer or not flags.corrections):
-        what = "--joint has one layer for all and nothing below it: no --density, --free-only, --every-layer; nor a --time-budget yet"
-        raise UsageError("joint", what, "--joint --preset fast")
+        problem = "--joint fits one weight layer without base layers: it excludes --density, --free-only, --every-layer and --time-budget"
+        raise UsageError("joint", problem, "--joint --preset fast")
     if len(sources) != len({source_name(source) for source in sources}):
-        raise UsageError("duplicate-name", "two of the sources have the same name, and a video is called after its file", "rename one")
+        raise UsageError("duplicate-name", "two of the sources have the same name; a video gets the name of its file", "rename one")
     return _add(bundle, sources, encode_options_of(flags), joint, as_json)
 
 
@@ -70,10 +71,10 @@ def pretrain_command(
     flags: PretrainFlags = PretrainFlags(),
     as_json: Json = False,
 ) -> int:
-    """Fit an empty bundle's decoder to several videos at once; add them, or others like them, afterwards.
+    """Pretrain the decoder of an empty bundle on several videos, before these or similar videos are added.
 
-    The bundle then holds none of them, only the weights that they share. Give the quality or rate that they will be added with. Ctrl-C
-    saves and leaves the file as it is; the same command goes on.
+    The bundle then holds the shared weights, but no video. The target should be that of the videos that are added later. Ctrl-C saves the
+    state and does not change the file; the same command continues.
     """
     from inr.runtime import prepare_jax
     from train.bundle.pretraining import pretrain_files
@@ -83,19 +84,20 @@ def pretrain_command(
     prepare_jax()
     options = encode_options_of(flags)
     try:
-        found = pretrain_files(sources, bundle, options, reporter(as_json))
-    except Preempted as left:
-        return _left(bundle, options, left.by_hand, as_json)
+        pretrained = pretrain_files(sources, bundle, options, reporter(as_json))
+    except Preempted as preempted:
+        return _report_unfinished(bundle, options, preempted.by_hand, as_json)
     if as_json:
-        facts = {"bytes": found.bytes, "layer_bytes": found.layer_bytes, "steps": found.steps, "psnr_rgb": found.psnr}
-        emit("result", output=str(bundle), **facts, seconds=found.seconds)
+        facts = {"bytes": pretrained.bytes, "layer_bytes": pretrained.layer_bytes, "steps": pretrained.steps, "psnr_rgb": pretrained.psnr}
+        emit("result", output=str(bundle), **facts, seconds=pretrained.seconds)
     else:
-        taken = f"{found.steps} steps of each in {found.seconds:.0f} s, {found.psnr:.2f} dB in the last round"
-        say(f"{bundle}   {found.bytes} bytes of decoder, {taken}; inr bundle add {bundle} VIDEO")
+        effort = f"{pretrained.steps} steps for each video in {pretrained.seconds:.0f} s, {pretrained.psnr:.2f} dB in the last round"
+        say(f"{bundle}   {pretrained.bytes} bytes of decoder, {effort}; inr bundle add {bundle} VIDEO   adds a video")
     return 0
 
 
 def _add(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: bool, as_json: bool) -> int:
+    """Add the videos and report each of them; returns the exit code."""
     from inr.runtime import prepare_jax
     from train.cli.messages import result_fields, summary, target_note
     from train.fit.interrupts import Preempted
@@ -112,45 +114,45 @@ def _add(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: boo
                 say(summary(encoded, f"{bundle} + {added[-1]}"))
             if note := target_note(encoded):
                 say(note)
-    except Preempted as left:
-        return _left(bundle, options, left.by_hand, as_json)
+    except Preempted as preempted:
+        return _report_unfinished(bundle, options, preempted.by_hand, as_json)
     size = bundle.stat().st_size
     if as_json:
         emit("result", output=str(bundle), bytes=size, added=added, target_hit=hit, seconds=time.monotonic() - STARTED)
     else:
-        say(f"{bundle}   {size} bytes, {len(added)} videos more")
+        say(f"{bundle}   {size} bytes, {len(added)} videos added")
     return 0 if hit else TargetMissed.exit_code
 
 
 def _outcomes(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: bool, as_json: bool) -> "Iterator[Encoded]":
-    """The outcome of each video, as it is added; videos that the bundle holds already, by this very command, have none."""
+    """Yields the outcome of each video when it is added. Videos that this command has added before are skipped."""
     from inr.reading import source_name
     from train.bundle.adding import add_file
     from train.bundle.joint import add_files_jointly
     from train.cli.display import reporter
 
     if joint:
-        found = add_files_jointly(sources, bundle, options, reporter(as_json))
-        if not found:
-            say(f"all of them are in '{bundle}' already, by this very command")
-        yield from found
+        outcomes = add_files_jointly(sources, bundle, options, reporter(as_json))
+        if not outcomes:
+            say(f"all videos are in '{bundle}' already, added by the same command")
+        yield from outcomes
         return
     for source in sources:
         if (encoded := add_file(source, bundle, options, reporter(as_json))) is not None:
             yield encoded
         else:
-            say(f"'{source_name(source)}' is in '{bundle}' already, by this very command")
+            say(f"'{source_name(source)}' is in '{bundle}' already, added by the same command")
 
 
-def _left(bundle: Path, options: "EncodeOptions", by_hand: bool, as_json: bool) -> int:
-    """Say where the state of the unfinished part is; after Ctrl-C the process ends by that signal."""
+def _report_unfinished(bundle: Path, options: "EncodeOptions", by_hand: bool, as_json: bool) -> int:
+    """Report where the state of an unfinished run is saved; returns the exit code. After Ctrl-C, the process ends by SIGINT."""
     from train.fit.interrupts import die_of_interrupt
 
-    place = options.run.folder(bundle)
-    say(f"stopped: '{bundle}' has the finished videos, '{place}' the state of the rest; run the same command to go on")
+    folder = options.run.folder(bundle)
+    say(f"stopped: '{bundle}' has the finished videos, '{folder}' has the state of the rest; run the same command again to continue")
     if as_json:
         name = "interrupted" if by_hand else "pre-empted"
-        emit("error", id=name, message=f"saved in '{place}'", fix="run the same command again", exit_code=130 if by_hand else PREEMPTED)
+        emit("error", id=name, message=f"saved in '{folder}'", fix="run the same command again", exit_code=130 if by_hand else PREEMPTED)
     if by_hand:
         die_of_interrupt()
     return PREEMPTED

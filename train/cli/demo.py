@@ -1,4 +1,4 @@
-"""`inr demo`: the whole walk on the clip that comes with the package."""
+"""`inr demo`: encodes, decodes and measures the clip that comes with the package."""
 
 import time
 from importlib.resources import as_file, files
@@ -18,12 +18,12 @@ from train.cli.display import reporter
 from train.encode.files import encode_file
 from train.plan.options import encode_options
 
-TARGET_BPP = 0.2
-TIME_BUDGET = 100.0
+TARGET_BPP = 0.2  # bits per pixel
+TIME_BUDGET = 100.0  # seconds
 
 
 def run_demo(folder: Path, started: float, as_json: bool) -> dict[str, object]:
-    """Encode, decode and measure the sample; returns the facts of the result line."""
+    """Encode, decode and measure the clip, with results in `folder`; returns the fields of the result line."""
     prepare_jax()
     folder.mkdir(exist_ok=True)
     target, copy, sheet = folder / "clip.inr", folder / "clip.mp4", folder / "original_decoded_difference.png"
@@ -41,7 +41,7 @@ def run_demo(folder: Path, started: float, as_json: bool) -> dict[str, object]:
     raw = original.frames.nbytes
     say(f"source   {source_bytes:>9} bytes as H.264, {raw} as raw RGB: {original.width}x{original.height}, {len(original)} frames")
     say(f"{target}   {len(data)} bytes, {report.bpp:.4f} bpp: {raw / len(data):.0f} times smaller than raw, PSNR {report.psnr_rgb:.2f} dB")
-    say(f"{copy}   to watch      {sheet}   to look at")
+    say(f"{copy}   decoded video      {sheet}   original, decoded frame and difference")
     facts: dict[str, object] = {"output": str(target)} | report.fields()
     facts |= {"width": original.width, "height": original.height, "frames": len(original), "fps": float(original.fps)}
     return facts | {"seconds": time.monotonic() - started}

@@ -1,4 +1,4 @@
-"""Progress for people and for machines: a bar on a terminal, a line every 30 s elsewhere, NDJSON on request."""
+"""Progress of a fit: a bar on a terminal, a line every 30 seconds elsewhere, or NDJSON on request."""
 
 import json
 import sys
@@ -9,17 +9,17 @@ from typing import Self
 from codec.shell import say
 from train.fit.progress import Display, Progress, Reporter
 
-PLAIN_SECONDS = 30.0
+PLAIN_SECONDS = 30.0  # between two lines
 
 
 def left(progress: Progress, first: Progress) -> float:
-    """Seconds to go at the pace since `first`."""
-    taken = progress.step - first.step
-    return (progress.seconds - first.seconds) / taken * (progress.steps - progress.step) if taken else 0.0
+    """Remaining seconds, at the pace since the progress `first`."""
+    done = progress.step - first.step
+    return (progress.seconds - first.seconds) / done * (progress.steps - progress.step) if done else 0.0
 
 
 class Bar:
-    """A Rich bar on standard error."""
+    """A progress bar on standard error, drawn by Rich."""
 
     def __enter__(self) -> Self:
         from rich.console import Console
@@ -47,7 +47,7 @@ class Plain:
     """One line on standard error every 30 seconds."""
 
     def __enter__(self) -> Self:
-        self._said, self._first = time.monotonic(), None
+        self._printed, self._first = time.monotonic(), None
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -55,11 +55,12 @@ class Plain:
 
     def __call__(self, progress: Progress) -> None:
         self._first = self._first or progress
-        if time.monotonic() - self._said >= PLAIN_SECONDS:
-            self._said = time.monotonic()
+        if time.monotonic() - self._printed >= PLAIN_SECONDS:
+            self._printed = time.monotonic()
             self.say(progress, left(progress, self._first))
 
     def say(self, progress: Progress, eta: float) -> None:
+        """Print one line; `eta` are the remaining seconds."""
         print(
             f"fit {progress.step}/{progress.steps}  {progress.psnr:.2f} dB  {progress.bpp:.4f} bpp  eta {eta:.0f} s",
             file=sys.stderr, flush=True,
@@ -76,12 +77,12 @@ class Lines(Plain):
 
 
 def display(as_json: bool) -> Display:
-    """The display that fits where output goes."""
+    """NDJSON if `as_json`, a bar if standard error is a terminal, else plain lines."""
     if as_json:
         return Lines()
     return Bar() if sys.stderr.isatty() else Plain()
 
 
 def reporter(as_json: bool) -> Reporter:
-    """The display that fits where output goes, and lines on standard error."""
+    """A reporter with the display for this output, whose messages go to standard error."""
     return Reporter(display(as_json), say)

@@ -1,4 +1,4 @@
-"""`inr doctor`: the devices, memory, caches and encoders that this machine has for a fit, and obstacles to it."""
+"""`inr doctor`: the devices, memory, caches, encoders and versions of this machine, and warnings of obstacles to a fit."""
 
 import os
 import platform
@@ -17,11 +17,11 @@ from train.bench.ffmpeg_codecs import FFMPEG_CODECS
 from train.plan.memory import available_bytes
 
 PACKAGES = ("inr-codec", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "constriction", "av", "imageio", "imageio-ffmpeg", "numpy")
-OURS = ("inr", "codec", "train")
+PROJECT_PACKAGES = ("inr", "codec", "train")
 
 
 def examined(folder: Path) -> dict[str, object]:
-    """Facts for a result line, `warnings` among them; `folder` is where the user works."""
+    """The fields of a result line, including `warnings`; `folder` is the user's working folder."""
     devices = jax.local_devices()
     return {
         "python": platform.python_version(),
@@ -39,6 +39,7 @@ def examined(folder: Path) -> dict[str, object]:
 
 
 def _version(name: str) -> str | None:
+    """The version of an installed package, None if it is missing."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -46,27 +47,27 @@ def _version(name: str) -> str | None:
 
 
 def _cache() -> dict[str, object]:
-    """Where compiled programs are kept, and how much there is of them."""
+    """The folder of compiled programs, and the number and bytes of its files."""
     folder = Path(getattr(jax.config, "jax_compilation_cache_dir", None) or "")
     files = [entry for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else []
     return {"folder": str(folder), "files": len(files), "bytes": sum(entry.stat().st_size for entry in files)}
 
 
 def _encoders() -> list[str] | None:
-    """Which codecs `inr bench` can compare with; None without the extra `eval`."""
+    """The names of the codecs that `inr bench` can compare with; None without the extra `eval`."""
     if find_spec("imageio_ffmpeg") is None:
         return None
     try:
-        known = ffmpeg.encoders()
+        available = ffmpeg.encoders()
     except ResourceError:
         return None
-    return [hybrid.name for hybrid in FFMPEG_CODECS if hybrid.encoder in known]
+    return [codec.name for codec in FFMPEG_CODECS if codec.encoder in available]
 
 
 def _shadows(folder: Path) -> list[str]:
-    """Files and folders of the user's that Python would import instead of ours, or that do already."""
+    """A warning for each file or folder in `folder` that Python may import instead of one of this project's packages."""
     home = Path(codec.__file__).parent.parent
-    found = [path for name in OURS for path in (folder / f"{name}.py", folder / name / "__init__.py") if path.exists()]
+    found = [path for name in PROJECT_PACKAGES for path in (folder / f"{name}.py", folder / name / "__init__.py") if path.exists()]
     return [
         f"'{path}' has the name of a package of inr and may be imported in its place: rename it, or work in another folder"
         for path in found
@@ -75,17 +76,17 @@ def _shadows(folder: Path) -> list[str]:
 
 
 def _accelerators(backend: str) -> list[str]:
-    """A GPU that jaxlib cannot use; a TPU's default precision."""
-    said = []
+    """Warnings of a GPU that JAX does not use, and of a TPU's default precision."""
+    warnings = []
     if backend == "cpu" and shutil.which("nvidia-smi"):
-        said.append("there is an NVIDIA driver, but JAX runs on the CPU: pip install 'inr-codec[cuda]', or see JAX_PLATFORMS")
+        warnings.append("there is an NVIDIA driver, but JAX runs on the CPU: pip install 'inr-codec[cuda]', or see JAX_PLATFORMS")
     if backend == "tpu" and getattr(jax.config, "jax_default_matmul_precision", None) in (None, "default", "bfloat16"):
-        said.append("a TPU convolves in bfloat16 by default: fits do, rendering does not (it asks for the highest precision)")
-    return said
+        warnings.append("a TPU convolves in bfloat16 by default: fits use this precision, rendering requests the highest")
+    return warnings
 
 
 def lines(facts: dict) -> list[str]:
-    """The same for a person."""
+    """The facts as lines of text."""
     cache, memory = facts["compiled_programs"], facts["free_memory_bytes"]
     encoders = facts["encoders"]
     return [

@@ -1,4 +1,4 @@
-"""`inr encode`: a video or image to one complete file."""
+"""`inr encode`: fits a network to a video or image and writes one complete file."""
 
 import shlex
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codec.option_groups import with_option_groups
 from codec.shell import Json, Overwrite, emit, say
 from inr.errors import TargetMissed
 from train.cli.arguments import (
@@ -19,7 +20,6 @@ from train.cli.arguments import (
     SelectionFlags,
     TargetFlags,
     encode_options_of,
-    with_option_groups,
 )
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class EncodeFlags(RunFlags, BudgetFlags, EffortFlags, SelectionFlags, NetworkFla
 
 @dataclass(frozen=True)
 class ReportFlags:
-    """The ways in which an encode reports."""
+    """The reports of an encode."""
 
-    report: Annotated[bool, typer.Option("--report", help="Also write OUT.html: the result beside its source, see `inr compare`.")] = False
-    estimate: Annotated[bool, typer.Option("--estimate", help="Say size, quality, time and memory, and write nothing.")] = False
+    report: Annotated[bool, typer.Option("--report", help="Also write OUT.html, a comparison with the source as by `inr compare`.")] = False
+    estimate: Annotated[bool, typer.Option("--estimate", help="Print the expected size, quality, time and memory; write nothing.")] = False
     as_json: Json = False
 
 
@@ -52,7 +52,7 @@ def encode_command(
 ) -> int:
     """Fit a network to a video or image and write it as one complete file.
 
-    Ctrl-C stops early with a valid file; the same command then goes on.
+    Ctrl-C stops early with a valid file; the same command then continues.
     """
     from inr.writing import check_free
 
@@ -70,13 +70,14 @@ def encode_command(
 
 
 def default_output(source: Path) -> Path:
-    """IN with .inr; a pattern of images is named after its folder."""
+    """`source` with the suffix .inr; for a pattern of images, its folder with the suffix .inr."""
     from inr.images import is_pattern
 
     return (source.parent.absolute() if is_pattern(source) else source).with_suffix(".inr")
 
 
 def _estimate(source: Path, options: "EncodeOptions", as_json: bool) -> int:
+    """Print the estimate; returns the exit code."""
     from inr.runtime import prepare_jax
     from train.plan.estimate import estimate, estimate_line
 
@@ -90,6 +91,7 @@ def _estimate(source: Path, options: "EncodeOptions", as_json: bool) -> int:
 
 
 def _encode(source: Path, output: Path, options: "EncodeOptions", as_json: bool) -> int:
+    """Encode and report the outcome; returns the exit code."""
     from inr.runtime import prepare_jax
     from train.cli.display import reporter
     from train.encode.files import encode_file
@@ -98,12 +100,12 @@ def _encode(source: Path, output: Path, options: "EncodeOptions", as_json: bool)
     prepare_jax()
     try:
         encoded = encode_file(source, output, options, reporter(as_json))
-    except Preempted as left:
-        place = options.run.folder(output)
-        say(f"pre-empted: saved in '{place}'; run the same command to go on")
+    except Preempted as preempted:
+        folder = options.run.folder(output)
+        say(f"pre-empted: the state is saved in '{folder}'; run the same command again to continue")
         if as_json:
-            emit("error", id="pre-empted", message=f"saved in '{place}'", fix="run the same command again", exit_code=PREEMPTED)
-        if left.by_hand:
+            emit("error", id="pre-empted", message=f"saved in '{folder}'", fix="run the same command again", exit_code=PREEMPTED)
+        if preempted.by_hand:
             die_of_interrupt()
         return PREEMPTED
     if encoded is None:
@@ -124,7 +126,7 @@ def _finished(encoded: "Encoded", output: Path, as_json: bool) -> int:
     else:
         say(summary(encoded, str(output)))
     if encoded.interrupted:
-        say("stopped early: the file is complete; the same command goes on from here")
+        say("stopped early: the file is complete; the same command continues from here")
         die_of_interrupt()
     if note := target_note(encoded):
         say(note)
@@ -132,9 +134,9 @@ def _finished(encoded: "Encoded", output: Path, as_json: bool) -> int:
 
 
 def _report(source: Path, output: Path, page: Path, options: "EncodeOptions") -> None:
-    """Write the page of `inr compare`, unless the run was finished already and the page exists."""
+    """Write the page of `inr compare`; an existing page is kept, unless `options` allow to overwrite it."""
     from codec.report.measuring import compared
-    from codec.report.page import page as laid_out
+    from codec.report.page import page as html_page
     from inr.writing import write_atomically
 
     if page.exists() and not options.run.overwrite:
@@ -142,5 +144,5 @@ def _report(source: Path, output: Path, page: Path, options: "EncodeOptions") ->
     commands = [shlex.join(["inr", *sys.argv[1:]])]
     selection = options.selection
     comparison = compared(source, [output], selection.frames, scale=selection.scale)
-    write_atomically(page, laid_out(comparison, commands).encode())
-    say(f"{page}   to look at")
+    write_atomically(page, html_page(comparison, commands).encode())
+    say(f"{page}   comparison with the source")

@@ -1,4 +1,4 @@
-"""The whole command line: codec's verbs, and those that fit networks."""
+"""The whole command line: the verbs of `codec`, and those that fit networks."""
 
 import sys
 from pathlib import Path
@@ -21,11 +21,11 @@ bundle_application.command("pretrain")(pretrain_command)
 
 @application.command("presets")
 def presets_command(
-    source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Plan networks for this video.")] = None,
-    target_bpp: Annotated[float, typer.Option("--target-bpp", metavar="BPP", help="And for this rate.")] = 0.05,
+    source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Plan the networks for this video.")] = None,
+    target_bpp: Annotated[float, typer.Option("--target-bpp", metavar="BPP", help="Plan them for this rate, in bits per pixel.")] = 0.05,
     as_json: Json = False,
 ) -> None:
-    """List presets and models: network, MAC per pixel, time and PSNR as measured."""
+    """List presets and models: weights, MAC per pixel, and the measured time and PSNR of presets."""
     from inr.reading import probe
     from inr.spec import VideoSpec
     from train.cli.preset_tables import NOMINAL, listed, print_tables
@@ -35,11 +35,11 @@ def presets_command(
     if source is not None:
         extent = probe(source)
         video = VideoSpec(extent.width, extent.height, extent.frames)
-    found = listed(video, bpp)
+    tables = listed(video, bpp)
     if as_json:
-        emit("result", **found)
+        emit("result", **tables)
     else:
-        print_tables(found, video, bpp)
+        print_tables(tables, video, bpp)
 
 
 @application.command("doctor")
@@ -58,7 +58,7 @@ def doctor_command(as_json: Json = False) -> None:
 
 @application.command("demo")
 def demo_command(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the results go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder for the results.")] = Path("demo"),
     as_json: Json = False,
 ) -> int:
     """Encode, decode and measure the clip that comes with the package: clip.inr, clip.mp4 and a picture in DIR."""

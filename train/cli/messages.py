@@ -1,11 +1,11 @@
-"""The result of an encode, in words and as JSON keys."""
+"""The result of an encode as text and as fields of a JSON line."""
 
 from train.encode.outcome import Encoded
 from train.fit.target import LEAST_USED
 
 
 def result_fields(encoded: Encoded, output: str) -> dict[str, object]:
-    """The result line's keys."""
+    """The fields of the result line; `output` is the path of the file."""
     report, video = encoded.report, encoded.problem.video
     return {
         "output": output,
@@ -26,7 +26,7 @@ def result_fields(encoded: Encoded, output: str) -> dict[str, object]:
 
 
 def target_note(encoded: Encoded) -> str:
-    """A line on a target that was missed, or on a cap of which much is left; empty for neither."""
+    """A line about a missed target, or about a cap that the file uses only in part; empty for neither."""
     if encoded.target.target_psnr is not None and not encoded.target_hit:
         return (
             f"target missed: {encoded.report.psnr_rgb:.2f} dB instead of {encoded.target.target_psnr:.2f}; the best file was kept. "
@@ -38,7 +38,7 @@ def target_note(encoded: Encoded) -> str:
 
 
 def summary(encoded: Encoded, output: str) -> str:
-    """The result for a person."""
+    """The result as a line of text."""
     report = encoded.report
     similarity = "" if report.ms_ssim_rgb is None else f", MS-SSIM {report.ms_ssim_rgb:.4f}"
     return (

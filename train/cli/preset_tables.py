@@ -1,4 +1,4 @@
-"""The tables of `inr presets`: networks of presets and models, and the times and PSNR that were measured with them."""
+"""The tables of `inr presets`: the networks of presets and models, and the measured time and PSNR of each preset."""
 
 from inr.cost import macs_per_pixel
 from inr.layout import weights
@@ -8,13 +8,13 @@ from train.plan.options import MODELS, PRESETS, FitOptions, Model, Preset
 from train.plan.presets import plan
 
 MEASURED = {"fast": (66.0, 27.83), "medium": (178.0, 28.22), "slow": (565.0, 28.26)}  # seconds and decibels: benchmarks/presets.csv
-NOMINAL = VideoSpec(320, 160, 32)  # the clip that presets were measured on
+NOMINAL = VideoSpec(320, 160, 32)  # the clip on which presets were measured
 
 Rows = list[dict[str, object]]
 
 
 def listed(video: VideoSpec = NOMINAL, bpp: float = MEASURED_BPP) -> dict[str, Rows]:
-    """Presets and models for a result line: networks as planned for `video` at `bpp`, times and PSNR as measured on NOMINAL."""
+    """The rows of presets and models: networks planned for `video` at `bpp` bits per pixel; time and PSNR measured on NOMINAL."""
     presets: Rows = []
     for name, steps in PRESETS.items():
         spec, _ = plan(video, bpp, FitOptions(preset=Preset.parse(name)))
@@ -22,19 +22,19 @@ def listed(video: VideoSpec = NOMINAL, bpp: float = MEASURED_BPP) -> dict[str, R
         size = {"weights": weights(spec, video), "mac_per_pixel": round(macs_per_pixel(spec, video))}
         presets.append({"preset": name, "model": "cam", "steps": steps, **size, "measured_seconds": seconds, "measured_psnr_rgb": decibels})
     models: Rows = []
-    for name in [Model(name, modulated) for name in MODELS for modulated in (False, True) if name != "cam" or not modulated]:
-        spec, _ = plan(video, bpp, FitOptions(model=name))
-        models.append({"model": str(name), "weights": weights(spec, video), "mac_per_pixel": round(macs_per_pixel(spec, video))})
+    for model in [Model(name, modulated) for name in MODELS for modulated in (False, True) if name != "cam" or not modulated]:
+        spec, _ = plan(video, bpp, FitOptions(model=model))
+        models.append({"model": str(model), "weights": weights(spec, video), "mac_per_pixel": round(macs_per_pixel(spec, video))})
     return {"presets": presets, "models": models}
 
 
-def print_tables(found: dict[str, Rows], video: VideoSpec, bpp: float) -> None:
-    """The same for a person."""
+def print_tables(tables: dict[str, Rows], video: VideoSpec, bpp: float) -> None:
+    """Print the rows of `listed` as tables."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    for title, rows in found.items():
+    for title, rows in tables.items():
         table = Table(title=f"{title}, {video.width}x{video.height}, {video.frames} frames at {bpp} bits per pixel")
         for column in rows[0]:
             table.add_column(column.replace("_", " "), justify="left" if column in ("preset", "model") else "right")

@@ -1,4 +1,4 @@
-"""States on disk, by Orbax, in a folder that knows what it belongs to."""
+"""The states of a fit on disk, written by Orbax, in a folder that identifies the run."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ RUN_FILE = "run.json"
 
 
 class Stepped(Protocol):
-    """A tree of arrays that knows how many steps made it."""
+    """A tree of arrays with the number of steps that were done."""
 
     @property
     def step(self) -> Any: ...
@@ -29,9 +29,9 @@ State = TypeVar("State", bound=Stepped)
 
 
 class Workdir:
-    """A folder for one run's checkpoints; satisfies `train.fit.loop.Store`.
+    """A folder for the checkpoints of the run that `key` identifies; it satisfies `train.fit.loop.Store`.
 
-    Raises UsageError if the folder holds another run, unless `fresh` starts over.
+    `fresh` removes an unfinished run first. UsageError if the folder holds another run.
     """
 
     def __init__(self, folder: Path, key: str, fresh: bool = False):
@@ -45,16 +45,16 @@ class Workdir:
             raise UsageError(
                 "other-run",
                 f"'{folder}' holds an unfinished encode of another input, other options or another format draft; nothing was changed",
-                "--resume never   starts fresh there; --workdir DIR   goes elsewhere",
+                "--resume never   starts over there; --workdir DIR   uses another folder",
             )
 
     @property
     def unfinished(self) -> bool:
-        """Whether an earlier attempt at this run left something here."""
+        """Whether an earlier attempt at this run left its state in the folder."""
         return (self.folder / RUN_FILE).is_file()
 
     def remember(self, **facts: object) -> None:
-        """Write facts of the run (the step count that a time budget became) for whoever resumes it."""
+        """Write facts that a resumed run needs, such as the number of steps that followed from a time budget."""
         self.facts |= facts
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{RUN_FILE}.part"
@@ -69,7 +69,7 @@ class Workdir:
         return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
     def restore(self, like: State) -> State | None:
-        """The newest state, or None where there is none yet; UsageError if its shapes are not those of `like`."""
+        """The newest state, None if there is none; UsageError if its shapes differ from those of `like`."""
         if not (self.folder / "checkpoints").is_dir():
             return None
         import orbax.checkpoint as ocp
@@ -80,13 +80,13 @@ class Workdir:
             raise UsageError(
                 "other-build",
                 f"'{self.folder}' holds an unfinished encode by another build of inr, whose network differs; nothing was changed",
-                "--resume never   starts over there; --workdir DIR   goes elsewhere",
+                "--resume never   starts over there; --workdir DIR   uses another folder",
             )
         restored = self._manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
         return jax.tree.map(jnp.asarray, restored)
 
     def save(self, state: Stepped) -> None:
-        """Write `state`; an interrupted write leaves the one before it intact."""
+        """Write `state`. An interrupted write leaves the previous state intact."""
         import orbax.checkpoint as ocp
 
         host = jax.tree.map(np.asarray, state)
@@ -95,7 +95,7 @@ class Workdir:
             self._manager.save(int(host.step), args=ocp.args.StandardSave(host), force=True)
 
     def remove(self) -> None:
-        """Delete the run's checkpoints and facts, and the folder if nothing else is in it."""
+        """Delete the run's checkpoints and facts, and the folder if it holds nothing else."""
         if "_manager" in self.__dict__:
             self._manager.close()
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
@@ -105,5 +105,5 @@ class Workdir:
 
 
 def shapes_of(state: Stepped) -> str:
-    """A state's structure and shapes, to be compared: of a checkpoint that differs in them, Orbax restores what it likes."""
+    """The structure and shapes of a state as text. They are compared because Orbax restores other shapes without an error."""
     return repr(jax.tree.map(np.shape, state))

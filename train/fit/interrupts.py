@@ -1,4 +1,4 @@
-"""Signals as questions the loop can ask: stop and finalise, or save and leave."""
+"""Signals to a running fit: Ctrl-C asks for an early end, a pre-emption asks to save the state and leave."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if 
 
 
 class StopRequest(Enum):
-    """What is asked of a running fit: nothing, an early but proper end, or to save and leave at once."""
+    """A request to a running fit: no request, an early but complete end, or to save the state and leave at once."""
 
     NOTHING = "nothing"
     FINISH = "finish"
@@ -19,13 +19,13 @@ class StopRequest(Enum):
 
 
 class Preempted(Exception):
-    """The job was told to leave, by Ctrl-C if `by_hand`; its state is saved, and the same command goes on from there."""
+    """The run was asked to leave (by Ctrl-C if `by_hand`). Its state is saved, and the same command continues it."""
 
     by_hand = False
 
 
 class Interrupts:
-    """While entered, the first Ctrl-C asks to finalise, a second aborts; SIGTERM and SIGUSR1 ask to save and leave."""
+    """In this context, the first Ctrl-C asks for an early end and the second aborts; SIGTERM and SIGUSR1 ask to save and leave."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -34,7 +34,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         self._previous: dict[int, Any] = {}
         if threading.current_thread() is not threading.main_thread():
-            return self  # signals are the main thread's
+            return self  # only the main thread can set signal handlers
         self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *PREEMPTIONS)}
         signal.signal(signal.SIGINT, self._interrupt)
         for number in PREEMPTIONS:
@@ -56,9 +56,9 @@ class Interrupts:
         self.preempted = True
 
     def request_by(self, deadline: float, whole: bool = False) -> StopRequest:
-        """What the signals so far ask of the loop; after `deadline`, on the monotonic clock, an end in any case.
+        """The request to the loop from the signals so far. After `deadline` (monotonic clock), it is at least an early end.
 
-        Where only a `whole` fit is of use, Ctrl-C too asks to save and leave.
+        If only a `whole` fit is useful, Ctrl-C asks to save and leave, too.
         """
         if self.preempted or (self.interrupted and whole):
             return StopRequest.LEAVE
@@ -66,6 +66,6 @@ class Interrupts:
 
 
 def die_of_interrupt() -> None:
-    """End the process by SIGINT itself, so that a shell's loop over files stops too."""
+    """End the process by the signal SIGINT, so that a shell's loop over files stops as well."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.raise_signal(signal.SIGINT)

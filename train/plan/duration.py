@@ -11,8 +11,8 @@ from train.fit.problem import Problem
 
 # Relative cost of a step: for each pixel of its padded frames, each multiply-accumulate, and each weight. Least squares over the set of
 # eight at two rates (two Zen 3 cores, where the unit is a second).
-PER_PIXEL, PER_MAC, PER_WEIGHT = 2.3e-7, 1.2e-10, 6.0e-8
-REFERENCE_PROBE = 5.0e-3  # seconds of the probe below on the machine of that fit
+PER_PIXEL, PER_MAC, PER_WEIGHT = 1.9e-7, 1.07e-10, 3.5e-8
+REFERENCE_PROBE = 1.5e-3  # seconds of the probe below on the machine of that fit
 PROBE_SIDE, PROBE_RUNS = 512, 5
 WORTH_A_HINT = 120.0  # seconds from which a line says how to make a fit shorter
 DEFAULT_SHORTER = "--time-budget 5m, --preset fast, or --scale 1/2"
@@ -52,7 +52,9 @@ def duration_line(steps: int, step_seconds: float) -> str:
 
 
 def spoken(seconds: float) -> str:
-    """'40 seconds', '12 minutes' or '3.5 hours'."""
+    """'a second', '40 seconds', '12 minutes' or '3.5 hours'."""
+    if seconds < 1.5:
+        return "a second"
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -138,9 +138,14 @@ def zero_model(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     return single_video(spec, video, {tensor.name: zero_tensor(tensor.shape) for tensor in tensor_specs(spec, video)})
 
 
+def least_bytes(video: VideoSpec) -> int:
+    """Bytes of the smallest file that `video` can have: the zeros of the smallest network."""
+    return len(encode(zero_model(modulated_spec(video, 0.0), video)))
+
+
 def check_reachable(video: VideoSpec, cap: int) -> None:
-    """TargetMissed, before anything is spent, if not even the smallest network's zeros fit into `cap` bytes."""
-    least = len(encode(zero_model(modulated_spec(video, 0.0), video)))
+    """TargetMissed, before anything is spent, if no file of `video` fits into `cap` bytes."""
+    least = least_bytes(video)
     if cap < least:
         raise TargetMissed(
             "target-too-small",

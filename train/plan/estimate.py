@@ -13,7 +13,7 @@ from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
 from train.fit.problem import Problem
 from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, relative_cost, spoken
-from train.plan.encode_plan import check_mask, check_reachable, steps_within
+from train.plan.encode_plan import check_mask, check_reachable, least_bytes, steps_within
 from train.plan.memory import fit_bytes
 from train.plan.options import EncodeOptions
 from train.plan.pilot import BPP, DB_PER_OCTAVE, LEAST_BITS, Pilot, reduced
@@ -22,6 +22,7 @@ from train.plan.presets import plan
 PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot's frames, their number, and its steps
 SPREAD = 2.0  # decibels that the pilot may be wrong by, either way
 UNTARGETED_OCTAVES = 0.5  # octaves of rate that the quality dial may be off by, either way
+AUTO_FRAMES = 16  # of a segment whose length follows the motion
 OTHER_SECONDS = 12.0  # start, compilation, rate control, verification
 
 
@@ -47,7 +48,7 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
         bpp = target.nominal_bpp(video)
         expected = point.expected_psnr(bpp)
         psnr, octaves = (expected - SPREAD, expected + SPREAD), 0.0 if target.target_bytes is not None else UNTARGETED_OCTAVES
-    length = min(options.segmentation.frames or video.frames, video.frames) if options.segmentation else video.frames
+    length = min(options.segmentation.frames or AUTO_FRAMES, video.frames) if options.segmentation else video.frames
     part = replace(video, frames=length)
     spec, config = plan(part, bpp, fit)
     problem = Problem(spec, part, config)
@@ -56,9 +57,10 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
     budget = fit.time_budget
     per_segment = problem.config.steps if budget is None else steps_within(budget / segments, OTHER_SECONDS / 2 / segments, step_seconds)
     steps = round(per_segment * segments)
+    size, least = bpp * video.pixels / 8, least_bytes(video)
     return {
         "output": None,
-        "estimated_bytes": [round(bpp * video.pixels / 8 * 2**-octaves), round(bpp * video.pixels / 8 * 2**octaves)],
+        "estimated_bytes": [max(round(size * 2**-octaves), least), max(round(size * 2**octaves), least)],
         "estimated_psnr_rgb": [round(decibels, 1) for decibels in psnr],
         "estimated_seconds": budget or steps * step_seconds + OTHER_SECONDS,
         "estimated_memory_bytes": fit_bytes(problem.spec, problem.video, problem.config),

@@ -1,4 +1,4 @@
-"""The memory that a fit will take, estimated before it starts."""
+"""The memory of a fit, estimated before the fit starts."""
 
 import os
 
@@ -10,15 +10,15 @@ from inr.pixels import CHANNELS
 from inr.spec import NetworkSpec, VideoSpec
 from train.fit.config import FitConfig
 
-COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised, snapshot, and temporaries
-COPIES_OF_FEATURES = 8  # forward, backward, normalised, activated
-SAMPLES = 30  # per sample of a canvas: three channels, in pairs, and their slopes
-FIELDS_OF_FLOW = 60  # per pixel: positions, four corners of three samples twice, mask, and their slopes
-BASE = 600 << 20  # the runtime itself
+COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised value, snapshot, and temporary copies
+COPIES_OF_FEATURES = 8  # forward and backward, normalised and activated
+SAMPLES = 30  # floats for each sample of a canvas: pairs of three channels, and their gradients
+FIELDS_OF_FLOW = 60  # floats for each pixel: positions, four corners of three channels twice, blend, and their gradients
+BASE = 600 << 20  # bytes of the runtime itself
 
 
 def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
-    """An upper estimate of a fit's bytes: runtime, video, weights in all their copies, features and patches."""
+    """An upper estimate of a fit's memory in bytes: runtime, video, all copies of the weights, features and patches."""
     rows, columns = video.cells(spec)
     cells, features, floats = rows * columns, spec.stem, 0
     for block in spec.blocks:
@@ -34,14 +34,14 @@ def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
         floats += FIELDS_OF_FLOW * pixels
         grids = sum(spec.canvas.grids) * spec.canvas.kernel**2 + (9 + COPIES_OF_FEATURES) * spec.canvas.width
         height, width = video.canvas_size(spec)
-        floats += height * width // spec.canvas.stride**2 * grids  # painted once a step, counted once a frame
+        floats += height * width // spec.canvas.stride**2 * grids  # computed once in a step, but counted for each frame of a batch
         floats += SAMPLES * (1 + spec.canvas.half_samples) ** 2 * height * width
-    raw = 2 * video.pixels * CHANNELS  # on the host and on the device
+    raw = 2 * video.pixels * CHANNELS  # the frames, on the host and on the device
     return BASE + raw + 4 * (batch * floats + COPIES_OF_WEIGHTS * weights(spec, video))
 
 
 def available_bytes() -> int | None:
-    """Free bytes where fits run: the accelerator's, else the machine's; None where that cannot be known."""
+    """Free bytes of the accelerator, or of the machine if fits run on the CPU; None if they are unknown."""
     device = jax.local_devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
@@ -55,12 +55,13 @@ def available_bytes() -> int | None:
 
 
 def check_memory(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
-    """The estimate; ResourceError if it is more than there is."""
-    need, have = fit_bytes(spec, video, config), available_bytes()
-    if have is not None and need > have:
+    """The estimate of `fit_bytes`; ResourceError if it exceeds the free memory."""
+    needed, available = fit_bytes(spec, video, config), available_bytes()
+    if available is not None and needed > available:
+        size = f"{video.width}x{video.height}, {video.frames} frames"
         raise ResourceError(
             "memory",
-            f"fitting {video.width}x{video.height}, {video.frames} frames needs about {need / 1e9:.1f} GB; {have / 1e9:.1f} GB are free",
+            f"fitting {size} needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are free",
             "--scale 1/2   or fewer frames at a time: --frames 0:100",
         )
-    return need
+    return needed

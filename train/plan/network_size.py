@@ -1,4 +1,4 @@
-"""The default network, sized to a rate: the largest one of its family whose tensors should take a given number of bits."""
+"""The default network, sized to a rate: the largest of its family whose tensors are expected to fit into a number of bits."""
 
 import math
 from dataclasses import replace
@@ -8,53 +8,59 @@ import numpy as np
 from inr.layout import layer_specs, weights
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
 
-# Upsampling by blocks, then by the head: which product suits a frame is a matter of padding.
+# Strides of the blocks, and the stride of the head. The choice for a frame is a matter of padding: see `upsampling`.
 UPSAMPLINGS: dict[tuple[int, ...], int] = {
     (1,): 1, (2,): 1, (1, 1): 4, (2, 1): 4, (2, 2): 4, (3, 2): 4, (4, 2): 4, (5, 2): 4, (3, 2, 2): 4, (4, 2, 2): 4,
     (5, 2, 2): 4, (4, 3, 2): 4, (4, 4, 2): 4, (5, 4, 2): 4, (4, 4, 3): 4, (5, 4, 3): 4, (5, 4, 4): 4, (5, 5, 4): 4,
     (5, 4, 3, 2): 4, (5, 4, 4, 2): 4,
 }  # fmt: skip
 MEASURED_BPP = 0.05  # bits per pixel at which networks were sized and presets measured
-BITS_PER_WEIGHT, FEWEST_BITS = 3.2, 2.2  # what a weight costs on average where rate and distortion balance, and where bits are many
-EMBEDDING_SHARE = 0.2  # of the bits, at most
+BITS_PER_WEIGHT, FEWEST_BITS = 3.2, 2.2  # of a weight on average: up to MEASURED_BPP, and at high rates
+EMBEDDING_SHARE = 0.2  # share of the bits for embeddings, at most
 BITS_PER_EMBEDDING = 3.2
-CANVAS_SHARE = 0.55  # of the bits
-PYRAMID = (2, 2, 2, 2)  # grids of a canvas at 2, 4, 8, 16 pixels a cell
-FLOW_CELL = 0.64  # pixels between a flow's vectors, times bits per pixel
-FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # pixels, pixels, and how much coarser the coarse flow is
-MOST_FLOW = 1 << 19  # weights of all frames' fine flows: every step rounds, rates and moves all of them
-SMALLEST_UNIT, LARGEST_UNIT = 4, 256
+CANVAS_SHARE = 0.55  # share of the bits for the canvas
+PYRAMID = (2, 2, 2, 2)  # number of a canvas's grids with cells of 2, 4, 8 and 16 pixels
+FLOW_CELL = 0.64  # pixels between the vectors of a flow, times bits per pixel
+FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # limits of this distance in pixels, and factor of the coarse flow
+MOST_FLOW = 1 << 19  # weights in the fine flows of all frames; more would slow down every step
+SMALLEST_UNIT, LARGEST_UNIT = 4, 256  # channels of the last block
 
 
 def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
-    """Strides of blocks and head: an embedding of two cells or a little more along the short side, least padding."""
+    """The strides of the blocks and of the head for frames of this size.
+
+    They leave two cells or a little more along the short side, and need little padding.
+    """
     short = min(height, width)
-    fitting = [s for s, head in UPSAMPLINGS.items() if math.prod(s) * head <= max(1, short / 2)] or [(1,)]
+    fitting = [strides for strides, head in UPSAMPLINGS.items() if math.prod(strides) * head <= max(1, short / 2)] or [(1,)]
 
-    def padded(strides: tuple[int, ...]) -> float:
+    def cost(strides: tuple[int, ...]) -> float:
         scale = math.prod(strides) * UPSAMPLINGS[strides]
-        canvas = math.ceil(height / scale) * math.ceil(width / scale) * scale**2
-        depth = math.log2(max(1, short / 2) / scale)  # octaves short of the deepest that fits
-        return canvas / (height * width) + 0.35 * depth
+        padded = math.ceil(height / scale) * math.ceil(width / scale) * scale**2
+        missing = math.log2(max(1, short / 2) / scale)  # octaves by which the upsampling stays below the largest that fits
+        return padded / (height * width) + 0.35 * missing
 
-    best = min(fitting, key=padded)
+    best = min(fitting, key=cost)
     return best, UPSAMPLINGS[best]
 
 
 def weight_bits(video: VideoSpec, bpp: float) -> float:
-    """What a weight should cost: the richer a video's file, the less, for a larger network learns better (benchmarks/RESULTS.md)."""
+    """The bits of a weight for which a network is sized. They fall as the rate rises, because a larger network fits better.
+
+    The figures are in benchmarks/EXPERIMENTS.md.
+    """
     if video.frames == 1:
         return BITS_PER_WEIGHT
     return float(np.clip(BITS_PER_WEIGHT * (MEASURED_BPP / max(bpp, 1e-6)) ** 0.5, FEWEST_BITS, BITS_PER_WEIGHT))
 
 
 def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None = None, shared: int | None = None) -> NetworkSpec:
-    """The largest network of the default family whose tensors should take `bpp` bits per pixel of `video`.
+    """The largest network of the default family whose tensors are expected to take at most `bpp` bits per pixel of `video`.
 
-    `bits_per_weight` each in its convolutions, or `weight_bits`.
-    With `shared` it is the largest of at most so many weights in the tensors that videos share.
+    A weight outside the canvas counts as `bits_per_weight` bits, by default `weight_bits`. If `shared` is given, it replaces this limit:
+    the network is the largest with at most `shared` weights in the tensors of a weight layer.
     """
-    bits, each = bpp * video.pixels, weight_bits(video, bpp) if bits_per_weight is None else bits_per_weight
+    bits, bits_each = bpp * video.pixels, weight_bits(video, bpp) if bits_per_weight is None else bits_per_weight
     strides, head_stride = upsampling(video.height, video.width)
     cells = math.prod(VideoSpec.cells(video, NetworkSpec(Embeddings(1), 1, tuple(BlockSpec(1, s, 1) for s in strides), 3, head_stride)))
     channels = EMBEDDING_SHARE * bits / (BITS_PER_EMBEDDING * cells * video.frames)
@@ -63,8 +69,8 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
     canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
     def network(unit: float) -> NetworkSpec:
-        # Widths fall from 1.67 to 1 unit over the blocks. The first convolves 3x3, unlike HNeRV's: embeddings are few, and
-        # neighbours that share them are worth a tenth of the bits.
+        # Widths fall from 1.67 to 1 unit over the blocks. Unlike in HNeRV, the first block convolves 3x3: embeddings have few cells, and
+        # a cell that also reads its neighbours saves a tenth of the bits.
         widths = np.geomspace(5 / 3, 1, len(strides)) * unit if len(strides) > 1 else [unit]
         blocks = tuple(BlockSpec(_rounded(width), stride, 3) for width, stride in zip(widths, strides, strict=True))
         return NetworkSpec(
@@ -79,7 +85,7 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
         )
 
     def network_bits(unit: float) -> float:
-        return canvas_bits + each * weights(replace(network(unit), canvas=None), video)
+        return canvas_bits + bits_each * weights(replace(network(unit), canvas=None), video)
 
     def fits(unit: float) -> bool:
         return network_bits(unit) <= bits if shared is None else shared_weights(network(unit)) <= shared
@@ -91,12 +97,12 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
 
 
 def temporal_grid_length(frames: int) -> int:
-    """Length of CAM's grids over time; 0, no grid, for an image."""
+    """The length of CAM's grids over time; 0 (no grid) for an image."""
     return min(round(1.4 * frames**0.5), max(2, frames // 4)) if frames > 1 else 0
 
 
 def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
-    """Rows and columns of a frame's flow, coarse and fine: the more bits, the finer. An image has nothing to follow."""
+    """(rows, columns) of a frame's coarse and fine flow, which are finer at higher rates; one flow of a single vector for an image."""
     if video.frames == 1:
         return ((1, 1),)
     cell = float(np.clip(FLOW_CELL / max(bpp, 1e-6), FINEST_FLOW, COARSEST_FLOW))
@@ -106,10 +112,10 @@ def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
 
 
 def shared_weights(spec: NetworkSpec) -> int:
-    """Number of weights in the tensors of a weight layer."""
+    """The number of weights in the tensors of a weight layer."""
     return sum(tensor.size for tensor in layer_specs(spec))
 
 
 def _rounded(width: float) -> int:
-    """The nearest multiple of 4, at least 4: what the vector units of CPUs like."""
+    """The nearest multiple of 4, at least 4, which the vector units of CPUs process fastest."""
     return max(4, 4 * round(width / 4))

@@ -21,7 +21,7 @@ DB_PER_OCTAVE = 2.0  # decibels for each doubling of the rate, on ordinary conte
 STILL_TO_GAIN = 2.2  # decibels between a pilot and a whole fit at the same rate
 FAR = 2.5  # decibels from the pilot at which a second one pays
 LEAST, MOST = 0.001, 8.0  # bits per pixel
-AREA_POWER = 0.7  # bits per pixel at equal PSNR fall with this power of the frame's area
+AREA_POWER = 0.75  # bits per pixel at equal PSNR fall with this power of the area: 0.77 to 0.85 for x264 on three of four clips
 
 
 def reduced(video: Video, pixels: int = MOST_PIXELS, frames: int = MOST_FRAMES) -> Video:

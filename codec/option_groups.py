@@ -1,0 +1,44 @@
+"""Groups of command-line options: a dataclass whose fields are flags, which several verbs can share."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_type_hints
+
+
+def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` for Typer: each parameter that is a dataclass of flags is replaced by one parameter for each of its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in groups:
+            parameters += _flags(groups[parameter.name])
+        else:
+            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY))
+
+    def flat(**values: Any) -> Any:
+        grouped = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})  # pyrefly: ignore[not-callable]
+            for name, group in groups.items()
+        }
+        return command(**grouped, **values)
+
+    flat.__name__, flat.__doc__ = command.__name__, command.__doc__
+    flat.__signature__ = inspect.Signature(parameters)  # pyrefly: ignore[missing-attribute]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat
+
+
+def _flags(group: Any) -> list[inspect.Parameter]:
+    """One keyword parameter for each field of a group of flags."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[field.name],
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in fields(group)
+    ]
