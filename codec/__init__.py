@@ -1,12 +1,17 @@
-"""From networks to bytes and back: the quantised model, the bitstream, and the measures of a decoded file.
+"""This package converts networks to bytes and back: it has the quantised model, the bitstream, and measurements of decoded files.
 
-Words: a file consists of *records*, each with a *payload*; the *end record* closes it. A weight is an integer *symbol* times a *step
-size* 2 ** (exponent / 8). Symbols are range-coded under *frequency tables*; a *coding* is one way of turning a tensor's symbols into coded
-values. A *weight layer* holds the tensors that several videos may *reference*; a *video entry* holds one video's, or one *segment's*,
-private tensors. A *weight mask* says which *claimed* (non-zero) weights of earlier layers a video keeps. A *fingerprint* is the part of a
-run's key by which an encoder recognises its own file. `bpp` is 8 times the bytes of the file, divided by its pixels.
+Words: A file consists of *records*, each with a *payload*. The last record is the *end record*. A weight is an integer *symbol* times a
+*step size*, which is 2 ** (exponent / 8); each tensor has one step size. The range coder codes symbols under *frequency tables*. A
+*coding* is one way to convert the symbols of a tensor into the integers that the range coder codes.
 
-Names are loaded on first use: importing the package loads no JAX, no optimiser and no training code.
+A *bundle* is a file seen as a set of videos. A *weight layer* holds tensors that several videos can *reference*; the weights of a network
+are the sum of the layers that its video references. A *video entry* holds the *private* tensors of one video, or of one *segment*: some
+consecutive frames of a long video. A layer *claims* a weight if its symbol for this weight is not zero. A *weight mask* says which
+claimed weights of the earlier layers a video keeps. A *fingerprint* is 4 bytes by which an encoder recognises a video that it coded
+before from the same input with the same options. `bpp` is bits per pixel: 8 times the bytes of the whole file, divided by the number of
+pixels of all its frames.
+
+Each name is loaded on its first use. The import of the package alone loads no JAX, no optimiser and no training code.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m codec`: decode, info and eval, with nothing above this floor installed."""
+"""`python -m codec`: all commands that need no training code. The package `train` need not be installed."""
 
 from codec.cli import main
 

@@ -1,6 +1,7 @@
-"""The outer form of a file: magic, version, records with lengths and chained checksums, an end record.
+"""Writes and reads the outer structure of a file: magic, version, records with lengths and chained checksums, an end record.
 
-FORMAT.md is the normative page. Only this module slices bytes. Nothing is allocated before its length is checked.
+codec/FORMAT.md is the normative definition. No other module splits a file into records. A length is checked before memory of this
+length is allocated.
 """
 
 import zlib
@@ -11,23 +12,23 @@ from enum import IntEnum
 from inr.errors import InrError
 
 MAGIC = b"\x8fINR"
-VERSION, DRAFT = 0, 4  # while the version is 0, drafts of it do not read each other's files
+VERSION, DRAFT = 0, 4  # while the version is 0, a decoder reads only files of its own draft
 CRC_BYTES = 4
-FINGERPRINT_BYTES = 4  # for each video record, at most, in the end record
+FINGERPRINT_BYTES = 4  # the most bytes that the end record holds for each video record
 MAX_VARINT = 1 << 32
 
 
 class BitstreamError(InrError, ValueError):
-    """The bytes are not a file this version can decode: damaged, cut short, foreign, or newer."""
+    """The bytes are not a file that this version can decode: the file is damaged, cut short, of another format, or of another version."""
 
     exit_code = 5
 
-    def __init__(self, identifier: str, what: str, fix: str = "fetch the file again from where it came"):
+    def __init__(self, identifier: str, what: str, fix: str = "copy or download the file again"):
         super().__init__(identifier, what, fix)
 
 
 class Kind(IntEnum):
-    """The kind of a record."""
+    """The kind of a record, which is its first byte."""
 
     END = 0
     SPEC = 1
@@ -38,7 +39,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One record of a file: its payload, and the number of bytes spent around it."""
+    """One record of a file. `overhead` is the number of bytes of its kind, length and checksum, so of all bytes except the payload."""
 
     kind: Kind
     payload: bytes
@@ -49,7 +50,7 @@ class Record:
 
 
 def varint(value: int) -> bytes:
-    """An unsigned integer in groups of 7 bits, least significant first; the top bit says that more follow."""
+    """Encode an unsigned integer in bytes of 7 bits each, least significant first. The top bit of a byte is 1 if another byte follows."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -59,21 +60,21 @@ def varint(value: int) -> bytes:
 
 
 def assemble_file(records: list[tuple[Kind, bytes]], fingerprints: bytes = b"") -> bytes:
-    """A whole file: `records` as (kind, payload), then the end record, whose payload is `fingerprints`."""
+    """The bytes of a whole file: `records` as (kind, payload), then the end record, whose payload is `fingerprints`."""
     start = MAGIC + bytes([VERSION | DRAFT << 4])
     return _continued(start, zlib.crc32(start), records, fingerprints)
 
 
 @dataclass(frozen=True)
 class AppendableFile:
-    """A file without its end record, to be continued: its bytes so far, and the running checksum."""
+    """A file to which records can be appended: its bytes before the end record, and the checksum that the next record continues."""
 
     start: bytes
     checksum: int
 
     @classmethod
     def of(cls, data: bytes) -> "AppendableFile":
-        """The file `data`; the checksum of every record is verified."""
+        """The appendable form of the whole file `data`. BitstreamError if the checksum of a record does not match."""
         _check_start(data)
         at = end = len(MAGIC) + 1
         checksum = running = zlib.crc32(data[:at])
@@ -83,7 +84,7 @@ class AppendableFile:
         return cls(data[:end], checksum)
 
     def with_records(self, new: list[tuple[Kind, bytes]], fingerprints: bytes = b"") -> bytes:
-        """The whole file with `new` records and a new end record; all bytes before them stay as they are."""
+        """The bytes of a whole file: those of this file, then the records `new`, then a new end record with `fingerprints`."""
         return _continued(self.start, self.checksum, new, fingerprints)
 
 
@@ -92,8 +93,8 @@ def _continued(start: bytes, checksum: int, records: list[tuple[Kind, bytes]], f
     data = bytearray(start)
     for kind, payload in [*records, (Kind.END, fingerprints)]:
         record = bytes([kind]) + varint(len(payload)) + payload
-        # The checksum continues from record to record and leaves the checksum fields out: a CRC over data that includes its own
-        # CRC is a constant, and would not notice a record that was dropped or swapped.
+        # The checksum continues from record to record and leaves the checksum fields out. A CRC over data that ends with the CRC of
+        # this data is a constant, so a checksum over the fields would not change if an earlier record were dropped or swapped.
         checksum = zlib.crc32(record, checksum)
         data += record + checksum.to_bytes(CRC_BYTES, "little")
     return bytes(data)
@@ -103,44 +104,46 @@ def _continued(start: bytes, checksum: int, records: list[tuple[Kind, bytes]], f
 
 
 class Fields:
-    """A bounds-checked reader of one payload."""
+    """Reads the fields of one payload in order. BitstreamError if the payload is too short."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
     def byte(self) -> int:
+        """Read one byte, 0..255."""
         return self.take(1)[0]
 
     def varint(self, limit: int = MAX_VARINT) -> int:
-        """An unsigned integer of at most `limit`."""
+        """Read an unsigned integer. BitstreamError if it is larger than `limit`, or if it takes more than 5 bytes."""
         value = shift = 0
         while True:
             group = self.byte()
             value |= (group & 0x7F) << shift
             shift += 7
             if value > limit or shift > 35:
-                raise BitstreamError("out-of-range", f"a field holds more than {limit}, which is all it may")
+                raise BitstreamError("out-of-range", f"a field is larger than its limit {limit}")
             if group < 0x80:
                 return value
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Read the next `count` bytes."""
         if count > len(self._data) - self._at:
             raise BitstreamError("truncated", f"a record ends {count - len(self._data) + self._at} bytes too early")
         self._at += count
         return self._data[self._at - count : self._at]
 
     def rest(self) -> bytes:
-        """All remaining bytes."""
+        """Read all remaining bytes."""
         return self.take(len(self._data) - self._at)
 
     @property
     def position(self) -> int:
+        """The number of bytes that were read."""
         return self._at
 
 
 def records(data: bytes) -> Iterator[Record]:
-    """The records of a file, the end record last. A record is yielded only after its checksum was verified."""
+    """Yield the records of a file, the end record last. BitstreamError at the first record whose checksum does not match."""
     _check_start(data)
     at = len(MAGIC) + 1
     checksum = zlib.crc32(data[:at])
@@ -150,10 +153,11 @@ def records(data: bytes) -> Iterator[Record]:
         if record.kind is Kind.END:
             break
     if at != len(data):
-        raise BitstreamError("trailing-bytes", f"{len(data) - at} bytes follow the end record", "cut them off, or fetch the file again")
+        raise BitstreamError("trailing-bytes", f"{len(data) - at} bytes follow the end record", "remove them, or copy the file again")
 
 
 def _next_record(data: bytes, start: int, checksum: int) -> tuple[Record, int, int]:
+    """The record that begins at byte `start`, the position after it, and the checksum that the next record continues."""
     fields = Fields(data[start : start + 6])
     if start >= len(data):
         raise _cut_short(data, 1)
@@ -172,18 +176,20 @@ def _next_record(data: bytes, start: int, checksum: int) -> tuple[Record, int, i
     if checksum != int.from_bytes(data[end : end + CRC_BYTES], "little"):
         raise BitstreamError("checksum", f"damaged: the checksum of the record in bytes {start} to {end} does not match")
     if kind not in Kind.__members__.values():
-        raise BitstreamError("unknown-record", f"a record of unknown kind {kind} must be understood to decode", "pip install -U inr-codec")
+        raise BitstreamError("unknown-record", f"a record has the unknown kind {kind}", "pip install -U inr-codec")
     after = end + CRC_BYTES
     return Record(Kind(kind), data[payload:end], after - start - length), after, checksum
 
 
 def _cut_short(data: bytes, missing: int) -> BitstreamError:
-    return BitstreamError("truncated", f"cut short: at least {missing} more bytes should follow the {len(data)} that are here")
+    """The error for a file that lacks at least `missing` bytes."""
+    return BitstreamError("truncated", f"cut short: the file has {len(data)} bytes and lacks at least {missing} more")
 
 
 def _check_start(data: bytes) -> None:
+    """Raise BitstreamError unless `data` begins with the magic and with the version and draft that this program reads."""
     if len(data) <= len(MAGIC) and MAGIC.startswith(data[: len(MAGIC)]):
-        raise BitstreamError("truncated", f"cut short: only {len(data)} bytes")
+        raise BitstreamError("truncated", f"cut short: the file has only {len(data)} bytes")
     if not data.startswith(MAGIC):
         raise BitstreamError(
             "foreign", f"not an .inr file: it starts with {data[:8]!r}, not {MAGIC!r}", "inr encode FILE   compresses a video or image"
@@ -193,6 +199,6 @@ def _check_start(data: bytes) -> None:
         newer = (version, draft) > (VERSION, DRAFT)
         raise BitstreamError(
             "version",
-            f"format version {version}, draft {draft}; this program reads version {VERSION}, draft {DRAFT}",
+            f"the file has format version {version}, draft {draft}; this program reads version {VERSION}, draft {DRAFT}",
             "pip install -U inr-codec" if newer else "encode the source again",
         )

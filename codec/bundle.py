@@ -1,4 +1,4 @@
-"""Bundles, the files of several videos: settings, statistics of each video, extraction and removal of one video."""
+"""Bundles, which are files of several videos: their settings, statistics of each video, extraction and removal of a video."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -17,11 +17,11 @@ SETTINGS = 1  # the first byte of an extra record that holds a bundle's settings
 
 @dataclass(frozen=True)
 class BundleSettings:
-    """The settings that a bundle was created with.
+    """The settings with which a bundle was created.
 
-    Its first video decides on a network with about `capacity` shared weights (0: as many as that video needs), and with a Fourier
-    operator of `modes` (rows, columns) in the second block; (0, 0) for none. `pretrained`: the first weight layer belongs to no
-    video but was fitted to several beforehand.
+    The first video of a bundle determines the network. `capacity` is the approximate number of weights in a weight layer of this network,
+    0 for as many as the first video needs. `modes` are the (rows, columns) of a Fourier operator in the second block, (0, 0) for none.
+    With `pretrained`, the first weight layer was fitted to several videos beforehand and belongs to none of them.
     """
 
     capacity: int = 0
@@ -30,23 +30,23 @@ class BundleSettings:
 
     @property
     def records(self) -> list[tuple[Kind, bytes]]:
-        """The `extra` record that holds the settings; none if all of them are defaults."""
+        """The `extra` record that holds the settings, in a list; the list is empty if all settings have their defaults."""
         numbers = (self.capacity, *self.modes, *[1] * self.pretrained)
         return [(Kind.EXTRA, bytes([SETTINGS]) + b"".join(map(varint, numbers)))] if any(numbers) else []
 
 
 def empty_bundle(settings: BundleSettings) -> bytes:
-    """A bundle without videos."""
+    """The bytes of a bundle that has these settings and no video."""
     return assemble_file(settings.records)
 
 
 def has_network(data: bytes) -> bool:
-    """Whether a file has a spec record. A bundle without videos and without a pretrained decoder has none."""
+    """Whether a file has a spec record. A bundle without videos and without a pretrained weight layer has none."""
     return any(record.kind is Kind.SPEC for record in records(data))
 
 
 def bundle_settings(data: bytes) -> BundleSettings:
-    """The settings that a bundle was created with; defaults for any other file."""
+    """The settings with which a bundle was created; the defaults for a file that does not store settings."""
     for record in records(data):
         if record.kind is Kind.EXTRA and record.payload[:1] == bytes([SETTINGS]):
             fields = Fields(record.payload[1:])
@@ -56,7 +56,7 @@ def bundle_settings(data: bytes) -> BundleSettings:
 
 
 def extracted(model: QuantizedModel, clip: int) -> QuantizedModel:
-    """One video as a model of its own: the weight layers that it references. Weights that it does not keep become zero."""
+    """The video `clip` as a model of its own, with the weight layers that it references. Weights that it does not keep become zero."""
     entries = [model.videos[index] for index in model.clips[clip]]
     new_numbers = _renumbered(entries)
     layers = []
@@ -75,9 +75,9 @@ def extracted(model: QuantizedModel, clip: int) -> QuantizedModel:
 
 
 def without(model: QuantizedModel, clip: int) -> QuantizedModel:
-    """The bundle without one video and without the weight layers that no other video references.
+    """The model without the video `clip` and without the weight layers that only this video references.
 
-    UsageError if the file holds no other video.
+    UsageError if the model has no other video.
     """
     remaining = [index for index in range(len(model.videos)) if index not in model.clips[clip]]
     videos = [model.videos[index] for index in remaining]
@@ -91,34 +91,36 @@ def without(model: QuantizedModel, clip: int) -> QuantizedModel:
 
 
 def _renumbered(entries: Iterable[VideoEntry]) -> dict[int, int]:
-    """For each weight layer that `entries` reference, in order, its number in a file without the other layers."""
+    """New numbers, by old number, of the weight layers that `entries` reference, in a file without the other layers."""
     return {layer: number for number, layer in enumerate(sorted({layer for entry in entries for layer in entry.layers}))}
 
 
 def _fingerprints(model: QuantizedModel, entries: Iterable[int]) -> bytes:
-    """The fingerprints of some entries; empty if none of them has one."""
+    """The fingerprints of the entries with the indices `entries`, 4 bytes each; empty if no entry has a fingerprint."""
     fingerprints = b"".join(fingerprint_of_video(model, index).ljust(FINGERPRINT_BYTES, b"\0") for index in entries)
     return fingerprints if any(fingerprints) else b""
 
 
 def fingerprint_of_video(model: QuantizedModel, index: int) -> bytes:
-    """The fingerprint of one entry; empty if it has none."""
+    """The fingerprint of the entry with this index: up to 4 bytes, empty if the entry has none."""
     return model.fingerprints[FINGERPRINT_BYTES * index : FINGERPRINT_BYTES * (index + 1)]
 
 
 def checksums_match(model: QuantizedModel, clip: int) -> bool | None:
-    """Whether a video's dequantised, masked tensors match their stored checksums; None if the file has no checksum of them."""
+    """Whether the dequantised tensors of the video `clip` match their stored checksums; None if the file stores no checksum of them."""
     entries = [index for index in model.clips[clip] if model.videos[index].checksum is not None]
     return all(tensors_checksum(model.tensors(index)) == model.videos[index].checksum for index in entries) if entries else None
 
 
 @dataclass(frozen=True)
 class VideoStats:
-    """The size of one video, and the origin of its weights. Bytes are those of whole records, weight masks are in bits.
+    """The size of one video, and the origin of its weights.
 
-    The counts of weights: `reused` are claimed by earlier layers and kept, `dropped` are claimed by earlier layers and not kept,
-    `claimed` are those that the video's own layer claims in addition, `corrected` are reused ones that its own layer changes.
-    `private` counts the non-zero symbols of its private tensors.
+    `bytes` is the sum of `layer_bytes` (the layer records of the video alone) and `private_bytes` (its video records).
+    `weight_mask_bits` is the size of its weight masks in bits. The other fields are numbers of weights: `reused` weights are claimed by
+    earlier layers and kept; `dropped` weights are claimed by earlier layers and not kept; `claimed` weights are claimed by the video's
+    own layer and not reused; `corrected` weights are reused and changed by the video's own layer. `private` is the number of non-zero
+    symbols in the video's private tensors.
     """
 
     name: str
@@ -133,24 +135,24 @@ class VideoStats:
     private: int
 
     def __add__(self, other: "VideoStats") -> "VideoStats":
-        """The sums of both, under the name of the first."""
+        """The sum of each field of both statistics, with the name of the first one."""
         return VideoStats(self.name, *(a + b for a, b in zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
 
 
 def record_sizes(data: bytes) -> Mapping[Kind, list[int]]:
-    """Bytes of each record of a file, with kind, length and checksum, by kind and in the order of the file."""
+    """For each kind, the bytes of every record of this kind in the order of the file; kind, length and checksum fields are included."""
     return {kind: [record.overhead + len(record.payload) for record in records(data) if record.kind is kind] for kind in Kind}
 
 
 def video_stats(data: bytes, model: QuantizedModel) -> list[VideoStats]:
-    """The statistics of every video, in the order of the file. A pretrained layer counts for no video."""
+    """The statistics of every video, in the order of the file. The bytes of a pretrained layer belong to no video."""
     sizes, pretrained = record_sizes(data), 0 if bundle_settings(data).pretrained else None
     clips = [[_entry_stats(model, index, sizes, pretrained) for index in entries] for entries in model.clips]
     return [sum(segments[1:], segments[0]) for segments in clips]
 
 
 def _entry_stats(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[int]], pretrained: int | None) -> VideoStats:
-    """The statistics of one entry. `pretrained` is the number of the pretrained layer, None if there is none."""
+    """The statistics of the entry with this index. `pretrained` is the number of the pretrained layer, None if there is no such layer."""
     entry = model.videos[index]
     own = None if (layer := model.own_layer(index)) == pretrained else layer
     below = entry.layers if own is None else entry.layers[:-1]
@@ -172,21 +174,21 @@ def _entry_stats(model: QuantizedModel, index: int, sizes: Mapping[Kind, list[in
 
 @dataclass(frozen=True)
 class Capacity:
-    """The number of weights in the tensors of one layer, and the number of those that at least one layer claims."""
+    """The number of weights in one layer, and the number of these weights that at least one layer of the file claims."""
 
     weights: int
     claimed: int
 
 
 def capacity(model: QuantizedModel) -> Capacity:
-    """The capacity of a bundle's weight layers."""
+    """The capacity of a model's weight layers; the model must have at least one layer."""
     names = model.layers[0].tensors
     claimed = {name: np.any([layer.tensors[name].symbols != 0 for layer in model.layers], axis=0) for name in names}
     return Capacity(sum(mask.size for mask in claimed.values()), sum(int(mask.sum()) for mask in claimed.values()))
 
 
 def facts(data: bytes, name: str) -> dict[str, object]:
-    """The contents of a bundle as JSON values; `name` is its path."""
+    """The contents of a bundle as JSON values; `name` is its path. BitstreamError if `data` is not a valid file."""
     if not has_network(data):
         return {"output": name, "bytes": len(data), "capacity_asked": bundle_settings(data).capacity, "videos": []}
     model = decode_bundle(data)
@@ -218,14 +220,14 @@ def _video_facts(model: QuantizedModel, clip: int, stats: VideoStats) -> dict[st
 
 
 def facts_lines(bundle: dict) -> list[str]:
-    """The values of `facts` as lines of text."""
+    """The result of `facts` as lines of text."""
     lines = [f"{bundle['output']}   {bundle['bytes']} bytes, {len(bundle['videos'])} videos"]
     if "capacity" in bundle:
         free = f"{bundle['free']} free ({100 * bundle['free'] / bundle['capacity']:.0f} %)"
-        pretrained = f"; {bundle['pretrained_bytes']} bytes pretrained for all videos" if bundle["pretrained_bytes"] else ""
-        lines.append(f"decoder  {bundle['capacity']} weights in {bundle['layers']} layers: {bundle['claimed']} claimed, {free}{pretrained}")
+        pretrained = f"; {bundle['pretrained_bytes']} bytes of a pretrained layer" if bundle["pretrained_bytes"] else ""
+        lines.append(f"shared   {bundle['capacity']} weights in {bundle['layers']} layers: {bundle['claimed']} claimed, {free}{pretrained}")
     if not bundle["videos"]:
-        return [*lines, f"empty; inr bundle add {bundle['output']} VIDEO"]
+        return [*lines, f"empty bundle; inr bundle add {bundle['output']} VIDEO   adds a video"]
     columns = ("bytes", "bpp", "layer", "own", "mask", "reused", "corrected", "claimed", "private")
     lines.append("".join(f"{column:>10}" for column in columns) + "  video")
     for video in bundle["videos"]:

@@ -1,4 +1,4 @@
-"""The verbs of `inr bundle` that need no training code: create, list, info, extract, verify, rm."""
+"""The commands of `inr bundle` that need no training code: create, list, info, extract, verify, rm."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="VIDEO", help="A video's name, as `
 def create_command(
     target: Bundle,
     size: Annotated[
-        str, typer.Option("--size", metavar="200k", help="Weights that videos share. Default: as many as the first needs.")
+        str, typer.Option("--size", metavar="200k", help="Number of shared weights. Default: as many as the first video needs.")
     ] = "",
     fourier: Annotated[str, typer.Option("--fourier", metavar="RxC", help="Give the second block a Fourier operator of R x C modes.")] = "",
     overwrite: Overwrite = False,
@@ -54,7 +54,7 @@ def list_command(source: Bundle, as_json: Json = False) -> None:
 
 @bundle_application.command("info")
 def info_command(source: Bundle, as_json: Json = False) -> None:
-    """Show the free capacity of a bundle, and for each video its bytes and its reused, claimed and private weights."""
+    """Show the free capacity of a bundle, and for each video its bytes and its numbers of reused, claimed and private weights."""
     from codec.bundle import facts, facts_lines
     from codec.loading import read_file
 
@@ -73,7 +73,7 @@ def extract_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write one video as a file of its own: the weight layers that it references, without the weights that it does not use."""
+    """Write one video as a file of its own, with the weight layers that it references, but without the weights that it does not use."""
     from codec.bundle import extracted
     from codec.encoder import encode
     from codec.loading import open_model, video_index
@@ -87,7 +87,7 @@ def extract_command(
     if as_json:
         emit("result", output=str(target), bytes=len(data), video=name)
     else:
-        say(f"{target}   {len(data)} bytes; the file of all {len(model.clips)} videos has {size}")
+        say(f"{target}   {len(data)} bytes; the file of all {len(model.clips)} videos has {size} bytes")
 
 
 @bundle_application.command("verify")
@@ -101,7 +101,9 @@ def verify_command(source: Bundle, as_json: Json = False) -> None:
     matches = {model.clip_spec(clip).name: checksums_match(model, clip) for clip in range(len(model.clips))}
     if wrong := [name for name, match in matches.items() if match is False]:
         raise VerifyError(
-            "tensors", f"the tensors of {', '.join(wrong)} do not match their checksums", "report this: the checksums of all records match"
+            "tensors",
+            f"the tensors of {', '.join(wrong)} do not match their checksums",
+            "report this bug; the checksums of all records match",
         )
     if as_json:
         emit("result", output=str(source), bytes=size, videos=matches)
@@ -126,4 +128,4 @@ def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
     if as_json:
         emit("result", output=str(source), bytes=len(data), removed=name, freed=size - len(data))
     else:
-        say(f"{source}   {len(data)} bytes, {size - len(data)} less")
+        say(f"{source}   {len(data)} bytes, {size - len(data)} bytes less than before")

@@ -1,4 +1,4 @@
-"""Small pieces of self-contained HTML, with which Jupyter shows a result."""
+"""Makes small pieces of HTML without external files, by which Jupyter shows a result."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ def data_address(image: bytes, kind: str) -> str:
 
 
 def picture(frame: Frame) -> str:
-    """A frame as the data URL of a lossless PNG."""
+    """A frame as a PNG (lossless) in a data URL."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -28,7 +28,7 @@ def picture(frame: Frame) -> str:
 
 
 def sparkline(values: Sequence[float], unit: str) -> str:
-    """A line through `values` as inline SVG, followed by the range of the values in `unit`."""
+    """A line chart of `values` (at least one) as inline SVG, followed by their range as the text "LOWEST to HIGHEST UNIT"."""
     low, high = min(values), max(values)
     spread = (high - low) or 1.0
     steps = max(len(values) - 1, 1)
@@ -42,7 +42,7 @@ def sparkline(values: Sequence[float], unit: str) -> str:
 
 
 def card(poster: str, lines: Sequence[str]) -> str:
-    """The image with the address `poster`, and `lines` of HTML beside it."""
+    """HTML that shows the image with the URL `poster`, and to the right of it the `lines`, which are HTML too."""
     text = "<br>".join(lines)
     image = f'<img alt="a frame" src="{poster}" style="max-width:{POSTER}px;image-rendering:pixelated">'
     return f'<div style="display:flex;gap:1em;align-items:flex-start">{image}<div style="font-size:90%">{text}</div></div>'

@@ -1,4 +1,4 @@
-"""The verbs that need no training code: decode, info, eval, compare, retarget, and those of bundles."""
+"""The commands that need no training code: decode, info, eval, compare, retarget, and several commands of `inr bundle`."""
 
 import sys
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ application.command("compare")(compare_command)
 
 @dataclass(frozen=True)
 class DecodeFlags:
-    """The part of a file that is decoded."""
+    """The options that select what `inr decode` renders: frames, video, and frame rate."""
 
     frames: FrameSpan = ""
     video: VideoName = ""
-    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second of OUT, if not the source's (experimental).")] = None
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second of OUT (experimental). Default: those of IN.")] = None
 
 
 @application.command("decode")
@@ -45,7 +45,7 @@ def decode_command(
 ) -> None:
     """Decode a file to a video in the format of OUT's suffix.
 
-    With --fps, frames at intermediate times are interpolated by the network.
+    With --fps, the network interpolates frames at times between two frames of the source.
     mp4 is near-lossless x264 for viewing; mkv, PNG and npy hold the exact decoded pixels.
     """
     import time
@@ -59,11 +59,11 @@ def decode_command(
     from inr.writing import check_output, write_video
 
     if target == "-" and as_json:
-        raise UsageError("two-outputs", "- and --json both write to standard output", "decode to a file, or omit --json")
+        raise UsageError("two-outputs", "OUT - and --json both write to standard output", "decode to a file, or omit --json")
     model, _ = open_model(source)
     index = video_index(model, flags.video)
     spec = model.clip_spec(index)
-    times = np.arange(spec.frames)[slice(*span(flags.frames))]  # in frames of the source
+    times = np.arange(spec.frames)[slice(*span(flags.frames))]  # indices of frames; with --fps also between two frames
     if not len(times):
         raise UsageError("no-frames", f"--frames {flags.frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
     rate = spec.fps if flags.fps is None else checked_fps(flags.fps)
@@ -101,13 +101,16 @@ def info_command(
 @with_option_groups
 def eval_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file, or any video.")],
-    reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source.")],
+    reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="The source video of IN.")],
     flags: ReferenceFlags = ReferenceFlags(),  # noqa: B008
     per_frame: Annotated[Path | None, typer.Option("--per-frame", metavar="CSV", help="Write the PSNR of each frame to this file.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compare a file, or any video, with its source: PSNR and MS-SSIM in 8-bit RGB, and bits per pixel of the whole file."""
+    """Compare a file, or any video, with its source.
+
+    Print PSNR and MS-SSIM in 8-bit RGB, and the bits per pixel of the whole file.
+    """
     from codec.clip import decoded_frames
     from codec.evaluation import compare
     from inr.reading import read_video
@@ -141,9 +144,10 @@ def retarget_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a file smaller in seconds and without its source: larger step sizes for tensors that affect the picture least.
+    """Make a file smaller in seconds, without its source.
 
-    A new fit to the same size gives a better picture. The difference grows with the reduction in size.
+    The tensors that affect the picture least get larger step sizes.
+    A new fit to the same size gives a better picture, above all if the size is much smaller.
     """
     import time
 

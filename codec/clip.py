@@ -1,4 +1,4 @@
-"""A video in a file, decoded on demand: the interface for Python and Jupyter."""
+"""The interface for Python and Jupyter: a video in a file, whose frames are rendered on demand."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -19,22 +19,23 @@ from inr.reading import read_video
 from inr.spec import VideoSpec
 
 Pure = Callable[[dict[str, Array], Int[Array, " t"]], Float[Array, "t h w 3"]]
-FRAMES_TOGETHER = 16  # frames that iteration decodes together
+FRAMES_TOGETHER = 16  # the number of frames that an iteration over a Clip renders together
 
 
 def open_file(path: str | Path, video: str = "") -> "Clip":
-    """The video `video` (by default the first one) in the file `path`.
+    """Open the video named `video` (by default the first one) in the .inr file `path`.
 
-    InputError if there is no such file, BitstreamError if it cannot be decoded, UsageError if it has no such video.
+    InputError if there is no such file, BitstreamError if the file cannot be decoded, UsageError if it has no such video.
     """
     return Clip(read_file(Path(path)), str(path), video)
 
 
 def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
-    """All frames of `path`, which is an .inr file, any other video, or a folder of images; and the size in bytes.
+    """All frames (uint8, t h w 3) of `path`, and its size in bytes. `path` is an .inr file, any other video, or a folder of images.
 
-    In an .inr file, `video` names the video; the size of a video in a bundle is that of its records. The size of a folder is the sum of
-    its files.
+    For an .inr file, `video` is the name of the video; the size of one video in a bundle is that of its records. The size of a folder is
+    the sum of the sizes of its files. InputError if `path` cannot be read. For an .inr file, the errors are those
+    of `open_file`.
     """
     if is_inr_file(path):
         clip = open_file(path, video)
@@ -44,9 +45,12 @@ def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
 
 
 class Clip:
-    """Frames of one video: `clip[10]` (h w 3), `clip[::5]` (t h w 3), `for frame in clip`, `len`, `np.asarray`; uint8 R'G'B'.
+    """One video of an .inr file, as a sequence of uint8 R'G'B' frames.
 
-    Frames are rendered only when they are requested, in any order.
+    `clip[10]` is a frame (h w 3), `clip[::5]` are frames (t h w 3); `for frame in clip`, `len(clip)` and `np.asarray(clip)` work too.
+    A frame is rendered only when it is requested. IndexError if a frame does not exist.
+
+    `data` are the bytes of the file, `name` is its path, and `video` is the name of the video, empty for the first one.
     """
 
     def __init__(self, data: bytes, name: str, video: str = ""):
@@ -66,17 +70,17 @@ class Clip:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Frames, height, width, channels."""
+        """(number of frames, height, width, 3), the shape of `np.asarray(clip)`."""
         return (self.spec.frames, self.spec.height, self.spec.width, CHANNELS)
 
     @cached_property
     def bytes(self) -> int:
-        """The size of the video in bytes: the whole file, or its records in a bundle."""
+        """The size of the video in bytes: the whole file, or in a bundle of several videos the records of this video."""
         return video_stats(self.data, self.model)[self.index].bytes if len(self.model.clips) > 1 else len(self.data)
 
     @property
     def bpp(self) -> float:
-        """Bits per pixel of the whole file, over all its videos."""
+        """Bits per pixel: the bits of the whole file, divided by the pixels of all its videos."""
         pixels = sum(self.model.clip_spec(clip).pixels for clip in range(len(self.model.clips)))
         return 8 * len(self.data) / pixels
 
@@ -92,7 +96,7 @@ class Clip:
         if isinstance(index, slice):
             return self.model.render(range(len(self))[index], self.index)
         if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)} does not exist; frames are counted from 0")
+            raise IndexError(f"frame {index} does not exist; the video has the frames 0 to {len(self) - 1}")
         return self.model.render([index % len(self)], self.index)[0]
 
     def __iter__(self) -> Iterator[Frame]:
@@ -101,14 +105,15 @@ class Clip:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("frames are rendered, so there is no array to share without a copy")
+            raise ValueError("np.asarray(clip) renders a new array, so copy=False is impossible")
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def jax(self, segment: int = 0) -> tuple[dict[str, Array], Pure]:
-        """The parameters (float32, by name) and a pure function of them and of frame indices, for jit, vmap and grad.
+        """The parameters (float32 arrays by name), and a pure function `network(parameters, indices)` for jit, vmap and grad.
 
-        The function returns frames (t h w 3) as floats, where 0 is black and 1 is white, not clamped. A video in several segments has one
-        network for each segment: indices count from the first frame of `segment`. UsageError if there is no such segment.
+        The function returns frames (t h w 3) as float32 R'G'B', where 0 is black and 1 is white; values can lie outside [0, 1]. A video
+        in several segments has one network for each segment: indices count from the first frame of the segment number `segment`.
+        UsageError if there is no such segment.
         """
         from functools import partial
 
@@ -118,7 +123,7 @@ class Clip:
 
         entries = self.model.clips[self.index]
         if not 0 <= segment < len(entries):
-            raise UsageError("no-segment", f"segment {segment} of {len(entries)} does not exist; segments are counted from 0", "segment=0")
+            raise UsageError("no-segment", f"segment {segment} of {len(entries)} does not exist; the first segment is 0", "segment=0")
         entry = entries[segment]
         parameters = {name: jnp.asarray(values) for name, values in self.model.tensors(entry).items()}
         return parameters, partial(apply_network, self.model.spec, self.model.videos[entry].spec)
@@ -128,7 +133,7 @@ class Clip:
         return f"<Clip '{self.spec.name}' of '{self.path}': {width}x{height}, {frames} frames, {len(self.data)} bytes, {self.bpp:.4f} bpp>"
 
     def _repr_html_(self) -> str:
-        """A frame and the file's facts as HTML, which is shown without a running kernel."""
+        """HTML with the middle frame and facts of the file. A saved notebook shows it without a running kernel."""
         frames, height, width, _ = self.shape
         lines = [
             f"<b>{self.spec.name or self.path}</b>",

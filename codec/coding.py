@@ -1,12 +1,13 @@
-"""The coding of a tensor's symbols: the seam between the integers of a tensor and the range coder.
+"""The coding of a tensor's symbols: the interface between a tensor and the range coder.
 
-A `Coding` is one way of coding one tensor. Encoder, decoder, RDO and reports use nothing else of it: its exact bits, the bits that a
-move of one symbol saves, and how it is written; `read_tensor` reads any of them back. The differentiable twin, which a fit
-descends along, is `train.fit.rate`.
+A `Coding` is one way to code one tensor. It gives the exact number of bits of the tensor, the bits that a change of one symbol saves,
+and the method that writes the tensor. Encoder, RDO (rate-distortion optimisation) and reports use only this interface; `read_tensor`
+reads every coding back. A fit minimises a differentiable estimate of the bits instead: `train.fit.rate`.
 
-Two codings exist, which are one on the wire but for a bit: the symbols themselves under one frequency table (`StaticTable`), or their
-differences along the first axis (`Differences`). The first axis is often time, and flows and embeddings change little from one frame
-to the next. Differences are taken between integers, so nothing is lost and nothing drifts.
+There are two codings. `StaticTable` codes the symbols themselves under one frequency table. `Differences` codes the differences of
+symbols along the first axis in the same way; in the stream, one bit tells the two apart. The first axis is often time, and flows and
+embeddings change little from one frame to the next. Differences are taken between integers, so they lose nothing and errors do not
+accumulate.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from codec.quantizer import MAX_EXPONENT, MAX_SYMBOL, MIN_EXPONENT
 from codec.range_coder import RangeReader, RangeWriter
 from inr.layout import TensorSpec
 
-FIRST_SYMBOL_BITS, OUTLIER_BITS = 30.0, 8.0  # foreseen for the first symbol of a blank tensor, and for one beyond its table
+FIRST_SYMBOL_BITS = 30.0  # the estimated bits of the first non-zero symbol of a tensor whose symbols are all zero
+OUTLIER_BITS = 8.0  # the estimated bits of a symbol just beyond the limit of its table, minus the bits of the limit
 
 Symbols = Int32[np.ndarray, "..."]
 
@@ -43,33 +45,33 @@ class Coding(Protocol):
 
     @property
     def bits(self) -> float:
-        """Bits that the range coder spends on the symbols, without the parameters of the coding."""
+        """The number of bits that the range coder takes for the symbols, without the parameters of the coding."""
         ...
 
     @property
     def parameter_bits(self) -> tuple[int, ...]:
-        """Bits of each parameter that is sent with the symbols; empty for a blank tensor, which has no symbol but zero."""
+        """The number of bits of each parameter of the frequency table that is stored; empty for a tensor whose symbols are all zero."""
         ...
 
     def savings(self, move: int) -> Float64[np.ndarray, "..."]:
-        """For every symbol, the bits that moving it alone by `move` saves, with the parameters of the coding unchanged."""
+        """For every symbol, the bits saved if `move` (-1 or 1) is added to it alone. The parameters of the coding stay the same."""
         ...
 
     def write(self, writer: RangeWriter, exponent: int) -> None:
-        """Write the parameters, the step size's exponent and the symbols."""
+        """Write the parameters of the coding, the exponent of the step size, and the symbols."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class StaticTable:
-    """`values`, the integers that the coder gets, all under one frequency table."""
+    """Codes all `values`, which are the symbols of a tensor, under one frequency table."""
 
     values: Symbols
     table: Table
 
     @classmethod
     def of(cls, symbols: Symbols) -> "StaticTable":
-        """The coding of `symbols` under the table that takes the fewest bits."""
+        """The coding of `symbols` under the frequency table that `best_table` chooses."""
         return cls(symbols, best_table(symbols))
 
     @cached_property
@@ -101,24 +103,29 @@ class StaticTable:
 
 @dataclass(frozen=True, eq=False)
 class Differences(StaticTable):
-    """`values` are differences along the first axis: each entry minus the one before it; the first entry as it is."""
+    """Codes all `values`, which are the differences of symbols along the first axis, under one frequency table."""
 
     @classmethod
     def of(cls, symbols: Symbols) -> "Differences":
+        """The coding of the differences of `symbols` under the frequency table that `best_table` chooses."""
         values = differences(symbols)
         return cls(values, best_table(values))
 
     def savings(self, move: int) -> Float64[np.ndarray, "..."]:
         total = super().savings(move)
-        total[:-1] += StaticTable(self.values[1:], self.table).savings(-move)  # the next entry's difference moves the other way
+        total[:-1] += StaticTable(self.values[1:], self.table).savings(-move)  # the difference of the next entry changes by -move
         return total
 
     def write(self, writer: RangeWriter, exponent: int) -> None:
         self._write(writer, exponent, differenced=True)
 
 
-def best_coding(symbols: Symbols) -> StaticTable:
-    """The coding that takes fewer bits; the static table if both take the same, or if differences exceed what a table codes."""
+def best_coding(symbols: Symbols) -> Coding:
+    """The coding of `symbols` that takes fewer bits.
+
+    It is the StaticTable if both codings take the same number of bits, if `has_differences` is false, or if a difference is too large
+    for a table.
+    """
     plain = StaticTable.of(symbols)
     if not has_differences(symbols.shape) or np.abs(differences(symbols)).max(initial=0) >= 1 << MAX_MAGNITUDE_BITS:
         return plain
@@ -126,38 +133,38 @@ def best_coding(symbols: Symbols) -> StaticTable:
 
 
 def read_tensor(reader: RangeReader, tensor: TensorSpec) -> tuple[Symbols, int]:
-    """The symbols of `tensor` and the exponent of its step size; BitstreamError if either leaves its range."""
+    """Read the symbols of `tensor` and the exponent of its step size. BitstreamError if a symbol or the exponent is out of its range."""
     table = read_table(reader, tensor.size)
     if table.magnitude == 0:
         return np.zeros(tensor.shape, np.int32), 0
     exponent = reader.number(EXPONENTS)
     if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
-        raise BitstreamError("bad-step", f"a step size's exponent of {exponent}; the limits are {MIN_EXPONENT} and {MAX_EXPONENT}")
+        raise BitstreamError("bad-step", f"a step size has an exponent of {exponent}; the limits are {MIN_EXPONENT} and {MAX_EXPONENT}")
     differenced = has_differences(tensor.shape) and bool(reader.integer(1))
     values = reader.symbols(tensor.size, table).reshape(tensor.shape)
     symbols = sums(values) if differenced else values
     if np.abs(symbols).max(initial=0) > MAX_SYMBOL:
-        raise BitstreamError("out-of-range", f"differences add up to a symbol beyond {MAX_SYMBOL}")
+        raise BitstreamError("out-of-range", f"the sum of differences is a symbol outside -{MAX_SYMBOL}..{MAX_SYMBOL}")
     return symbols.astype(np.int32), exponent
 
 
 def has_differences(shape: tuple[int, ...]) -> bool:
-    """Whether a tensor's coding says if differences follow: only if there is a first axis to take them along."""
+    """Whether `Differences` can code a tensor of this shape: it needs at least two axes, and two entries along the first one."""
     return len(shape) > 1 and shape[0] > 1
 
 
 def differences(symbols: Int32[np.ndarray, "t *rest"]) -> Int32[np.ndarray, "t *rest"]:
-    """Each entry of the first axis minus the entry before it; the first entry as it is."""
+    """Each entry along the first axis minus the entry before it. The first entry is unchanged."""
     return np.diff(symbols, axis=0, prepend=np.zeros_like(symbols[:1]))
 
 
 def sums(values: Int32[np.ndarray, "t *rest"]) -> Int64[np.ndarray, "t *rest"]:
-    """The inverse of `differences`; int64 holds the sums of any file that a decoder accepts."""
+    """The inverse of `differences`. The sums are int64, which the values of a valid file cannot overflow."""
     return np.cumsum(values, axis=0, dtype=np.int64)
 
 
 def write_table(writer: RangeWriter, table: Table, size: int) -> None:
-    """Write the frequency table of `size` values."""
+    """Write the parameters of the frequency table of a tensor of `size` values."""
     writer.number(table.magnitude, MAGNITUDES)
     zero_bits, tail_bits = precision(size)
     if table.magnitude:
@@ -167,10 +174,10 @@ def write_table(writer: RangeWriter, table: Table, size: int) -> None:
 
 
 def read_table(reader: RangeReader, size: int) -> Table:
-    """The frequency table of `size` values; BitstreamError if it codes more than MAX_MAGNITUDE_BITS."""
+    """Read the frequency table of a tensor of `size` values. BitstreamError if its magnitude exceeds MAX_MAGNITUDE_BITS."""
     magnitude = reader.number(MAGNITUDES)
     if not 0 <= magnitude <= MAX_MAGNITUDE_BITS:
-        raise BitstreamError("bad-table", f"symbols of {magnitude} bits; the limit is {MAX_MAGNITUDE_BITS}")
+        raise BitstreamError("bad-table", f"a frequency table is for symbols of {magnitude} bits; the limit is {MAX_MAGNITUDE_BITS} bits")
     zero_bits, tail_bits = precision(size)
     zero = zeros(zero_bits)[reader.integer(zero_bits)] if magnitude else (1 << ZERO_BITS) - 1
     tail = tails(tail_bits)[reader.integer(tail_bits)] if magnitude > 1 else 0

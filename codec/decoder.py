@@ -1,4 +1,4 @@
-"""Bytes as a quantised model. `encoder.py` mirrors this file function by function."""
+"""Decodes the bytes of a file to a quantised model. The inverses of its main functions are in `codec/encoder.py`."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,30 +15,30 @@ from inr.spec import VideoSpec
 
 
 def decode(data: bytes) -> QuantizedModel:
-    """The model in a complete file; BitstreamError, and nothing else, if the bytes are not one."""
+    """The model in a complete file. BitstreamError, and no other error, if `data` is not a valid file or has no video."""
     parsed = payload_records(data)
     model = None if [record.kind for record in parsed] == [Kind.END] else build_model(parsed)
     if model is None or not model.videos:
-        raise BitstreamError("empty-bundle", "an empty bundle: no video was added yet", "inr bundle add NAME.inr VIDEO")
+        raise BitstreamError("empty-bundle", "the bundle is empty: it has no video yet", "inr bundle add NAME.inr VIDEO")
     return model
 
 
 def decode_bundle(data: bytes) -> QuantizedModel:
-    """As `decode`, for a file that may hold weight layers and no video yet."""
+    """The model in a complete file that has a spec record, but possibly no video. BitstreamError if `data` is not such a file."""
     return build_model(payload_records(data))
 
 
 def payload_records(data: bytes) -> list[Record]:
-    """A file's records without the `extra` ones, which a decoder skips."""
+    """The records of a file without the `extra` records, which a decoder ignores."""
     return [record for record in records(data) if record.kind is not Kind.EXTRA]
 
 
 def build_model(parsed: list[Record]) -> QuantizedModel:
-    """The model that records describe."""
+    """The model in `parsed`, the records of a file in order. BitstreamError if they do not describe a model."""
     if not parsed or [record.kind for record in parsed].count(Kind.SPEC) != 1 or parsed[0].kind is not Kind.SPEC:
-        raise BitstreamError("no-spec", "a file begins with one spec record; this one does not")
+        raise BitstreamError("no-spec", "a file must have one spec record, before all layers and videos")
     spec = read_spec(parsed[0].payload)
-    shared = [tensor for tensor in checked_specs(spec, VideoSpec(1, 1, 1)) if not tensor.private]  # no video's size matters to them
+    shared = [tensor for tensor in checked_specs(spec, VideoSpec(1, 1, 1)) if not tensor.private]  # the same for all videos
     layers = tuple(decode_layer(record, shared) for record in parsed if record.kind is Kind.LAYER)
     model = QuantizedModel(spec, layers, ())
     for record in parsed:
@@ -50,7 +50,7 @@ def build_model(parsed: list[Record]) -> QuantizedModel:
 def read_fingerprints(end: Record, videos: int) -> bytes:
     """The payload of the end record; BitstreamError if it exceeds FINGERPRINT_BYTES for each video."""
     if len(end.payload) > FINGERPRINT_BYTES * videos:
-        raise BitstreamError("out-of-range", f"an end record of {len(end.payload)} bytes; the limit is {FINGERPRINT_BYTES} a video")
+        raise BitstreamError("out-of-range", f"the end record has {len(end.payload)} bytes, more than {FINGERPRINT_BYTES} for each video")
     return end.payload
 
 
@@ -61,12 +61,15 @@ def decode_layer(record: Record, shared: Iterable[TensorSpec]) -> WeightLayer:
 
 
 def decode_video(record: Record, model: QuantizedModel) -> VideoEntry:
-    """The video in a video record; `model` must hold the weight layers that it references and the videos before it."""
+    """The entry in a video record. `model` must hold the weight layers of the file and the entries before this one."""
     fields, layer_count = Fields(record.payload), len(model.layers)
     entry = read_video_spec(fields, model.videos[-1].spec if model.videos else None)
     layers = entry.layers
     if any(index >= layer_count for index in layers) or not layers or len(set(layers)) < len(layers):
-        raise BitstreamError("missing-layer", f"video '{entry.spec.name}' references layers {layers}; the file has {layer_count}")
+        raise BitstreamError(
+            "missing-layer",
+            f"video '{entry.spec.name}' references layers {layers}; it must reference different ones of the file's {layer_count} layers",
+        )
     claims = model.claims(layers[:-1], len(model.videos))
     private = [tensor for tensor in checked_specs(model.spec, entry.spec) if tensor.private]
     with open_stream(fields.rest()) as reader:
@@ -76,20 +79,21 @@ def decode_video(record: Record, model: QuantizedModel) -> VideoEntry:
 
 @contextmanager
 def open_stream(data: bytes) -> Iterator[RangeReader]:
-    """A range-coded stream to read from. Every failure while it is read becomes a BitstreamError."""
+    """A context with a reader of the range-coded stream `data`. Every failure in the context becomes a BitstreamError."""
     if len(data) % 4:
-        raise BitstreamError("bad-stream", f"a range-coded stream of {len(data)} bytes is not made of 32-bit words")
+        raise BitstreamError("bad-stream", f"a range-coded stream has {len(data)} bytes; it must consist of words of 4 bytes")
     try:
         yield RangeReader(data)
     except BitstreamError:
         raise
     except BaseException as error:
-        # The checksum held, so these bytes were made to mislead; the coder may even panic, which is no Exception.
+        # The checksum of the record matches, so an encoder wrote these invalid words. The coder can panic; its panic is no subclass of
+        # Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise BitstreamError("bad-stream", f"a range-coded stream cannot be decoded: {error}") from error
 
 
 def read_tensors(reader: RangeReader, tensors: Iterable[TensorSpec]) -> dict[str, QuantizedTensor]:
-    """The given tensors, in order."""
+    """Read the tensors that `tensors` describes, in this order. The result has them by name."""
     return {tensor.name: QuantizedTensor(*read_tensor(reader, tensor)) for tensor in tensors}

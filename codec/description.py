@@ -1,4 +1,4 @@
-"""The contents of a file and the bytes of its parts, for `inr info`."""
+"""Describes the contents of a file and the bytes of its parts, for `inr info`."""
 
 from math import prod
 
@@ -13,7 +13,11 @@ from inr.spec import Embeddings, FrameInput, NetworkSpec, Patches, Positions, Ti
 
 
 def sections(data: bytes) -> dict[str, int]:
-    """Bytes of each part of a file; their sum is the file's size. `overhead` is magic, record heads, checksums and the end record."""
+    """The bytes of each part of a file; their sum is the size of the file.
+
+    `overhead` counts the magic, the version, the kind, length and checksum of every record, and the payload of the end record.
+    BitstreamError if `data` is not a valid file.
+    """
     parts = {"overhead": len(MAGIC) + 1, "spec": 0}
     counts = {Kind.LAYER: 0, Kind.VIDEO: 0, Kind.EXTRA: 0}
     for record in records(data):
@@ -34,16 +38,16 @@ def sections(data: bytes) -> dict[str, int]:
 
 
 def describe(data: bytes, name: str, video: str = "") -> dict[str, object]:
-    """The facts of a file as JSON values; `name` is its path. Facts of tensors are those of the first segment of `video`.
+    """The facts of a file as JSON values. `name` is its path. Facts of tensors are those of the first segment of the video named `video`.
 
-    An empty `video` selects the first video. UsageError if the file has no such video.
+    An empty `video` means the first video. UsageError if the file has no such video; BitstreamError if `data` is not a valid file.
     """
     model = decode(data)
     return described(model, data, name, video_index(model, video))
 
 
 def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[str, object]:
-    """As `describe`, for a decoded file; `clip` is the number of the video."""
+    """The result of `describe` for the bytes `data` of a file, whose `model` is decoded already. `clip` is the index of the video."""
     entry, first = model.videos[model.clips[clip][0]], model.clip_spec(clip)
     tensors = entry.tensors | model.layers[entry.layers[-1]].tensors
     weights = sum(tensor.symbols.size for tensor in tensors.values())
@@ -68,7 +72,7 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
 
 
 def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
-    """The spec in one line, with the size of `video`'s canvas."""
+    """The spec of a network in one line, with the size of the canvas of `video`. A block is written WIDTHxKERNEL^STRIDE."""
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
     grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} positions" if spec.modulated else ""
     height, width = video.canvas_size(spec)
@@ -80,7 +84,7 @@ def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
 
 
 def frame_input_line(frame_input: FrameInput) -> str:
-    """A frame input in a few words: the paper's network and its sizes."""
+    """A frame input in a few words: the name of the network in its paper, and its sizes."""
     match frame_input:
         case Embeddings(channels):
             return f"HNeRV {channels}"
@@ -93,7 +97,7 @@ def frame_input_line(frame_input: FrameInput) -> str:
 
 
 def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
-    """Shape, exponent of the step size, coded bits (not bytes) and share of zero symbols of a tensor."""
+    """The shape of a tensor, the exponent of its step size, the bits (not bytes) of its symbols, and the share (0..1) of zero symbols."""
     symbols = tensor.symbols
     return {
         "shape": list(symbols.shape),
@@ -104,7 +108,7 @@ def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
 
 
 def describe_lines(facts: dict) -> list[str]:
-    """The facts of `describe` as lines of text."""
+    """The result of `describe` as lines of text."""
     segments = facts["segments"]
     split = f", in {len(segments)} segments of {min(segments)} to {max(segments)} frames" if len(segments) > 1 else ""
     lines = [

@@ -1,4 +1,4 @@
-"""A quantised model as bytes. `decoder.py` mirrors this file function by function."""
+"""Encodes a quantised model to the bytes of a file. The inverses of its functions are in `codec/decoder.py`."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from codec.weight_masks import write_weight_masks
 
 
 def encode(model: QuantizedModel, before: Sequence[tuple[Kind, bytes]] = ()) -> bytes:
-    """The complete file: the records `before`, spec record, layer records, video records, end record."""
+    """The bytes of the complete file of `model`: the records `before`, then spec record, layer records, video records, end record."""
     records = [*before, (Kind.SPEC, write_spec(model.spec))]
     records += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers]
     records += [(Kind.VIDEO, encode_video(model, video)) for video in range(len(model.videos))]
@@ -26,7 +26,7 @@ def encode_layer(layer: WeightLayer) -> bytes:
 
 
 def encode_video(model: QuantizedModel, index: int) -> bytes:
-    """The payload of a video record: fields, then one range-coded stream of its weight masks and its tensors."""
+    """The payload of the video record with this index: fields, then one range-coded stream of weight masks and private tensors."""
     entry, writer = model.videos[index], RangeWriter()
     write_weight_masks(writer, entry.weight_masks, model.claims(entry.layers[:-1], index))
     write_tensors(writer, entry.tensors)
@@ -34,6 +34,6 @@ def encode_video(model: QuantizedModel, index: int) -> bytes:
 
 
 def write_tensors(writer: RangeWriter, tensors: dict[str, QuantizedTensor]) -> None:
-    """Each tensor in order, in the coding that takes the fewest bits."""
+    """Write the tensors in the order of `tensors`, each one in the coding that takes the fewest bits."""
     for tensor in tensors.values():
         best_coding(tensor.symbols).write(writer, tensor.exponent)

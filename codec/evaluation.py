@@ -1,4 +1,4 @@
-"""Rate and distortion of a decoded file, or of any other video, measured against its source."""
+"""Measures rate and distortion of a decoded file, or of any other video, against its source."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +15,11 @@ from inr.video import Video
 
 @dataclass(frozen=True)
 class Report:
-    """The measured rate and distortion of one file; `bpp` is in bits per pixel of the whole file.
+    """The rate and distortion of one file.
 
-    `psnr_rgb` is the mean of the frames' PSNR; `psnr_rgb_of_mean_mse` is the PSNR of the mean squared error over all frames. Both are in
-    decibels, on 8-bit R'G'B'. `ms_ssim_rgb` is None if a side of the frames is shorter than 33 pixels.
+    `bytes` is its size, `bpp` its bits per pixel. `psnr_rgb` is the mean of the PSNR of all frames, which are in `frame_psnr_rgb`;
+    `psnr_rgb_of_mean_mse` is the PSNR of the mean squared error over all frames. PSNR is in decibels, on 8-bit R'G'B'. `ms_ssim_rgb` is the
+    mean MS-SSIM of all frames (0..1); it is None if a side of the frames is shorter than 33 pixels.
     """
 
     bytes: int
@@ -29,26 +30,26 @@ class Report:
     frame_psnr_rgb: tuple[float, ...]
 
     def fields(self) -> dict[str, object]:
-        """The fields of a result line: all except those of single frames."""
+        """The fields that a command prints as its result: all except `frame_psnr_rgb`."""
         return {name: value for name, value in asdict(self).items() if name != "frame_psnr_rgb"}
 
 
 def mean_psnr(decoded: np.ndarray, reference: np.ndarray) -> float:
-    """Mean of the frames' PSNR in decibels, of uint8 frames (t h w 3): the `psnr_rgb` of a Report."""
+    """The mean PSNR of uint8 frames (t h w 3), in decibels, as in `Report.psnr_rgb`."""
     return float(np.mean([psnr(mse(a, b)) for a, b in zip(decoded, reference, strict=True)]))
 
 
 def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
-    """The report on decoded frames (uint8, t h w 3) of a file of `size` bytes; InputError if the reference's frames have another shape."""
+    """The report on a file of `size` bytes with the frames `decoded` (uint8, t h w 3). InputError if `reference` has another shape."""
     if len(decoded) != len(reference):
         raise InputError(
             "frame-count",
-            f"{len(decoded)} frames against {len(reference)} of the reference; the numbers must match",
+            f"the numbers of frames differ: {len(decoded)} frames against {len(reference)} of the reference",
             f"--frames 0:{min(len(decoded), len(reference))}   if both begin with the same frame",
         )
     if decoded.shape != reference.shape:
         (h, w), (rh, rw) = decoded.shape[1:3], reference.shape[1:3]
-        raise InputError("frame-size", f"{w}x{h} against {rw}x{rh} of the reference", f"a reference of {w}x{h}")
+        raise InputError("frame-size", f"the sizes of frames differ: {w}x{h} against {rw}x{rh} of the reference", f"a reference of {w}x{h}")
     errors = [mse(a, b) for a, b in zip(decoded, reference, strict=True)]
     similarities = [ms_ssim(a, b) for a, b in zip(decoded, reference, strict=True)]
     known = [similarity for similarity in similarities if similarity is not None]
@@ -63,7 +64,7 @@ def compare(decoded: np.ndarray, reference: np.ndarray, size: int) -> Report:
 
 
 def combine_reports(reports: Sequence[Report], size: int, pixels: int) -> Report:
-    """The report on a file of `size` bytes from the `reports` on its segments; `pixels` counts the pixels of all its frames."""
+    """The report on a file of `size` bytes, from the `reports` on its segments. `pixels` is the number of pixels of all its frames."""
     decibels = tuple(chain(*(report.frame_psnr_rgb for report in reports)))
     frames = [len(report.frame_psnr_rgb) for report in reports]
     errors = [10 ** (-report.psnr_rgb_of_mean_mse / 10) for report in reports]
@@ -79,5 +80,8 @@ def combine_reports(reports: Sequence[Report], size: int, pixels: int) -> Report
 
 
 def evaluate(data: bytes, reference: Video) -> Report:
-    """Decode a file's first video, render it, and compare it with `reference`."""
+    """Decode the first video of the file `data`, render it, and compare it with `reference`.
+
+    BitstreamError if `data` is not a valid file; InputError if `reference` has another size or number of frames.
+    """
     return compare(decode(data).render(), reference.frames, len(data))

@@ -1,6 +1,6 @@
-"""Header fields: the spec record, and the fields of a video record before its range-coded stream.
+"""Writes and reads header fields: those of a spec record, and those of a video record before its range-coded stream.
 
-Every reader checks each field against its limit before it allocates anything of that size.
+Every reader checks a field against its limit before it allocates memory of this size. codec/FORMAT.md defines fields and limits.
 """
 
 from dataclasses import replace
@@ -25,14 +25,15 @@ from inr.spec import (
 )
 from inr.video import UNSPECIFIED, Colour
 
-HNERV, NERV, FFNERV, NIRVANA = 1, 2, 3, 4  # the frame input
+HNERV, NERV, FFNERV, NIRVANA = 1, 2, 3, 4  # the first byte of a spec record: the kind of frame input
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
 MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
 MAX_BASE, MAX_PATCH, MAX_OFFSET = 1000, 1024, 64
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 CHECKSUM_BYTES = 4
-MAX_WEIGHTS = 1 << 28  # limit of a network's weights, and of a picture's samples: it bounds a decoder's memory
+MAX_WEIGHTS = 1 << 28  # the most weights of a network and the most samples of a picture: this bounds a decoder's memory
 
+# Flags of a spec record, and flags of a video record.
 NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, EXTENDED_BLOCKS, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
 TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT = 1, 2, 4, 8, 16, 32
 MAX_MODES = 64
@@ -72,7 +73,7 @@ def _network(frame_input: FrameInput) -> int:
 
 
 def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
-    """The fields of a frame input, in order."""
+    """The fields of a frame input, in the order of the file."""
     match frame_input:
         case Embeddings(channels):
             return [channels]
@@ -94,7 +95,7 @@ def _read_frame_input(network: int, fields: Fields) -> FrameInput:
             return TimeGrids(tuple(_positive(fields, MAX_GRID) for _ in range(_positive(fields, MAX_LEVELS))))
         case 4:
             return Patches(_positive(fields, MAX_PATCH), _positive(fields, MAX_WIDTH), _positive(fields, MAX_LEVELS))
-    raise BitstreamError("unknown-network", f"network {network} is unknown to this version", "pip install -U inr-codec")
+    raise BitstreamError("unknown-network", f"this version does not know networks of kind {network}", "pip install -U inr-codec")
 
 
 def _is_extended(block: BlockSpec) -> bool:
@@ -103,12 +104,12 @@ def _is_extended(block: BlockSpec) -> bool:
 
 
 def _zigzag(value: int) -> int:
-    """A signed integer as an unsigned one: 0, -1, 1, -2, 2 .. become 0, 1, 2, 3, 4 .."""
+    """Convert a signed integer to an unsigned one: 0, -1, 1, -2, 2 become 0, 1, 2, 3, 4, and so on."""
     return 2 * value if value >= 0 else -2 * value - 1
 
 
 def _canvas_numbers(canvas: CanvasSpec) -> list[int]:
-    """The fields of a canvas, in order."""
+    """The fields of a canvas, in the order of the file."""
     return [
         canvas.stride,
         canvas.width,
@@ -125,12 +126,12 @@ def _read_canvas(fields: Fields, half_samples: bool) -> CanvasSpec:
     flow_grids = tuple((_positive(fields, MAX_GRID), _positive(fields, MAX_GRID)) for _ in range(fields.varint(MAX_LEVELS)))
     grids = tuple(fields.varint(MAX_WIDTH) for _ in range(fields.varint(MAX_LEVELS)))
     if not grids or not grids[0] or not flow_grids:
-        raise BitstreamError("out-of-range", "a canvas without grids of its finest size, or without a flow")
+        raise BitstreamError("out-of-range", "a canvas has no grid at its finest level, or no flow grid")
     return CanvasSpec(grids, flow_grids, stride, width, kernel, half_samples)
 
 
 def read_spec(payload: bytes) -> NetworkSpec:
-    """The spec in a spec record's payload; BitstreamError if any field is out of its range."""
+    """Read the payload of a spec record. BitstreamError if a field is out of its range or if fields contradict each other."""
     fields = Fields(payload)
     network, flags = fields.byte(), fields.varint()
     if flags >= 2 * HALVES or (flags & HALVES and not flags & CANVAS):
@@ -162,28 +163,28 @@ def read_spec(payload: bytes) -> NetworkSpec:
 
 
 def _must_divide(spec: NetworkSpec) -> None:
-    """BitstreamError unless channels divide evenly into grids and convolution groups, and patches into cells."""
+    """Raise BitstreamError unless channels divide equally among time grids and among convolution groups, and a patch has whole cells."""
     features = (spec.stem, *(block.width for block in spec.blocks))
-    divisions = [(width, block.conv_groups, "channels in groups") for width, block in zip(features, spec.blocks, strict=False)]
-    divisions += [(block.width * block.stride**2, block.conv_groups, "channels in groups") for block in spec.blocks]
+    divisions = [(width, block.conv_groups, "unequal convolution groups") for width, block in zip(features, spec.blocks, strict=False)]
+    divisions += [(block.width * block.stride**2, block.conv_groups, "unequal convolution groups") for block in spec.blocks]
     match spec.frame_input:
         case TimeGrids(lengths):
-            divisions.append((spec.stem, len(lengths), "channels of grids over time"))
+            divisions.append((spec.stem, len(lengths), "unequal time grids"))
         case Patches(size):
-            divisions.append((size, spec.upscale, "a patch's pixels in cells"))
-    for whole, parts, quantity in divisions:
+            divisions.append((size, spec.upscale, "patches of incomplete cells"))
+    for whole, parts, problem in divisions:
         if whole % parts:
-            raise BitstreamError("out-of-range", f"{quantity}: {whole} is no multiple of {parts}")
+            raise BitstreamError("out-of-range", f"the network has {problem}: {whole} is not a multiple of {parts}")
 
 
 def _read_block(fields: Fields, fourier: bool, extended: bool) -> BlockSpec:
     width, stride, kernel = _positive(fields, MAX_WIDTH), _positive(fields, MAX_STRIDE), _kernel(fields)
     modes = (fields.varint(MAX_MODES), fields.varint(MAX_MODES)) if fourier else (0, 0)
     if (modes[0] == 0) != (modes[1] == 0):
-        raise BitstreamError("out-of-range", "a Fourier operator with modes along one axis only")
+        raise BitstreamError("out-of-range", "a Fourier operator has modes along only one axis")
     conv_groups, separable, skip = (_positive(fields, MAX_WIDTH), fields.varint(MAX_KERNEL), fields.varint(1)) if extended else (1, 0, 0)
     if separable and separable % 2 == 0:
-        raise BitstreamError("out-of-range", f"a kernel of even size {separable}")
+        raise BitstreamError("out-of-range", f"a separable convolution has the even kernel size {separable}")
     return BlockSpec(width, stride, kernel, modes, conv_groups, separable, bool(skip))
 
 
@@ -191,14 +192,14 @@ def _read_neighbours(fields: Fields, blocks: int) -> NeighboursSpec:
     block = fields.varint(MAX_BLOCKS)
     coded = [fields.varint(2 * MAX_OFFSET) for _ in range(_positive(fields, MAX_LEVELS))]
     if block >= blocks:
-        raise BitstreamError("out-of-range", f"neighbours are predicted from block {block} of {blocks}")
+        raise BitstreamError("out-of-range", f"neighbours are predicted from block {block}, but the network has only {blocks} blocks")
     return NeighboursSpec(tuple(value // 2 if value % 2 == 0 else -(value // 2) - 1 for value in coded), block)
 
 
 def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> bytes:
-    """The fields of a video record before its range-coded stream; `before` is the video of the record before it.
+    """The fields of a video record before its range-coded stream. `before` is the spec in the video record before it.
 
-    A record that `continues` gives only its number of frames; everything else is the same as in the record before it.
+    If the entry `continues`, the record stores no name, size, rate, colour tags or margins: they are those of `before`.
     """
     video, colour, continues = entry.spec, entry.spec.colour, entry.continues
     name = b"" if continues else _shortened(video.name)
@@ -216,14 +217,14 @@ def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> byte
 
 
 def _format(video: VideoSpec) -> tuple[int, int, int, int]:
-    """Width, height, and frames per second as numerator and denominator. Videos of one source often share them."""
+    """Width, height, and frames per second as numerator and denominator. They are often the same for all videos of a bundle."""
     return video.width, video.height, video.fps.numerator, video.fps.denominator
 
 
 def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
-    """The entry that a video record's fields describe, without tensors and weight masks; `fields` then stands at the range-coded stream.
+    """Read the fields of a video record up to its range-coded stream, as an entry without tensors and weight masks.
 
-    `before` is the video of the record before it. BitstreamError if any field is out of its range.
+    `before` is the spec in the video record before it, None for the first one. BitstreamError if a field is out of its range.
     """
     try:
         name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
@@ -242,7 +243,7 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
 
 
 def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec | None) -> VideoSpec:
-    """The video of a record that does not continue another one."""
+    """Read the spec of a video from a record that is not a further segment."""
     primaries, transfer, matrix = fields.take(3) if flags & TAGGED else (UNSPECIFIED,) * 3
     colour = Colour(primaries, transfer, matrix, bool(flags & FULL_RANGE))
     frames = _positive(fields, MAX_FRAMES)
@@ -254,33 +255,33 @@ def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec |
 
 
 def _previous(before: VideoSpec | None) -> VideoSpec:
-    """`before`, the video of the record before; BitstreamError if there is none."""
+    """`before`, the spec in the video record before. BitstreamError if it is None, because the first record can refer to no other one."""
     if before is None:
         raise BitstreamError("out-of-range", "the first video record refers to a record before it")
     return before
 
 
 def checked_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]:
-    """The specs of all tensors of a video; BitstreamError for more than MAX_WEIGHTS weights, or samples of a picture."""
+    """The specs of all tensors of a video. BitstreamError if it has more than MAX_WEIGHTS weights or samples of a picture."""
     tensors = tensor_specs(spec, video)
     weights = sum(tensor.size for tensor in tensors)
     samples = prod(video.canvas_size(spec)) * (1 + spec.canvas.half_samples) ** 2 if spec.canvas else video.height * video.width
     if max(weights, samples) > MAX_WEIGHTS:
-        raise BitstreamError("too-large", f"{weights} weights for {samples} samples of a picture; the limit is {MAX_WEIGHTS} each")
+        raise BitstreamError("too-large", f"{weights} weights and {samples} samples of a picture; the limit is {MAX_WEIGHTS} for each")
     return tensors
 
 
 def _positive(fields: Fields, limit: int) -> int:
     value = fields.varint(limit)
     if value < 1:
-        raise BitstreamError("out-of-range", "a field that counts from 1 holds 0")
+        raise BitstreamError("out-of-range", "a field holds 0, but must be at least 1")
     return value
 
 
 def _kernel(fields: Fields) -> int:
     kernel = _positive(fields, MAX_KERNEL)
     if kernel % 2 == 0:
-        raise BitstreamError("out-of-range", f"a kernel of even size {kernel}")
+        raise BitstreamError("out-of-range", f"a convolution has the even kernel size {kernel}")
     return kernel
 
 
@@ -290,5 +291,5 @@ def _must_end(fields: Fields) -> None:
 
 
 def _shortened(name: str) -> bytes:
-    """`name` in at most MAX_NAME_BYTES bytes of UTF-8, cut between characters."""
+    """`name` as UTF-8, cut after the last whole character within MAX_NAME_BYTES bytes."""
     return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").encode()

@@ -1,4 +1,4 @@
-"""Fixed frequency tables for two numbers of every tensor: the bits of its largest symbol, and the exponent of its step size."""
+"""Fixed frequency tables for two numbers of every tensor: `Table.magnitude`, and the exponent of the step size."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from codec.frequency_tables import Table
 
 @dataclass(frozen=True)
 class FixedTable:
-    """A number is coded as its difference from `value`, under `table`."""
+    """A number is coded as number - `value`, under the frequency table `table`."""
 
     value: int
     table: Table
 
 
-# Fitted to some hundred files of all kinds (benchmarks/EXPERIMENTS.md): a number takes 3.1 and 6.4 bits on average.
+# Fitted to about a hundred files of all kinds (benchmarks/EXPERIMENTS.md): on average, a magnitude takes 3.1 bits, an exponent 6.4 bits.
 MAGNITUDES = FixedTable(2, Table(zero=7, tail=132, magnitude=4))
 EXPONENTS = FixedTable(-26, Table(zero=3, tail=241, magnitude=8))

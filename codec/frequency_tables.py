@@ -1,12 +1,13 @@
-"""Integer frequency tables: a two-sided geometric distribution with a zero bin of its own.
+"""Integer frequency tables: a two-sided geometric distribution in which zero has a probability of its own (the *zero bin*).
 
-P(0) = z and P(+-k) = (1 - z) / 2 * (1 - r) * r ** (k - 1) for k >= 1, up to rounding to integers. Two numbers describe
-it, the width of the zero bin z and the decay r of the tail. Both have a closed maximum-likelihood estimate, and -log2 P is
-linear in |k| from 1 on; `train.fit.rate` uses this to state the expected rate of a weight that is not yet an integer.
+P(0) = z and P(+-k) = (1 - z) / 2 * (1 - r) * r ** (k - 1) for k >= 1, up to rounding to integers. Two numbers describe the distribution:
+the probability z of the zero bin and the decay r of the *tail*. Both have a maximum-likelihood estimate in closed form. From |k| = 1 on,
+-log2 P is linear in |k|; `train.fit.rate` therefore extends it to weights that are not yet integers. A table codes integers: symbols, or
+differences of symbols. In this module, *symbol* means both.
 
-A decoder needs `precision`, `zeros`, `tails` and `counts`. They are integer arithmetic, and codec/FORMAT.md ("Frequency
-tables") defines the same values. `probabilities` repeats in float64, exactly, the integers that the range coder works with.
-`information` and `best_table` take logarithms: they serve the encoder's choice of a table, and no decoder repeats that choice.
+A decoder needs `precision`, `zeros`, `tails` and `counts`. They use integer arithmetic only; codec/FORMAT.md ("Frequency tables") defines
+the same values. `probabilities` converts the integers of the range coder to float64 without error. `information` and `best_table` use
+logarithms, which can differ between machines. Only the encoder calls them to choose a table; no decoder repeats the choice.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ import numpy as np
 from jaxtyping import Float64, Int, Int32
 
 PRECISION = 16  # the counts of a table sum to 2 ** PRECISION
-ZERO_BITS, TAIL_BITS = 7, 8  # bits of a table's zero bin, and of its index into TAIL_VALUES, when they are stored in full
-MAX_MAGNITUDE_BITS = 12
+ZERO_BITS, TAIL_BITS = 7, 8  # the most bits that store the zero bin of a table, and its index into TAIL_VALUES
+MAX_MAGNITUDE_BITS = 12  # a table codes at most the symbols -4095..4095
 CODER_BITS = 24  # the range coder's probabilities are multiples of 2 ** -CODER_BITS
 
-# The tail for each of the 2 ** TAIL_BITS indices: the nearest integer to 256 - 2 ** (8 - (2 * index + 1) / 64). So the logarithm of
-# the rest, 256 - tail, falls evenly. The integers are part of the format; committed, they depend on no machine's power function.
+# `Table.tail` for each of the 2 ** TAIL_BITS indices: the integer nearest to 256 - 2 ** (8 - (2 * index + 1) / 64). From one index
+# to the next, the logarithm of 256 - tail falls by the same amount. The integers are part of the format. They are written out, because
+# machines round powers differently.
 # fmt: off
 TAIL_VALUES = (
       3,   8,  13,  19,  24,  29,  34,  38,  43,  48,  52,  56,  61,  65,  69,  73,
@@ -47,11 +49,11 @@ TAIL_VALUES = (
 
 @dataclass(frozen=True)
 class Table:
-    """A frequency table, as three integers.
+    """A frequency table, described by three integers.
 
-    `zero` (0..127): symbol 0 has the probability (2 * zero + 1) / 256. `tail` (0..255): each magnitude beyond 1 keeps
-    tail / 256 of the probability that is left. `magnitude` (0..MAX_MAGNITUDE_BITS): symbols have at most so many bits, so they
-    lie in -limit..limit.
+    `zero` (0..127): symbol 0 has the probability (2 * zero + 1) / 256. `tail` (0..255): for k >= 1, the magnitude k + 1 has
+    tail / 256 times the probability of the magnitude k; the largest magnitude has the remaining probability. `magnitude`
+    (0..MAX_MAGNITUDE_BITS): the number of bits of the largest magnitude.
     """
 
     zero: int
@@ -60,16 +62,16 @@ class Table:
 
     @property
     def limit(self) -> int:
-        """The largest symbol that the table can code: 2 ** magnitude - 1."""
+        """The largest symbol that the table can code, 2 ** magnitude - 1. The smallest one is -limit."""
         return (1 << self.magnitude) - 1
 
 
 def precision(size: int) -> tuple[int, int]:
-    """How many bits store the zero bin and the tail of the table of a tensor of `size` values.
+    """(bits of the zero bin, bits of the tail) that are stored with the table of a tensor of `size` symbols.
 
-    Both are estimated from these values, so their useful precision is half the base-2 logarithm of `size`: more bits would cost
-    more than they save (Rissanen, "Modeling by shortest data description", Automatica 1978). At least 1 bit, at most
-    (ZERO_BITS, TAIL_BITS).
+    Both numbers are estimated from these symbols, so each of them should have half the base-2 logarithm of `size` in bits: more bits
+    cost more than they save (Rissanen, "Modeling by shortest data description", Automatica 1978). The results are at least 1, and at
+    most ZERO_BITS and TAIL_BITS.
     """
     half = max(((size - 1).bit_length() + 1) // 2, 1)
     return min(half, ZERO_BITS), min(half, TAIL_BITS)
@@ -77,41 +79,41 @@ def precision(size: int) -> tuple[int, int]:
 
 @lru_cache
 def zeros(bits: int) -> tuple[int, ...]:
-    """The 2 ** bits values of `Table.zero` that so many bits (at most ZERO_BITS) can store: evenly spaced."""
+    """The values of `Table.zero` that `bits` bits (1..ZERO_BITS) can store: 2 ** bits evenly spaced integers."""
     return tuple(_middle(index, bits, ZERO_BITS) for index in range(1 << bits))
 
 
 @lru_cache
 def tails(bits: int) -> tuple[int, ...]:
-    """The 2 ** bits values of `Table.tail` that so many bits (at most TAIL_BITS) can store: evenly spaced in TAIL_VALUES."""
+    """The values of `Table.tail` that `bits` bits (1..TAIL_BITS) can store: 2 ** bits evenly spaced entries of TAIL_VALUES."""
     return tuple(TAIL_VALUES[_middle(index, bits, TAIL_BITS)] for index in range(1 << bits))
 
 
 def _middle(index: int, bits: int, full: int) -> int:
-    """The middle one of all integers of `full` bits whose first `bits` bits are `index`."""
+    """The middle one of all integers of `full` bits whose upper `bits` bits are `index`."""
     return (index << (full - bits)) + (1 << (full - bits) >> 1)
 
 
 @lru_cache(maxsize=512)
 def counts(table: Table) -> Int[np.ndarray, " n"]:
-    """Integer frequencies of the n = 2 * limit + 1 symbols -limit..limit; they sum to 2 ** PRECISION and mirror around symbol 0."""
+    """Integer frequencies of the n = 2 * limit + 1 symbols -limit..limit; their sum is 2 ** PRECISION, and -k has the count of k."""
     half = ((1 << PRECISION) - ((2 * table.zero + 1) << (PRECISION - 1 - ZERO_BITS))) // 2
     if table.limit == 0:
         return np.array([1 << PRECISION])
-    left = half << 16  # count of all symbols beyond the current magnitude, with 16 fractional bits
+    left = half << 16  # the count of all positive symbols above the current magnitude, with 16 fractional bits
     beyond = [half]
     for _ in range(table.limit - 1):
         left = (left * table.tail) >> TAIL_BITS
         beyond.append(left >> 16)
-    beyond.append(0)  # the last bin takes all that is left
+    beyond.append(0)  # the largest magnitude gets the whole remaining count
     side = [high - low for high, low in pairwise(beyond)]
     return np.array([*reversed(side), (1 << PRECISION) - 2 * half, *side])
 
 
 def probabilities(table: Table) -> Float64[np.ndarray, " n"]:
-    """The probabilities of the symbols -limit..limit under which the range coder codes them, each a multiple of 2 ** -CODER_BITS.
+    """The n = 2 * limit + 1 probabilities that the range coder uses for the symbols -limit..limit: multiples of 2 ** -CODER_BITS.
 
-    The coder scales cumulative counts to CODER_BITS bits and adds 1 for each symbol, so that none has probability 0.
+    The coder scales cumulative counts to CODER_BITS bits and adds 1 for each symbol, so that no symbol has probability 0.
     """
     n = 2 * table.limit + 1
     edges = np.concatenate([[0], np.cumsum(counts(table))])
@@ -120,15 +122,15 @@ def probabilities(table: Table) -> Float64[np.ndarray, " n"]:
 
 
 def information(symbols: Int32[np.ndarray, "..."], table: Table) -> float:
-    """The bits that the range coder spends on `symbols` under `table`, without its final rounding to whole words."""
+    """The number of bits that the range coder takes for `symbols` under `table`, before the stream is rounded up to whole words."""
     cost = -np.log2(probabilities(table))
     return float(cost[symbols.ravel() + table.limit].sum())
 
 
 def best_table(symbols: Int32[np.ndarray, "..."]) -> Table:
-    """The table that codes `symbols` in the fewest bits, of those that `precision` allows for so many symbols.
+    """The table that codes `symbols` in the fewest bits, among tables close to the maximum-likelihood estimate.
 
-    The maximum-likelihood estimates of the zero bin and the tail, and the stored values next to them, are tried.
+    Candidates for zero bin and tail are the stored values (see `precision`) nearest to their estimates, and the values next to these.
     """
     magnitudes = np.abs(symbols.ravel())
     magnitude = int(magnitudes.max(initial=0)).bit_length()
@@ -136,15 +138,15 @@ def best_table(symbols: Int32[np.ndarray, "..."]) -> Table:
         return Table((1 << ZERO_BITS) - 1, 0, 0)
     nonzero = np.count_nonzero(magnitudes)
     zero = (len(magnitudes) - nonzero) / len(magnitudes)
-    excess = magnitudes.sum() / nonzero - 1  # the mean magnitude beyond 1: r / (1 - r) of the geometric tail
+    excess = magnitudes.sum() / nonzero - 1  # the mean of magnitude - 1 over non-zero symbols, which is r / (1 - r) for a geometric tail
     zero_bits, tail_bits = precision(len(magnitudes))
     likely = _around(zeros(zero_bits), zero)
-    # 1 - r = 1 / (1 + excess), and the logarithm of 1 - r falls evenly along TAIL_VALUES, by TAIL_BITS octaves in all.
+    # 1 - r is 1 / (1 + excess). Along TAIL_VALUES, log2(1 - r) falls by equal amounts, from about 0 to about -TAIL_BITS.
     heavy = _around(tails(tail_bits), np.log2(1 + excess) / TAIL_BITS) if magnitude > 1 else (0,)
     return min((Table(zero, tail, magnitude) for zero in likely for tail in heavy), key=lambda table: information(symbols, table))
 
 
 def _around(values: tuple[int, ...], share: float) -> tuple[int, ...]:
-    """The value at a share (0..1) of the way through `values`, and its neighbours."""
+    """The entry of `values` at the relative position `share` (0: first, 1: last), and the entries before and after it."""
     index = min(int(share * len(values)), len(values) - 1)
     return values[max(index - 1, 0) : index + 2]

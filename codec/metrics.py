@@ -1,38 +1,38 @@
-"""Distortion between 8-bit R'G'B' frames, in NumPy. Every measured PSNR and MS-SSIM comes from this module."""
+"""Computes distortion between 8-bit R'G'B' frames in NumPy. Every PSNR and MS-SSIM that is reported comes from this module."""
 
 import numpy as np
 from jaxtyping import Float
 
 from inr.pixels import CHANNELS, MAX_LEVEL, Frame
 
-PSNR_CAP = 100.0  # decibels of an exact frame
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, section 3.2
-WINDOW_SIGMA = 1.5  # pixels, as in the paper
-K1, K2 = 0.01, 0.03  # the paper's constants, relative to the largest level
+PSNR_CAP = 100.0  # decibels: the PSNR of a frame without errors, and the largest PSNR that is reported
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of the five scales (Wang, Simoncelli, Bovik 2003, section 3.2)
+WINDOW_SIGMA = 1.5  # pixels: standard deviation of the Gaussian window, as in the paper
+K1, K2 = 0.01, 0.03  # constants of the paper, as shares of the largest level
 
 Planes = Float[np.ndarray, "3 h w"]
 
 
 def mse(a: Frame, b: Frame) -> float:
-    """Mean squared error over the samples of a frame, in units of 8-bit levels squared."""
+    """The mean squared error over all samples of two frames, in squared 8-bit levels."""
     difference = a.astype(np.float32) - b.astype(np.float32)
     return float(np.mean(np.square(difference), dtype=np.float64))
 
 
 def psnr(mean_squared_error: float) -> float:
-    """Decibels for a mean squared error in 8-bit levels squared, at most PSNR_CAP."""
+    """The PSNR in decibels for a mean squared error in squared 8-bit levels; at most PSNR_CAP."""
     if mean_squared_error <= MAX_LEVEL**2 * 10 ** (-PSNR_CAP / 10):
         return PSNR_CAP
     return 10 * float(np.log10(MAX_LEVEL**2 / mean_squared_error))
 
 
 def window_size(height: int, width: int) -> int | None:
-    """The largest odd window of at most 11 pixels that fits at all five scales; None if a side is shorter than 33 pixels."""
+    """The largest odd side of a window, at most 11 pixels, that fits at all five scales. None if a side of the frame is below 33 pixels."""
     return next((w for w in (11, 9, 7, 5, 3) if min(height, width) > 16 * (w - 1)), None)
 
 
 def ms_ssim(a: Frame, b: Frame) -> float | None:
-    """Multi-scale structural similarity of two frames, mean over R', G', B'; None if they are too small for five scales."""
+    """The MS-SSIM (multi-scale structural similarity, 0..1) of two frames: the mean over R', G', B'. None if a side is below 33 pixels."""
     size = window_size(*a.shape[:2])
     if size is None:
         return None
@@ -49,7 +49,7 @@ def ms_ssim(a: Frame, b: Frame) -> float | None:
 
 
 def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each plane: the mean of luminance times contrast-structure, divided by the mean contrast-structure; and this mean itself."""
+    """For each plane: (mean SSIM divided by the mean contrast-structure term, mean contrast-structure term)."""
     c1, c2 = (K1 * MAX_LEVEL) ** 2, (K2 * MAX_LEVEL) ** 2
     mean_x, mean_y = _blurred(x, taps), _blurred(y, taps)
     xx = _blurred(x * x, taps) - mean_x**2
@@ -63,7 +63,7 @@ def _similarity(x: Planes, y: Planes, taps: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _blurred(x: Planes, taps: np.ndarray) -> Planes:
-    """`x` filtered by `taps` along both axes, without padding."""
+    """`x` filtered by `taps` along rows and columns, without padding: both get shorter by len(taps) - 1."""
     rows, columns = x.shape[1] - len(taps) + 1, x.shape[2] - len(taps) + 1
     down = np.zeros_like(x[:, :rows])
     for i, tap in enumerate(taps):
@@ -75,7 +75,7 @@ def _blurred(x: Planes, taps: np.ndarray) -> Planes:
 
 
 def _halved(x: Planes) -> Planes:
-    """Means of 2x2 cells. An odd side is padded with zeros, which count in the means, as in the common PyTorch code."""
+    """Means over squares of 2x2 samples. An odd side is padded with zeros, which count in the means, as in the common PyTorch code."""
     _, h, w = x.shape
     x = np.pad(x, ((0, 0), (h % 2, h % 2), (w % 2, w % 2)))
     h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2

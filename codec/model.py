@@ -1,4 +1,4 @@
-"""A quantised model: the content of a file as plain integers. A file is first parsed into such a model as a whole, and then used."""
+"""The quantised model: the content of a file as integers. A decoder reads the whole file into a model before it renders a frame."""
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,35 +18,37 @@ from inr.spec import NetworkSpec, VideoSpec
 
 @dataclass(frozen=True, eq=False)
 class QuantizedTensor:
-    """Integer symbols; a weight is its symbol times the step size 2 ** (`exponent` / 8)."""
+    """The symbols (-4095..4095) of a tensor and the exponent of its step size: a weight is its symbol times 2 ** (`exponent` / 8)."""
 
     symbols: Int32[np.ndarray, "..."]
     exponent: int
 
     def values(self) -> Float32[np.ndarray, "..."]:
-        """The float32 tensor that every decoder works with."""
+        """The weights as float32, which are the same on every machine."""
         return dequantize(self.symbols, self.exponent)
 
     def coarser(self, by: int) -> "QuantizedTensor":
-        """The same values with a step size 2 ** (`by` / 8) times as large."""
+        """The tensor quantised again with a step size 2 ** (`by` / 8) times as large; the exponent is limited to MAX_EXPONENT."""
         exponent = min(self.exponent + by, MAX_EXPONENT)
         return QuantizedTensor(quantize(self.values(), exponent), exponent)
 
 
 @dataclass(frozen=True, eq=False)
 class WeightLayer:
-    """A weight layer: the shared tensors of a network, in bitstream order. A non-zero symbol claims its weight."""
+    """One weight layer: the shared tensors of a network by name, in bitstream order. A symbol that is not zero claims its weight."""
 
     tensors: dict[str, QuantizedTensor]
 
 
 @dataclass(frozen=True, eq=False)
 class VideoEntry:
-    """One video record: its spec, the weight layers that it references (its own last, if it has one), and its private tensors.
+    """The content of one video record, which is one video or one segment of a video.
 
-    `weight_masks` say which weights of the layers before the last are kept; a tensor without a mask is kept whole.
-    `checksum` is the CRC-32 of its dequantised tensors, None if the file has none: see `tensors_checksum`.
-    An entry that `continues` is a further segment: its frames follow those of the entry before it.
+    `layers` holds the numbers of the weight layers that the entry references; if it has a layer of its own, this is the last one.
+    `tensors` are its private tensors by name. `weight_masks` say which weights of the layers before the last one the entry keeps; it
+    keeps all weights of a tensor without a mask. `checksum` is the CRC-32 of its network's dequantised tensors (see
+    `tensors_checksum`), or None if the file does not store it. With `continues`, the entry is a further segment: its frames follow
+    those of the entry before it.
     """
 
     spec: VideoSpec
@@ -62,6 +64,7 @@ class QuantizedModel:
     """The content of a file: a network's spec, weight layers, and the video entries that reference them.
 
     `fingerprints` holds up to 4 bytes for each entry, by which an encoder recognises its own finished file. A decoder ignores them.
+    In the methods, `video` is the index of an entry in `videos`, and `clip` is the index of a whole video in `clips`.
     """
 
     spec: NetworkSpec
@@ -71,22 +74,25 @@ class QuantizedModel:
 
     @cached_property
     def clips(self) -> tuple[range, ...]:
-        """For every video the range of its entries: one, or its segments in order."""
+        """For every whole video, the indices of its entries in `videos`: one index, or one for each segment in order."""
         first = [index for index, entry in enumerate(self.videos) if not entry.continues]
         return tuple(range(start, end) for start, end in pairwise([*first, len(self.videos)]))
 
     def clip_spec(self, clip: int) -> VideoSpec:
-        """The spec of a whole video, all its segments together."""
+        """The spec of a whole video: `frames` counts the frames of all its segments."""
         entries = [self.videos[index].spec for index in self.clips[clip]]
         return replace(entries[0], frames=sum(spec.frames for spec in entries))
 
     def own_layer(self, video: int) -> int | None:
-        """The weight layer that came with an entry: its last one, or None if that is the last one of an earlier entry too."""
+        """The number of an entry's own weight layer: its last layer, or None if this is also the last layer of an earlier entry."""
         last = self.videos[video].layers[-1]
         return None if any(entry.layers[-1] == last for entry in self.videos[:video]) else last
 
     def tensors(self, video: int = 0) -> dict[str, Float32[np.ndarray, "..."]]:
-        """The network of an entry: the sum of its weight layers and its private tensors, dequantised, in bitstream order."""
+        """The float32 tensors of an entry's network by name, in bitstream order.
+
+        They are its private tensors, and the sums of its weight layers, in which the weight masks set weights to zero.
+        """
         entry = self.videos[video]
         values = {name: tensor.values() for name, tensor in entry.tensors.items()}
         values |= {name: tensor.values() for name, tensor in self.layers[entry.layers[-1]].tensors.items()}
@@ -95,7 +101,7 @@ class QuantizedModel:
         return {tensor.name: values[tensor.name] for tensor in tensor_specs(self.spec, entry.spec)}
 
     def layer_sum(self, layers: Sequence[int]) -> dict[str, Float32[np.ndarray, "..."]]:
-        """The sums of weight layers' tensors, dequantised, added in the order given; empty for no layer."""
+        """The float32 sums of the weight layers with the numbers `layers`, by tensor, added in this order; empty if `layers` is empty."""
         sums: dict[str, np.ndarray] = {}
         for index in layers:
             for name, tensor in self.layers[index].tensors.items():
@@ -103,7 +109,7 @@ class QuantizedModel:
         return sums
 
     def used(self, video: int) -> dict[str, Bool[np.ndarray, "..."]]:
-        """For each tensor, True for the weights that an entry uses: those that it keeps, and those that its own layer claims."""
+        """By tensor, True for each weight that an entry uses: it keeps the weight of an earlier layer, or its last layer claims it."""
         entry, used = self.videos[video], {}
         for name, tensor in self.layers[entry.layers[-1]].tensors.items():
             below = [self.layers[index].tensors[name].symbols != 0 for index in entry.layers[:-1]]
@@ -112,7 +118,7 @@ class QuantizedModel:
         return used
 
     def claims(self, layers: Sequence[int], video: int) -> dict[str, Claims]:
-        """The claims of `layers` by tensor, from the facts that a decoder knows before it reads the weight masks of entry `video`."""
+        """The claims of the weight layers `layers`, by tensor. A decoder knows them before it reads the weight masks of entry `video`."""
         if not layers:
             return {}
         below = [self.layers[index].tensors for index in layers]
@@ -121,12 +127,16 @@ class QuantizedModel:
         return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, no_weights[name])) for name in below[0]}
 
     def render(self, indices: Iterable[float] | None = None, clip: int = 0) -> Frames:
-        """Frames of a video, uint8 R'G'B'; by default all of them, in order. Only segments that hold a requested frame are rendered.
+        """Render frames of a whole video as uint8 R'G'B' (t h w 3); by default all frames, in order.
 
-        An index between two frames of a segment is interpolated. An index between two segments gives the last frame of the first one.
+        IndexError if an index is below 0, or not below the number of frames. An index between two frames of a segment gives an interpolated
+        frame. An index between the last frame of a segment and the first one of the next segment gives the former. Only segments that
+        hold a requested frame are rendered.
         """
         spec = self.clip_spec(clip)
         times = np.arange(spec.frames) if indices is None else np.asarray(list(indices))
+        if len(times) and not (times.min() >= 0 and times.max() < spec.frames):
+            raise IndexError(f"`indices` run from {times.min()} to {times.max()}; the video has frames 0 to {spec.frames - 1}.")
         out = np.empty((len(times), spec.height, spec.width, CHANNELS), np.uint8)
         start = 0
         for entry in self.clips[clip]:
@@ -138,19 +148,19 @@ class QuantizedModel:
         return out
 
     def render_entry(self, entry: int, indices: Iterable[float] | None = None) -> Frames:
-        """Frames of one entry; `indices` count from its first frame."""
+        """Render frames of the entry with the index `entry` as uint8 R'G'B' (t h w 3); `indices` count from its first frame."""
         from inr.rendering import render
 
         return render(self.spec, self.videos[entry].spec, self.tensors(entry), indices)
 
 
 def keep_masked(base: Mapping[str, Float32[np.ndarray, "..."]], weight_masks: WeightMasks) -> dict[str, Float32[np.ndarray, "..."]]:
-    """`base` with zeros in place of the weights that the weight masks do not keep."""
+    """The tensors `base`, with zeros for the weights that the weight masks do not keep."""
     return {name: np.where(weight_masks[name], values, np.float32(0)) if name in weight_masks else values for name, values in base.items()}
 
 
 def tensors_checksum(tensors: Mapping[str, Float32[np.ndarray, "..."]]) -> int:
-    """CRC-32 of dequantised tensors in bitstream order, as little-endian float32. A negative zero counts as zero."""
+    """The CRC-32 of `tensors` as little-endian float32, one after the other; callers give them in bitstream order. -0 counts as +0."""
     checksum = 0
     for values in tensors.values():
         checksum = zlib.crc32(np.ascontiguousarray(values + np.float32(0), "<f4").tobytes(), checksum)
@@ -160,13 +170,13 @@ def tensors_checksum(tensors: Mapping[str, Float32[np.ndarray, "..."]]) -> int:
 def split_tensors(
     spec: NetworkSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]
 ) -> tuple[dict[str, QuantizedTensor], dict[str, QuantizedTensor]]:
-    """A network's tensors as (those of its weight layer, its private ones), both in bitstream order."""
+    """Split a network's tensors into the tensors of its weight layer and its private tensors, both in bitstream order."""
     private = {tensor.name for tensor in tensor_specs(spec, video) if tensor.private}
     shared = {name: tensor for name, tensor in tensors.items() if name not in private}
     return shared, {name: tensor for name, tensor in tensors.items() if name in private}
 
 
 def single_video(spec: NetworkSpec, video: VideoSpec, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
-    """The model of a single video: one weight layer and no weight mask."""
+    """The model of a file with one video, one weight layer and no weight mask."""
     shared, private = split_tensors(spec, video, tensors)
     return QuantizedModel(spec, (WeightLayer(shared),), (VideoEntry(video, (0,), private),))

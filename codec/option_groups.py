@@ -1,4 +1,4 @@
-"""Groups of command-line options: a dataclass whose fields are flags, which several verbs can share."""
+"""Groups of command-line options: a group is a dataclass whose fields are options, and several commands can share it."""
 
 import inspect
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 
 def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` for Typer: each parameter that is a dataclass of flags is replaced by one parameter for each of its fields."""
+    """Convert `command` for Typer: a parameter that is a group of options is replaced by one parameter for each field of the group."""
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []
@@ -31,7 +31,7 @@ def with_option_groups(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _flags(group: Any) -> list[inspect.Parameter]:
-    """One keyword parameter for each field of a group of flags."""
+    """One keyword parameter for each field of a group of options."""
     hints = get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(

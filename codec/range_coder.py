@@ -1,4 +1,4 @@
-"""Symbols as range-coded words and back, by the constriction library. A record has one stream."""
+"""Converts symbols to range-coded words and back with the library constriction. A layer or video record has one stream of words."""
 
 import constriction
 import numpy as np
@@ -10,7 +10,7 @@ from codec.frequency_tables import PRECISION, Table, counts
 model, queue = constriction.stream.model, constriction.stream.queue  # pyrefly: ignore[missing-attribute]
 
 
-SHARE_BITS = 7
+SHARE_BITS = 7  # a share s (0..127) of set bits stands for the probability (2 * s + 1) / 256
 
 
 def _binary(share: int):
@@ -24,35 +24,35 @@ def _categorical(table: Table):
 
 
 class RangeWriter:
-    """Collects integers and symbols in the order in which the decoder reads them."""
+    """Writes integers, symbols and bits to one stream. The decoder must read them in the same order."""
 
     def __init__(self) -> None:
         self._encoder = queue.RangeEncoder()
 
     def integer(self, value: int, bits: int) -> None:
-        """Write `value`, 0 <= value < 2 ** bits, in `bits` bits."""
+        """Write `value` (0 .. 2 ** bits - 1) in `bits` bits."""
         self._encoder.encode(value, model.Uniform(1 << bits))
 
     def number(self, value: int, fixed: FixedTable) -> None:
-        """Write `value` under a fixed table."""
+        """Write `value` under the fixed table `fixed`."""
         self.symbols(np.array([value - fixed.value], np.int32), fixed.table)
 
     def symbols(self, symbols: Int32[np.ndarray, " n"], table: Table) -> None:
-        """Write `symbols` under `table`; a table that holds only zero takes no space."""
+        """Write `symbols` under `table`. Nothing is written if the table has only the symbol 0."""
         if table.limit:
             self._encoder.encode(symbols + table.limit, _categorical(table))
 
     def bits(self, bits: Bool[np.ndarray, " n"], share: int) -> None:
-        """Write `bits`, each of which is set with probability (2 `share` + 1) / 256."""
+        """Write `bits` with the probability (2 * share + 1) / 256 that a bit is set."""
         self._encoder.encode(bits.astype(np.int32), _binary(share))
 
     def getvalue(self) -> bytes:
-        """The stream: 32-bit words, little-endian."""
+        """The stream so far: little-endian 32-bit words."""
         return self._encoder.get_compressed().astype("<u4").tobytes()
 
 
 class RangeReader:
-    """Reads a RangeWriter's stream in the same order. The caller must have verified a checksum: the coder notices no damage."""
+    """Reads the stream of a RangeWriter in the order of writing. The caller must verify a checksum first: the coder detects no damage."""
 
     def __init__(self, data: bytes) -> None:
         words = np.frombuffer(data[: len(data) // 4 * 4], "<u4").astype(np.uint32)
@@ -63,7 +63,7 @@ class RangeReader:
         return int(self._decoder.decode(model.Uniform(1 << bits)))
 
     def number(self, fixed: FixedTable) -> int:
-        """Read a value under a fixed table. The caller checks its range."""
+        """Read a value under the fixed table `fixed`. The caller must check the range of the value."""
         return fixed.value + int(self.symbols(1, fixed.table)[0])
 
     def symbols(self, count: int, table: Table) -> Int32[np.ndarray, " n"]:
@@ -73,5 +73,5 @@ class RangeReader:
         return self._decoder.decode(_categorical(table), count).astype(np.int32) - table.limit
 
     def bits(self, count: int, share: int) -> Bool[np.ndarray, " n"]:
-        """Read `count` bits."""
+        """Read `count` bits with the probability (2 * share + 1) / 256 that a bit is set."""
         return self._decoder.decode(_binary(share), count).astype(bool)

@@ -1,9 +1,10 @@
-"""Making a finished file smaller in seconds: every tensor gets a larger step size, chosen so that the picture changes least.
+"""Makes a finished file smaller in seconds: tensors get larger step sizes, chosen so that the picture changes least.
 
 No source is needed, because the reference is the file's own picture. For each tensor, a few probes with larger step sizes measure the
-distortion of the picture; between the probes it is interpolated. One probe and noise that grows with the square of the step size would
-not be enough: a tensor of mostly zeros loses all its values at once. For a given weight of bits against distortion, the best step size of
-each tensor then follows separately (Shoham and Gersho, 1988), and bisection finds the weight at which the file just fits.
+distortion of the picture; between two probes the distortion is interpolated. One probe for each tensor would not be enough: distortion
+does not always grow with the square of the step size, because a tensor of mostly zeros loses all its values at once. The best step sizes
+minimise distortion + multiplier * bits, where the Lagrange multiplier is the price of one bit. For a given multiplier, the best step size
+of each tensor does not depend on the other tensors (Shoham and Gersho, 1988). Bisection finds the multiplier at which the file just fits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,37 +19,43 @@ from codec.metrics import mse
 from codec.model import QuantizedModel, QuantizedTensor, WeightLayer
 from inr.errors import TargetMissed, UsageError
 
-PROBES = (3, 8, 16, 28, 48)  # increases of a step size that are measured, in eighths of an octave
-STRIDE = 2  # eighths of an octave between two increases to choose from
-MOST_FRAMES = 24  # frames that are rendered for a probe, at most
-FAITHFUL = 28.0  # decibels against the file's own picture, below which a new fit is better
+PROBES = (3, 8, 16, 28, 48)  # the increases of a step size that are measured: numbers added to its exponent, in eighths of an octave
+STRIDE = 2  # eighths of an octave between two increases that can be chosen
+MOST_FRAMES = 24  # the most frames that are rendered for a probe
+FAITHFUL = 28.0  # decibels: if the PSNR against the file's own picture is lower, a new fit is better
 HALVINGS = 24  # iterations of the bisection
-LEAST_USED = 0.97  # share of the cap that a file should use
-SPARED = (1.0, 1.25, 1.6, 2.0, 2.5)  # factors of the smallest weight that fits: tried in turn until LEAST_USED is reached
+LEAST_USED = 0.97  # the share of the cap that the new file should use at least
+SPARED = (1.0, 1.25, 1.6, 2.0, 2.5)  # factors of the smallest multiplier that fits, tried in turn until LEAST_USED is reached
 
 Name = tuple[str, int, str]  # "layer" or "video", its number, the tensor's name
 
 
 @dataclass(frozen=True)
 class Retargeted:
-    """The new file and its PSNR against the old file's picture, in decibels."""
+    """The new file, and the PSNR of its frames against the frames of the old file, in decibels."""
 
     data: bytes
     psnr_to_input: float
 
 
 def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
-    """The best file of at most `cap` bytes; `data` itself if it fits.
+    """The best file of at most `cap` bytes that larger step sizes give; `data` itself if it fits. `model` is the model in `data`.
 
-    TargetMissed if the picture would fall below FAITHFUL. UsageError for a file with several videos, which share weights, or several
-    segments.
+    TargetMissed if no such file reaches the PSNR FAITHFUL. UsageError for a file with several videos, which share weights, or with
+    several segments.
     """
     if len(model.clips) > 1:
         raise UsageError(
-            "several-videos", f"the file holds {len(model.clips)} videos, which share weights", "inr bundle extract FILE VIDEO   first"
+            "several-videos",
+            f"the file holds {len(model.clips)} videos, which share weights; a file to retarget must hold one video",
+            "inr bundle extract FILE VIDEO   first",
         )
     if len(model.videos) > 1:
-        raise UsageError("segments", f"the video is coded in {len(model.videos)} segments", f"inr encode SOURCE OUT --target-size {cap}")
+        raise UsageError(
+            "segments",
+            f"the video has {len(model.videos)} segments; a video to retarget must have one",
+            f"inr encode SOURCE OUT --target-size {cap}",
+        )
     if len(data) <= cap:
         return Retargeted(data, 100.0)
     model = replace(model, fingerprints=b"", videos=tuple(replace(video, checksum=None) for video in model.videos))
@@ -58,13 +65,15 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
     errors = {name: interpolated([distortion(widened(model, {name: by}), pictures) for by in PROBES], increases) for name in names}
     sizes = {name: np.array([bits(tensor.coarser(by)) for by in increases]) for name, tensor in tensors_of(model).items()}
 
-    def best_increases(weight: float) -> dict[Name, int]:
-        return {name: increases[int(np.argmin(errors[name] + weight * sizes[name]))] for name in names}
+    def best_increases(multiplier: float) -> dict[Name, int]:
+        return {name: increases[int(np.argmin(errors[name] + multiplier * sizes[name]))] for name in names}
 
-    smallest_weight = bisected(model, best_increases, cap)
+    smallest_multiplier = bisected(model, best_increases, cap)
     best, smaller = b"", model
-    for factor in SPARED:  # the choices are coarse, so a slightly smaller file may leave bytes that finer step sizes use better
-        wider = filled(lambda by: len(encode(widened(model, by))), best_increases(factor * smallest_weight), cap)
+    # The increases are coarse, so a file often stays well below the cap. Larger multipliers give smaller files, in which `filled` has
+    # more bytes left to make single step sizes smaller again.
+    for factor in SPARED:
+        wider = filled(lambda by: len(encode(widened(model, by))), best_increases(factor * smallest_multiplier), cap)
         candidate = widened(model, wider)
         if len(full := encode(candidate)) > len(best):
             best, smaller = full, candidate
@@ -75,19 +84,22 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
     if len(best) > cap or psnr < FAITHFUL:
         raise TargetMissed(
             "retarget-too-small",
-            f"at {cap} bytes the picture would have {psnr:.1f} dB against the file's own; below {FAITHFUL:.0f} dB a new fit is better",
+            f"at {cap} bytes the PSNR against the file's own picture is {psnr:.1f} dB; below {FAITHFUL:.0f} dB a new fit is better",
             f"inr encode SOURCE OUT --target-size {cap}",
         )
     return Retargeted(best, psnr)
 
 
 def interpolated(probed: Sequence[float], increases: Sequence[int]) -> np.ndarray:
-    """Mean squared errors at `increases` from those at PROBES. Their square roots are 0 at 0 and nearly linear between probes."""
+    """The mean squared errors at `increases`, interpolated from the errors `probed` at PROBES and the error 0 at the increase 0.
+
+    The interpolation is linear in the square root of the error.
+    """
     return np.interp(increases, (0, *PROBES), np.sqrt([0.0, *probed])) ** 2
 
 
 def bisected(model: QuantizedModel, best_increases: Callable[[float], dict[Name, int]], cap: int) -> float:
-    """The smallest weight of bits for which the step sizes of `best_increases` give a file of at most `cap` bytes."""
+    """The smallest multiplier for which the step sizes of `best_increases` give a file of at most `cap` bytes."""
     low, high = 1e-12, 1e6
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
@@ -97,7 +109,10 @@ def bisected(model: QuantizedModel, best_increases: Callable[[float], dict[Name,
 
 
 def filled(size: Callable[[dict[Name, int]], int], wider: dict[Name, int], cap: int) -> dict[Name, int]:
-    """`wider` with single step sizes made finer again, as long as `size` stays within `cap` bytes."""
+    """Lower the increases `wider` as far as the file stays within `cap` bytes, the largest increase first.
+
+    `size` gives the bytes of the file for such increases.
+    """
     for name in sorted(wider, key=lambda name: -wider[name]):
         while wider[name] and size(wider | {name: wider[name] - 1}) <= cap:
             wider = wider | {name: wider[name] - 1}
@@ -105,19 +120,19 @@ def filled(size: Callable[[dict[Name, int]], int], wider: dict[Name, int], cap: 
 
 
 def index_range(frames: int) -> np.ndarray:
-    """At most MOST_FRAMES indices, spread evenly over a video of `frames` frames."""
+    """The indices of at most MOST_FRAMES frames that are spread evenly over a video of `frames` frames."""
     return np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
 
 
 def tensors_of(model: QuantizedModel) -> dict[Name, QuantizedTensor]:
-    """Every tensor of a model, those of weight layers first."""
+    """All tensors of a model by Name: first those of weight layers, then those of videos."""
     shared = {("layer", index, name): tensor for index, layer in enumerate(model.layers) for name, tensor in layer.tensors.items()}
     private = {("video", index, name): tensor for index, video in enumerate(model.videos) for name, tensor in video.tensors.items()}
     return shared | private
 
 
 def widened(model: QuantizedModel, wider: Mapping[Name, int]) -> QuantizedModel:
-    """`model` with larger step sizes: `wider` gives the increase for each tensor, in eighths of an octave; by default 0."""
+    """`model` with larger step sizes. `wider` gives the increase of each tensor in eighths of an octave, 0 for a tensor not in it."""
 
     def changed(kind: str, index: int, tensors: dict[str, QuantizedTensor]) -> dict[str, QuantizedTensor]:
         return {name: tensor.coarser(by) if (by := wider.get((kind, index, name), 0)) else tensor for name, tensor in tensors.items()}
@@ -128,7 +143,7 @@ def widened(model: QuantizedModel, wider: Mapping[Name, int]) -> QuantizedModel:
 
 
 def distortion(model: QuantizedModel, pictures: list[np.ndarray]) -> float:
-    """Mean squared error between a model's frames and `pictures`, in 8-bit levels squared."""
+    """The mean squared error between the frames of `model` at `index_range` and `pictures`, in squared 8-bit levels."""
     errors = []
     for clip, expected in enumerate(pictures):
         frames = model.render(index_range(model.videos[clip].spec.frames), clip)
@@ -137,5 +152,5 @@ def distortion(model: QuantizedModel, pictures: list[np.ndarray]) -> float:
 
 
 def bits(tensor: QuantizedTensor) -> float:
-    """Bits of a tensor's symbols."""
+    """The number of bits that the symbols of a tensor take in their best coding."""
     return best_coding(tensor.symbols).bits

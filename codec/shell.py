@@ -1,4 +1,4 @@
-"""The parts that all verbs share: common options, output for people and as JSON, error messages and exit codes."""
+"""The parts that all commands share: common options, output as text and as JSON, error messages and exit codes."""
 
 import json
 import sys
@@ -15,38 +15,38 @@ import typer
 from inr.errors import InrError, MediaWarning, OutputError, UsageError
 
 FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Only frames A up to, but not including, B.")]
-ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source first.")]
+ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source to this size in pixels, or by this factor.")]
 Json = Annotated[bool, typer.Option("--json", help="Print NDJSON on standard output; the last line is a result or an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
-VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="The video of a file with several. Default: the first.")]
+VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="Name of a video in the file. Default: the first video.")]
 
 
 @dataclass(frozen=True)
 class ReferenceFlags:
-    """The frames of a reference that a file holds, their size, and the video in a file with several."""
+    """The options that say which frames of a reference a file holds, to which size they are resized, and which video is compared."""
 
     frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="The frames of the reference that the file holds.")] = ""
     scale: ScaleText = ""
     video: VideoName = ""
 
 
-STARTED = time.monotonic()  # the start of the process, as early as a verb can measure it
+STARTED = time.monotonic()  # seconds of the monotonic clock at the start of the process, measured as early as possible
 
 
 def say(line: str) -> None:
-    """Print a line for a person on standard error."""
+    """Print a line of text on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def emit(kind: str, **fields: object) -> None:
-    """Print one JSON object of the type `kind` on standard output."""
+    """Print one line with a JSON object on standard output: `kind` as its "type", and `fields`."""
     print(json.dumps({"type": kind, **fields}), flush=True)
 
 
 @contextmanager
 def spoken_warnings() -> Iterator[None]:
-    """In this context, each different warning is printed once, as a line on standard error."""
+    """A context in which warnings are printed as lines on standard error; the same warning is printed only once."""
     printed: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
@@ -61,7 +61,7 @@ def spoken_warnings() -> Iterator[None]:
 
 
 def report_error(error: InrError, as_json: bool) -> int:
-    """Print the problem and its fix; returns the exit code."""
+    """Print the problem and its fix, as a line of JSON or as text. Returns the exit code."""
     if as_json:
         emit("error", id=error.identifier, message=error.what, fix=error.fix, exit_code=error.exit_code)
     else:
@@ -70,7 +70,7 @@ def report_error(error: InrError, as_json: bool) -> int:
 
 
 def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int:
-    """Run a Typer application and return its exit code. Every failure becomes a message or a JSON line."""
+    """Run a Typer application and return its exit code. Every failure is printed as a message or as a line of JSON."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     command = typer.main.get_command(application)
@@ -96,23 +96,23 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
     except Exception as error:
         traceback.print_exc()
         if as_json:
-            emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this with the text above", exit_code=1)
+            emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this bug with the text above", exit_code=1)
         return 1
 
 
 def _message_of(error: typer.TyperException) -> str:
-    """The parser's message, without its full stop: messages end without one here."""
+    """The message of the parser without its full stop, because the other messages have no full stop."""
     return (error.format_message() if hasattr(error, "format_message") else str(error)).rstrip(".")
 
 
 def _help_of(error: typer.TyperException) -> str:
-    """The command that prints the help of the verb that failed."""
+    """The command line that prints the help of the command that failed."""
     context = getattr(error, "ctx", None)
     return f"{context.command_path} --help" if context is not None else "inr --help"
 
 
 def span(text: str) -> tuple[int | None, int | None]:
-    """'A:B' as the pair (A, B), half-open; an omitted end is None. UsageError for any other form."""
+    """The pair (A, B) for 'A:B', where frame B is excluded. An omitted A or B, or an empty text, gives None. UsageError for other text."""
     try:
         first, last = text.split(":") if text else ("", "")
         return (int(first) if first else None), (int(last) if last else None)

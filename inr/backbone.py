@@ -1,4 +1,4 @@
-"""The module that all networks share: blocks, head, canvas and neighbours. Each network adds a frame input in a subclass."""
+"""The module that all networks share: blocks, head, canvas and neighbours. A subclass for each kind of network adds the frame input."""
 
 from abc import abstractmethod
 
@@ -74,6 +74,6 @@ class Backbone(nnx.Module):
         return to_unit_range(self.head_output(x, indices, canvas_picture)[:, :height, :width], self.spec.bounded), neighbour_features
 
     def head_output(self, x: Features, indices: Indices, canvas_picture: CanvasPicture) -> UnitFrames:
-        """The frames, padded to whole cells: the head's output for the last block's features `x`, plus the blended samples of the canvas."""
+        """The frames, padded to whole cells: the head's output for the last block's features `x`, plus blended samples of the canvas."""
         own = depth_to_space(convolved_to_rgb(self.head, x, self.spec.opponent), self.spec.head_stride)
         return own if canvas_picture is None else own + self.canvas.sample_canvas(x, indices, canvas_picture)

@@ -45,9 +45,9 @@ class Canvas(nnx.Module):
         self.blend = convolution(features, 1, 3, rngs, convolve)
 
     def picture(self) -> Float[Array, "m n 3"]:
-        """The picture of the canvas. Its rows and columns are those of `VideoSpec.canvas_size`.
+        """The picture of the canvas. Without `half_samples`, its (rows, columns) are those of `VideoSpec.canvas_size`.
 
-        With `half_samples` it has a sample at every half pixel, so (2 * rows - 1) x (2 * columns - 1) samples.
+        With `half_samples`, it has (2 * rows - 1) x (2 * columns - 1) samples: one at every half pixel.
         """
         size = self.grids[0].shape
         resized = [jax.image.resize(grid[...], size, "linear") for grid in self.grids]
@@ -62,7 +62,7 @@ class Canvas(nnx.Module):
         `x` holds the features of the last block. h and w are the rows and columns of a frame padded to whole cells.
         """
         h, w = self.padded_size
-        # The axis of the two flow components comes before rows and columns: to resize an array (.., 2) takes three times as long.
+        # The axis of the two flow components comes before rows and columns, because resizing an array (.., 2) takes three times as long.
         grids = [interpolate_time(flow[...], indices).transpose(0, 3, 1, 2) for flow in self.flows]
         flow = FLOW_UNIT * reduce(jnp.add, [jax.image.resize(grid, (len(x), 2, h, w), "linear") for grid in grids])
         blend = jax.image.resize(self.blend(x)[..., 0], (len(x), h, w), "linear")

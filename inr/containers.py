@@ -37,7 +37,7 @@ class Stream:
         self._decoded: Iterator | None = None
 
     def video(self, indices: range) -> Video:
-        """The frames at `indices`, a range of step 1, as a Video. InputError if none of them exists or if they cannot be decoded."""
+        """The frames at `indices`, a range of step 1, as a Video. InputError if none of these frames exists or if decoding fails."""
         if self._decoded is None or indices.start < self._next_index:
             self._next_index, self._decoded = 0, self._frames()
         frames = []
@@ -119,7 +119,7 @@ def read_container(path: Path, span: Span) -> Video:
 def _decode(container, span: Span, path: Path) -> tuple[Frames, Colour]:
     """The frames `span` of an open container, and the colour tags of its first frame."""
     start, stop = span
-    relative = any(end is not None and end < 0 for end in span)  # such an index counts from the end, which decoding must reach first
+    relative = any(end is not None and end < 0 for end in span)  # negative numbers count from the end
     decoded, times, colour = [], [], Colour()
     for index, frame in enumerate(container.decode(video=0)):
         if index == 0:

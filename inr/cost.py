@@ -12,7 +12,7 @@ WARP_MACS = 24  # for each pixel of a warped picture: 4 for each of 6 bilinear v
 def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
     """MAC (multiply-accumulates) to render one frame, for each pixel of the frame padded to whole cells.
 
-    To render the pictures of neighbours is not counted. Work that all frames share (the picture of the canvas, NIRVANA's perceptron) is
+    The rendering of neighbours' pictures is not counted. Work that all frames share (the picture of the canvas, NIRVANA's perceptron) is
     counted in full.
     """
     rows, columns = video.cells(spec)

@@ -17,7 +17,7 @@ Span = tuple[int | None, int | None]  # (start, end) in frames, end excluded, as
 
 
 def spanned(items: list, span: Span, path: Path) -> list:
-    """The items that `span` selects. InputError if `span` selects none of at least one item; the message names `path`."""
+    """The items that `span` selects. InputError if there are items but `span` selects none; the message names `path`."""
     chosen = items[slice(*span)]
     if items and not chosen:
         first, last = ("" if end is None else end for end in span)
@@ -73,7 +73,7 @@ def read_image(path: Path) -> Frame:
 def as_rgb8(pixels: np.ndarray, path: Path) -> Frame:
     """Convert pixels to 8-bit R'G'B' (h w 3). `pixels` are bool or unsigned integers, (h w) or (h w c) with 1 to 4 channels.
 
-    A MediaWarning reports lost bits of a sample, with the file name of `path`, and another one a dropped alpha channel.
+    One MediaWarning reports that bits of the samples are lost, and names the file of `path`. Another one reports a dropped alpha channel.
     """
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * MAX_LEVEL

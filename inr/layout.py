@@ -1,7 +1,7 @@
-"""The tensors of a network, in bitstream order: one `TensorSpec` says of each everything that anybody needs to know of it.
+"""Lists the tensors of a network in bitstream order. A `TensorSpec` describes each tensor: name, shape, owner, initial values, coding.
 
-The modules allocate these tensors, the fit initialises them, rate and RDO foresee their bits, the codec writes them. All of them
-look up their facts here, so a new kind of tensor is described once. Plain arithmetic: no JAX.
+The network's modules, the fit, the rate in the loss, RDO (rate-distortion optimisation of symbols) and the codec all read these
+descriptions. A new kind of tensor is therefore described in this module alone. The module loads no JAX.
 """
 
 from collections.abc import Iterator
@@ -18,44 +18,44 @@ EMBEDDING = "embedding"
 
 
 class Owner(Enum):
-    """Which record a tensor belongs to."""
+    """The kind of record that stores a tensor."""
 
     LAYER = "weight layer"  # shared: several videos may reference it
-    VIDEO = "video"  # private: depends on the video's size or length, or is CAM's
+    VIDEO = "video"  # private: its shape depends on the video's size or length, or it is a grid of CAM
 
 
 class TimeAxis(Enum):
-    """The meaning of a tensor's first axis."""
+    """The relation between a tensor's first axis and time."""
 
     NONE = "no time"
     FRAMES = "one entry for each frame"
-    GRID = "entries spread over the video, interpolated between"
+    GRID = "entries at evenly spaced times; linear interpolation between two entries"
 
 
-class Coding(Enum):
-    """How the coder treats a tensor's symbols (see `codec.coding`)."""
+class ExpectedCoding(Enum):
+    """The coding that a fit expects for a tensor's symbols. The encoder itself takes the shortest coding: see `codec.coding`."""
 
-    STATIC = "one frequency table for all symbols; a fit expects the symbols themselves to be coded"
-    DIFFERENCES = "the same on the wire; a fit expects differences along the first axis to be coded, because they are smaller"
+    STATIC = "the symbols themselves, all under one frequency table"
+    DIFFERENCES = "the differences of symbols along the first axis, all under one frequency table"
 
 
 @dataclass(frozen=True)
 class Normal:
-    """Initial values: normal, with this standard deviation."""
+    """Initial values are drawn from a normal distribution with mean 0 and standard deviation `deviation`."""
 
     deviation: float
 
 
 @dataclass(frozen=True)
 class Zeros:
-    """Initial values: zero. The first step size is chosen as for values of `expected_deviation`."""
+    """Initial values are zero. The fit chooses the first step size as if their standard deviation were `expected_deviation`."""
 
     expected_deviation: float = 0.02
 
 
 @dataclass(frozen=True)
 class CameraFlow(Zeros):
-    """Initial values: the flow that undoes the camera's motion where that is known (`train.plan.motion`), else zero."""
+    """Initial values are the flow that compensates the camera's motion, if `train.plan.motion` finds a motion; otherwise zero."""
 
 
 Init = Normal | Zeros
@@ -63,10 +63,11 @@ Init = Normal | Zeros
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One tensor. Kernels have axes (rows, columns, in, out), matrices (in, out).
+    """The description of one tensor. Kernels of convolutions have the axes (rows, columns, in, out), matrices have (in, out).
 
-    `positions` counts the places of one rendered frame at which each weight is multiplied (0: it is looked up, not multiplied).
-    `warm_start`: a further video's fit starts from the values that its base layers hold (see `train.fit.base_layers`).
+    `positions` is the number of positions of one rendered frame at which each weight is a factor; 0 for a tensor that is only read by
+    index or by interpolation. With `warm_start`, the fit of a further video starts from the values in the weight layers that it
+    references (see `train.fit.base_layers`).
     """
 
     name: str
@@ -74,18 +75,18 @@ class TensorSpec:
     owner: Owner
     init: Init
     time_axis: TimeAxis = TimeAxis.NONE
-    coding: Coding = Coding.STATIC
+    coding: ExpectedCoding = ExpectedCoding.STATIC
     positions: float = 0.0
     warm_start: bool = False
 
     @property
     def size(self) -> int:
-        """Number of weights."""
+        """The number of weights in the tensor."""
         return prod(self.shape)
 
     @property
     def private(self) -> bool:
-        """Whether the tensor belongs to one video alone."""
+        """Whether the tensor belongs to one video alone and is stored in its video record."""
         return self.owner is Owner.VIDEO
 
     @property
@@ -95,20 +96,21 @@ class TensorSpec:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates for one rendered frame."""
+        """MAC (multiply-accumulates) with this tensor's weights for one rendered frame."""
         return self.positions * self.size
 
 
-# Standard deviations at the start of a fit.
-EMBEDDING_DEVIATION = 0.5  # embeddings, grids over time
-CANVAS_GRID_DEVIATION = 0.5  # expected of a canvas's grids, which start at zero
-FIRST_SINES_GAIN = 15.0  # the layer that sees positions: SIREN's frequency of 30 (Sitzmann et al., 2020), spread evenly
-RELU_GAIN, LINEAR_GAIN, HEAD_GAIN = 2**0.5, 1.0, 0.3  # times 1 / sqrt(fan-in)
+# Standard deviations of weights at the start of a fit.
+EMBEDDING_DEVIATION = 0.5  # of embeddings and of grids over time
+CANVAS_GRID_DEVIATION = 0.5  # expected for the grids of a canvas, which start at zero
+# A gain is the standard deviation of a kernel times sqrt(fan-in).
+FIRST_SINES_GAIN = 15.0  # of NIRVANA's first layer; in SIREN (Sitzmann et al., 2020) its weights would be uniform in -15..15
+RELU_GAIN, LINEAR_GAIN, HEAD_GAIN = 2**0.5, 1.0, 0.3
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of the network for which tensors are listed: name prefix, owner, gain of its kernels, positions of a frame."""
+    """Facts that the tensors of one part of a network share; the fields are those of `TensorSpec`, and the gain of kernels."""
 
     prefix: str
     gain: float
@@ -116,12 +118,12 @@ class _Part:
     owner: Owner = Owner.LAYER
 
     def conv(self, name: str, fan_in: int, width: int, kernel: int) -> Iterator[TensorSpec]:
-        """Kernel and bias of a convolution with `fan_in` input channels for each output channel."""
+        """The kernel and the bias of a `kernel` x `kernel` convolution with `fan_in` inputs for each of `width` outputs."""
         yield self._kernel(name, (kernel, kernel, fan_in, width))
         yield self._bias(name, width)
 
     def dense(self, name: str, fan_in: int, width: int) -> Iterator[TensorSpec]:
-        """Matrix and bias of a dense layer."""
+        """The matrix and the bias of a dense layer from `fan_in` to `width` channels."""
         yield self._kernel(name, (fan_in, width))
         yield self._bias(name, width)
 
@@ -134,28 +136,28 @@ class _Part:
         return TensorSpec(f"{self.prefix}{name}.bias", (width,), self.owner, Zeros())
 
     def zero(self) -> "_Part":
-        """The same part with kernels that start at zero: residual branches, flows and blends start by doing nothing."""
+        """The same part with kernels that start at zero, so that a residual branch adds nothing at the start of a fit."""
         return replace(self, gain=0.0)
 
 
 @lru_cache(maxsize=64)
 def tensor_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]:
-    """Every tensor of `video`'s network, in bitstream order."""
+    """The descriptions of all tensors of the network of `video`, in bitstream order."""
     return tuple(_tensors(spec, video))
 
 
 def tensor_shapes(spec: NetworkSpec, video: VideoSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor by name, in bitstream order."""
+    """The shape of every tensor by name, in bitstream order."""
     return {tensor.name: tensor.shape for tensor in tensor_specs(spec, video)}
 
 
 def weights(spec: NetworkSpec, video: VideoSpec) -> int:
-    """Number of weights in all tensors of a network."""
+    """The number of weights in all tensors of a network."""
     return sum(tensor.size for tensor in tensor_specs(spec, video))
 
 
 def layer_specs(spec: NetworkSpec) -> tuple[TensorSpec, ...]:
-    """The tensors of a weight layer. They do not depend on any video."""
+    """The descriptions of the tensors of a weight layer, in bitstream order. They are the same for every video."""
     return tuple(tensor for tensor in tensor_specs(spec, VideoSpec(1, 1, 1)) if not tensor.private)
 
 
@@ -176,7 +178,7 @@ def _tensors(spec: NetworkSpec, video: VideoSpec) -> Iterator[TensorSpec]:
 
 
 def neighbour_outputs(offsets: int) -> int:
-    """Channels predicted for `offsets` neighbours: two of flow and one weight each, and one weight of the frame's own picture."""
+    """The number of predicted channels: 2 flow components and 1 weight for each of `offsets` neighbours, 1 weight for the frame itself."""
     return 3 * offsets + 1
 
 
@@ -203,13 +205,13 @@ def _frame_input(spec: NetworkSpec, video: VideoSpec) -> Iterator[TensorSpec]:
 
 
 def patch_widths(patches: Patches, spec: NetworkSpec) -> list[tuple[int, int]]:
-    """(inputs, outputs) of each layer of NIRVANA's perceptron: from a position to the features of a patch."""
+    """(inputs, outputs) of each layer of NIRVANA's perceptron, from the 2 coordinates of a patch to all first features of the patch."""
     cells = (patches.size // spec.upscale) ** 2
     return list(pairwise([2, *(patches.hidden for _ in range(patches.depth - 1)), cells * spec.stem]))
 
 
 def _block(prefix: str, block: BlockSpec, features: int, spec: NetworkSpec, cells: int) -> Iterator[TensorSpec]:
-    """Tensors of a block with `features` input channels at `cells` input positions."""
+    """The tensors of a block. Its input has `features` channels at `cells` positions; `prefix` begins the names."""
     part, expanded, outputs = _Part(prefix, RELU_GAIN, cells), block.width * block.stride**2, cells * block.stride**2
     yield from _separable(part, "before", features, block.separable)
     if block.conv_groups > 1:
@@ -239,7 +241,7 @@ def _separable(part: _Part, name: str, features: int, kernel: int) -> Iterator[T
 
 
 def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: int, cells: int) -> Iterator[TensorSpec]:
-    """Tensors of a canvas of `size` (height, width) pixels, blended by `features` channels at `cells` positions."""
+    """The tensors of a canvas of `size` (height, width) pixels. The blend is computed from `features` channels at `cells` positions."""
     grids = canvas.grid_shapes(*size)
     for index, shape in enumerate(grids):
         yield TensorSpec(f"canvas.grids.{index}", shape, Owner.VIDEO, Zeros(CANVAS_GRID_DEVIATION))
@@ -250,5 +252,5 @@ def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: in
         yield replace(tensor, warm_start=True)
     for index, grid in enumerate(canvas.flow_grids):
         init = Zeros() if index else CameraFlow()
-        yield TensorSpec(f"canvas.flows.{index}", (frames, *grid, 2), Owner.VIDEO, init, TimeAxis.FRAMES, Coding.DIFFERENCES)
+        yield TensorSpec(f"canvas.flows.{index}", (frames, *grid, 2), Owner.VIDEO, init, TimeAxis.FRAMES, ExpectedCoding.DIFFERENCES)
     yield from _Part("canvas.", 0.0, cells).conv("blend", features, 1, 3)

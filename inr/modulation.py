@@ -1,8 +1,9 @@
 """Coordinate-aware modulation (CAM): grids over time and space scale and shift a block's features.
 
 Lee et al., "Coordinate-Aware Modulation for Neural Fields", ICLR 2024, section 3: after the convolution and before the activation,
-F~ = gamma(x) * Norm(F) + beta(x), where gamma and beta are read from grids by linear interpolation. The grids hold the differences
-from the identity (gamma - 1 and beta), so that an unused grid is all zeros and costs almost no bits.
+F~ = gamma(x) * Norm(F) + beta(x), where F are features and x is a coordinate: time, or a position in the frame. Gamma and beta are read
+from grids by linear interpolation. The grid *scale* holds gamma - 1 and the grid *shift* holds beta, so a grid without effect is all zeros
+and costs almost no bits.
 """
 
 import jax
@@ -15,7 +16,7 @@ from inr.time_interpolation import interpolate_grid
 
 
 def normalise(x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
-    """`x` with mean 0 and variance 1 for each frame and channel; `x` itself if a frame has a single cell."""
+    """`x` with mean 0 and variance 1 for each frame and channel; `x` itself if a frame has only one position."""
     if x.shape[1] * x.shape[2] == 1:
         return x
     mean = jnp.mean(x, axis=(1, 2), keepdims=True)
@@ -25,11 +26,11 @@ def normalise(x: Float[Array, "t h w c"]) -> Float[Array, "t h w c"]:
 
 
 class Modulation(nnx.Module):
-    """Norm and CAM of one block with `width` channels.
+    """The norm and the CAM of one block with `width` channels.
 
     The temporal grids (the paper's form for videos, appendix on FFNeRV) hold one value for each time and channel; `temporal` is their
-    length, 0 for none. The spatial grids (its form for images) hold one value for each position of the frame; `spatial` gives their rows
-    and columns, (0, 0) for none.
+    number of times, 0 for no temporal grids. The spatial grids (the paper's form for images) hold one value for each position of the
+    frame; `spatial` gives their (rows, columns), (0, 0) for no spatial grids.
     """
 
     def __init__(self, width: int, norm: bool, temporal: int, spatial: tuple[int, int]):

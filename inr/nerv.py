@@ -1,4 +1,4 @@
-"""NeRV: a frame's time, as a code of sines and cosines, through a perceptron to its first features."""
+"""NeRV: a perceptron turns a frame's time, coded as sines and cosines, into the first features of the frame."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from inr.time_interpolation import Indices
 
 
 def position_code(t: Float[Array, " t"], levels: int, base: float) -> Float[Array, "t code"]:
-    """sin and cos of base^k pi t for k below `levels`, in pairs (NeRV, section 3.1)."""
+    """The pairs sin(pi base^k t), cos(pi base^k t) for k = 0 .. levels - 1 (NeRV, section 3.1); code = 2 * levels."""
     angles = jnp.pi * base ** jnp.arange(levels, dtype=jnp.float32) * t[:, None]
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(len(t), 2 * levels)
 
@@ -20,7 +20,8 @@ def position_code(t: Float[Array, " t"], levels: int, base: float) -> Float[Arra
 class NeRV(Backbone):
     """NeRV (Chen et al., NeurIPS 2021); with separable blocks and skips also NeRV++ (Ghorbel et al., 2024).
 
-    Time runs from 0 to just below 1, as in the paper. Every layer of the perceptron is activated, also the last one.
+    The coded time is index / frames, so it is always less than 1, as in the paper. GELU follows every layer of the perceptron, also the
+    last one.
     """
 
     def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):

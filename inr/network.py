@@ -1,7 +1,7 @@
-"""From a spec to a network: initial tensors, and the network as a pure function of its tensors.
+"""Builds networks from specs: the initial tensors of a network, and the network as a pure function of its tensors.
 
-Names, shapes and order of tensors follow from the spec alone (`inr.layout`) and are checked against the modules. The order of the
-framework never reaches a file.
+Names, shapes and order of tensors come from `inr.layout`; names and shapes are checked against the modules. The order in which Flax
+stores tensors has no effect on a file.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from inr.nerv import NeRV
 from inr.nirvana import NIRVANA
 from inr.spec import Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
-Tensors = Mapping[str, Array | np.ndarray]  # float32, by name
+Tensors = Mapping[str, Array | np.ndarray]  # float32 tensors by name
 
 
 def _path(name: str) -> tuple[str | int, ...]:
@@ -43,7 +43,7 @@ def _network(spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Conv
 
 @lru_cache(maxsize=16)
 def _skeleton(spec: NetworkSpec, video: VideoSpec, convolve: Convolution) -> nnx.GraphDef:
-    """The network without weights. ValueError if its modules and `inr.layout` disagree."""
+    """The structure of a network without its weights. ValueError if names or shapes of its tensors differ from those in `inr.layout`."""
     abstract = nnx.eval_shape(lambda: _network(spec, video, nnx.Rngs(0), convolve))
     graph, state = nnx.split(abstract)
     modules = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
@@ -54,9 +54,10 @@ def _skeleton(spec: NetworkSpec, video: VideoSpec, convolve: Convolution) -> nnx
 
 
 def initial_tensors(spec: NetworkSpec, video: VideoSpec, seed: int) -> dict[str, Float32[np.ndarray, "..."]]:
-    """Initial tensors in bitstream order, drawn as `TensorSpec.init` says; the initial camera flow is added elsewhere.
+    """The initial tensors by name, float32, in bitstream order. They are drawn from `seed` as `TensorSpec.init` says.
 
-    NumPy draws them: the values are the same on every backend, and nothing is compiled (the modules' own initialisers take 9 s).
+    A `CameraFlow` is zero here; `train.plan.motion` gives its values. NumPy draws the values, so they are the same on every backend,
+    and nothing is compiled. With Flax's own initialisers, compilation takes 9 s.
     """
     generator = np.random.default_rng(seed)
 
@@ -69,7 +70,7 @@ def initial_tensors(spec: NetworkSpec, video: VideoSpec, seed: int) -> dict[str,
 
 
 def bind(spec: NetworkSpec, video: VideoSpec, convolve: Convolution = jax.lax.conv_general_dilated) -> Callable[[Tensors], Backbone]:
-    """A function that gives the network its tensors. It costs little inside `jax.jit`, where the module vanishes in tracing."""
+    """A function from tensors to the network with these tensors. In `jax.jit` it runs only during tracing, so it costs little there."""
     graph = _skeleton(spec, video, convolve)
 
     def with_tensors(tensors: Tensors) -> Backbone:
@@ -80,5 +81,8 @@ def bind(spec: NetworkSpec, video: VideoSpec, convolve: Convolution = jax.lax.co
 
 
 def apply_network(spec: NetworkSpec, video: VideoSpec, tensors: Tensors, indices: Int[Array, " t"]) -> Float[Array, "t h w 3"]:
-    """Frames at `indices`, 0 black and 1 white, not clamped: a pure function for `jit`, `vmap` and `grad`."""
+    """Render the frames at `indices` as float32 R'G'B', where 0 is black and 1 is white. Values can lie outside [0, 1].
+
+    `tensors` must hold every tensor of `tensor_specs`. This is a pure function, so `jit`, `vmap` and `grad` can transform it.
+    """
     return bind(spec, video)(tensors)(indices)

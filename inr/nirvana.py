@@ -1,6 +1,6 @@
-"""NIRVANA: a perceptron of sines from a patch's position to its features; one network for a segment of frames.
+"""NIRVANA: a perceptron with sine activations turns the position of a patch into its first features. Each segment has one network.
 
-The next segment's network starts as this one and is coded as its difference. That is a matter of weight layers: see
+The network of the next segment starts from the network of this segment and is coded as the difference from it: see
 `train.encode.segments`.
 """
 
@@ -18,7 +18,10 @@ from inr.time_interpolation import Indices
 
 
 def patch_centres(video: VideoSpec, size: int) -> Float32[np.ndarray, "p 2"]:
-    """(row, column) of every patch's centre, row by row; along the longer side of the picture they run from -1 to 1."""
+    """The centre (row, column) of every patch of `size` x `size` pixels, row by row; p is the number of patches.
+
+    Pixel 0 has the coordinate -1, and the last pixel of the longer side of the picture has the coordinate 1.
+    """
     rows, columns = -(-video.height // size), -(-video.width // size)
     row, column = np.mgrid[:rows, :columns] * size + (size - 1) / 2
     longest = max(video.height, video.width, 2) - 1
@@ -26,17 +29,17 @@ def patch_centres(video: VideoSpec, size: int) -> Float32[np.ndarray, "p 2"]:
 
 
 def frame_code(indices: Indices, width: int) -> Float[Array, "t width"]:
-    """Sines (first half of the channels) and cosines (second half) of the frame's number, over growing wavelengths."""
+    """A fixed code of frame indices: sines in the first half of the channels, cosines in the second half, with growing wavelengths."""
     sines = -(-width // 2)
     angles = indices[:, None] / FRAME_CODE_BASE ** (jnp.arange(sines) / sines)
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)[:, :width]
 
 
 class NIRVANA(Backbone):
-    """Patches as NIRVANA (Maiya et al., CVPR 2023) predicts them, followed by the blocks of all networks here.
+    """The perceptron of NIRVANA (Maiya et al., CVPR 2023) over patches, followed by the same blocks as in all networks.
 
-    Unlike in the paper, the convolutions are the same for all frames, which a fixed code tells apart, and they see across the
-    borders of patches.
+    Unlike in the paper, all frames of a segment have the same convolutions, and a fixed code of the frame's index is added to the first
+    features. Unlike in the paper, the convolutions read across the borders of patches.
     """
 
     def __init__(self, spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution):

@@ -1,4 +1,4 @@
-"""Reading a video file, a folder or pattern of images, or one image: as a whole, or only the requested frames."""
+"""Reads a video file, a folder or pattern of images, or one image: all frames, or only the requested ones."""
 
 import difflib
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ from inr.video import Video
 
 
 def read_video(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Video:
-    """The frames `frames[0]` up to, but not including, `frames[1]` of `path`, resized to `scale` if it is given.
+    """Read the frames `frames[0]` up to, but not including, `frames[1]` of `path`, resized to `scale` if it is given.
 
-    `path` is a container, an image, a folder of images, or a pattern with `*` or `?`. InputError if it cannot be read, or if `frames`
-    selects none of its frames. A MediaWarning names every part of the source that is left out.
+    None as an end of `frames` means no limit; a negative number counts from the last frame. `path` is a container, an image, a folder of
+    images, or a pattern with `*` or `?`. InputError if `path` cannot be read, if its frames differ in size, or if `frames` selects none
+    of them. A MediaWarning names every part of the source that is dropped.
     """
     video = _read(Path(path), frames)
     return resized(video, scale) if scale else video
@@ -34,7 +35,7 @@ class Extent:
 
 
 def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Extent:
-    """The extent of the span `frames` of a source, resized to `scale`, according to its header. At most one frame is decoded.
+    """The extent of the frames `frames` of a source, resized to `scale`, as its header states it. At most one image is decoded.
 
     InputError if `path` cannot be read.
     """
@@ -46,14 +47,14 @@ def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = N
         _check_file(path)
         width, height, count = probe_container(path)
     width, height = scale.size(width, height) if scale else (width, height)
-    return Extent(width, height, max(1, len(range(count)[slice(*frames)])))
+    return Extent(width, height, len(range(count)[slice(*frames)]))
 
 
 class Source:
-    """A video that is read on demand: `source[a:b]` reads only these frames; `len(source)` is the number of all frames in its span.
+    """A video that is read on demand: `source[a:b]` reads only these frames, as a Video; `len(source)` is the number of all its frames.
 
-    A container is decoded once to count its frames. After that, reading in order decodes each frame once. Arguments and errors are those
-    of `read_video`.
+    The constructor decodes a container once to count its frames. If frames are then read in order, each frame is decoded once more.
+    Arguments and errors are those of `read_video`; the indices a and b count from the first frame of the span `frames`.
     """
 
     def __init__(self, path: str | Path, frames: Span = (None, None), scale: Scale | None = None):
@@ -78,7 +79,7 @@ class Source:
 
 
 def _check_file(path: Path) -> None:
-    """InputError if `path` is no file or an empty one."""
+    """Raise InputError if `path` is not a file or if the file is empty."""
     if not path.is_file():
         raise _missing(path)
     if path.stat().st_size == 0:
@@ -86,7 +87,7 @@ def _check_file(path: Path) -> None:
 
 
 def _read(path: Path, span: Span) -> Video:
-    """The frames that `span` selects from `path`, in their own size."""
+    """The frames that `span` selects from `path`, not resized."""
     images = image_files(path)
     if images:
         chosen = spanned(images, span, path)
@@ -104,7 +105,7 @@ def _missing(path: Path) -> InputError:
 
 
 def resized(video: Video, scale: Scale) -> Video:
-    """`video` with its frames resized by a Lanczos filter."""
+    """`video` with its frames resized to `scale` by a Lanczos filter."""
     from PIL import Image
 
     size = scale.size(video.width, video.height)

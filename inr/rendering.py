@@ -1,4 +1,4 @@
-"""Render a network: any frames, in any order, as 8-bit pixels."""
+"""Renders frames of a network as 8-bit pixels, in any order."""
 
 from collections.abc import Iterable
 from functools import lru_cache, partial
@@ -12,17 +12,18 @@ from inr.network import Tensors, bind
 from inr.pixels import CHANNELS, MAX_LEVEL, Frames
 from inr.spec import NetworkSpec, VideoSpec
 
-BATCH_PIXELS = 1 << 20  # pixels of the frames that are rendered together, about: this bounds memory
+BATCH_PIXELS = 1 << 20  # the most pixels of frames that are rendered together (a larger frame is rendered alone): this bounds memory
 
 
 def to_levels(x: Float[Array, "t h w 3"]) -> UInt8[Array, "t h w 3"]:
-    """`x` limited to [0, 1] and rounded to the nearest of 256 levels, halves to even."""
+    """Limit `x` to [0, 1], multiply it by 255, and round it to the nearest integer, halves to even."""
     return jnp.round(jnp.clip(x, 0, 1) * MAX_LEVEL).astype(jnp.uint8)
 
 
 @lru_cache(maxsize=16)
 def _renderer(spec: NetworkSpec, video: VideoSpec):
-    # Full float32 products everywhere: a TPU's default is bfloat16, which would cost whole pixel levels.
+    """Two compiled functions: one renders the picture of the canvas, the other one renders frames (uint8) with this picture."""
+    # By default, a TPU multiplies in bfloat16, which changes pixels by whole 8-bit levels; "highest" makes it multiply in float32.
     network = bind(spec, video)
 
     @jax.jit
@@ -39,20 +40,21 @@ def _renderer(spec: NetworkSpec, video: VideoSpec):
 
 
 def render(spec: NetworkSpec, video: VideoSpec, tensors: Tensors, indices: Iterable[float] | None = None) -> Frames:
-    """Frames at `indices` (default: all), uint8 R'G'B'. A frame's pixels do not depend on the other frames asked for.
+    """Render the frames at `indices` (default: all, in order) as uint8 R'G'B' (t h w 3).
 
-    An index that is no integer lies between two frames: embeddings, grids and flows are interpolated linearly.
+    The pixels of a frame do not depend on the other requested frames. If an index is not an integer, its frame lies between two frames
+    of the video: embeddings, grids and flows are interpolated linearly.
     """
     wanted = np.arange(video.frames) if indices is None else np.asarray(list(indices))
     wanted = wanted.astype(np.float32 if np.any(wanted % 1) else np.int32)
     batch = max(1, min(len(wanted), BATCH_PIXELS // (video.height * video.width)))
     canvas_picture, rendered = _renderer(spec, video)
     on_device = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
-    picture = canvas_picture(on_device)  # painted once, not once for each batch
+    picture = canvas_picture(on_device)  # computed once for all batches
     out = np.empty((len(wanted), video.height, video.width, CHANNELS), np.uint8)
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
-        consecutive = bool(spec.neighbours) and bool(np.all(np.diff(part) == 1))  # shared neighbours are rendered once
-        padded = part[0] + np.arange(batch) if consecutive else np.resize(part, batch)  # one batch size: one compilation
+        consecutive = bool(spec.neighbours) and bool(np.all(np.diff(part) == 1))  # then a neighbour of several frames is rendered once
+        padded = part[0] + np.arange(batch) if consecutive else np.resize(part, batch)  # all batches have one size, so JAX compiles once
         out[start : start + len(part)] = np.asarray(rendered(on_device, jnp.asarray(padded), picture, consecutive=consecutive))[: len(part)]
     return out

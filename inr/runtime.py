@@ -1,4 +1,4 @@
-"""Settings of the command line's process: compiled programs are cached on disk, and freed memory is kept for reuse."""
+"""Settings of the process of a command: JAX caches compiled programs on disk, and the process keeps freed memory for reuse."""
 
 import ctypes
 import os
@@ -7,11 +7,15 @@ from pathlib import Path
 
 import jax
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # parameters of mallopt in glibc's malloc.h
 
 
 def prepare_jax() -> None:
-    """Cache compiled programs under INR_CACHE or, without it, in the user's cache folder. JAX_COMPILATION_CACHE_DIR takes precedence."""
+    """Make JAX cache compiled programs on disk, and keep freed memory (see `keep_freed_memory`).
+
+    The environment variable JAX_COMPILATION_CACHE_DIR names the folder of the cache. If it is not set, the folder is xla/ in the folder
+    INR_CACHE (also an environment variable) or, without INR_CACHE, inr/xla/ in the user's cache folder.
+    """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = os.environ.get("INR_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inr"
         jax.config.update("jax_compilation_cache_dir", str(Path(base) / "xla"))
@@ -21,9 +25,10 @@ def prepare_jax() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep large freed blocks instead of returning them to the system. Page faults would cost half of every step's time.
+    """Make glibc keep large freed blocks of memory instead of returning them to the system; on other systems do nothing.
 
-    All threads must use the main arena: the other arenas return blocks of more than 32 MiB, whatever the thresholds are.
+    Without this, page faults take half of the time of each step of a fit. All threads must use the main arena, because the other arenas
+    return blocks of more than 32 MiB whatever the thresholds are.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, 1 << 30)

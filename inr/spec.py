@@ -1,6 +1,6 @@
-"""Specs: everything that a decoder needs to rebuild a network, except its weights.
+"""Specs of networks and videos: all facts that a decoder needs to rebuild a network, except its weights.
 
-A *spec* is transmitted in the file. A *config* (how a network was fitted) never is.
+The file stores a *spec*. A *config* holds the settings of a fit; no file stores it.
 """
 
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from inr.video import Colour, Video
 class BlockSpec:
     """One upsampling block: a `kernel` x `kernel` convolution, then depth-to-space by `stride`.
 
-    `width` is the number of channels after upsampling. Optional parts:
+    `width` is the number of channels after upsampling. These parts are optional:
 
-    - `modes`: (rows, columns) of a Fourier operator beside the convolution, see `inr.fourier`; (0, 0) leaves it out.
-    - `conv_groups` above 1: the convolution connects only channels of the same group, and a 1x1 convolution mixes the groups
-      (FFNeRV's compact block).
-    - `separable`: kernel size of the separable residual blocks before and after the convolution; 0 leaves them out (NeRV++).
+    - `modes`: (rows, columns) of a Fourier operator parallel to the convolution, see `inr.fourier`; (0, 0) means none.
+    - `conv_groups` above 1: the convolution connects only channels of the same group, and a 1x1 convolution after it mixes the
+      groups (FFNeRV's compact block). 1 means an ordinary convolution.
+    - `separable`: kernel size of the separable residual blocks before and after the convolution; 0 means none (NeRV++).
     - `skip`: the block's input, resized bilinearly, is added to its output (NeRV++).
     """
 
@@ -36,10 +36,10 @@ class BlockSpec:
 class CanvasSpec:
     """A still picture that every frame reads through a flow of its own: see `inr.canvas`.
 
-    `grids` lists how many grids the pyramid has at each size. The finest size has one cell for every `stride` x `stride` pixels,
-    and each further size has half the rows and columns. A convolution of size `kernel` mixes all grids into `width` features.
-    A frame's flow is the sum of `flow_grids`, given as (rows, columns) of vectors, coarse ones first. With `half_samples` the
-    picture is read from twice as many samples along each axis; the added ones are interpolated by a fixed filter.
+    `grids` lists the number of grids at each level of the pyramid. The first level has one entry for every `stride` x `stride` pixels,
+    and each further level has half the rows and columns of the level before. A `kernel` x `kernel` convolution mixes all grids into
+    `width` channels. A frame's flow is the sum of several grids of vectors; `flow_grids` lists their (rows, columns), coarse ones
+    first. With `half_samples`, a fixed filter adds a sample between each two samples of the picture before frames read it.
     """
 
     grids: tuple[int, ...]
@@ -50,23 +50,27 @@ class CanvasSpec:
     half_samples: bool = False
 
     def grid_shapes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(rows, columns) of every grid below a picture of `height` x `width` pixels, finest first."""
+        """(rows, columns) of every grid of the pyramid for a picture of `height` x `width` pixels, finest first."""
         sizes = [self.stride * 2**level for level in range(len(self.grids))]
         return [(-(-height // size), -(-width // size)) for size, count in zip(sizes, self.grids, strict=True) for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Frame input of HNeRV (Chen et al., CVPR 2023): a learned embedding of `channels` for each frame, lifted by a 1x1 convolution."""
+    """Frame input of HNeRV (Chen et al., CVPR 2023): a learned embedding for each frame.
+
+    An embedding has `channels` channels for each cell. A 1x1 convolution turns it into the first features.
+    """
 
     channels: int
 
 
 @dataclass(frozen=True)
 class Positions:
-    """Frame input of NeRV (Chen et al., NeurIPS 2021): the frame's time in sines and cosines, through a perceptron.
+    """Frame input of NeRV (Chen et al., NeurIPS 2021): a perceptron turns sines and cosines of the frame's time into features.
 
-    The code has `levels` frequencies, the powers of `base` / 100. `hidden` is the width of the hidden layer, 0 for none.
+    The `levels` frequencies are the powers 0 .. levels - 1 of `base` / 100. `hidden` is the number of channels of the hidden layer, 0 for
+    no hidden layer.
     """
 
     levels: int
@@ -78,7 +82,8 @@ class Positions:
 class TimeGrids:
     """Frame input of FFNeRV (Lee et al., ACM MM 2023, section 3.1): grids over time, read at the frame's time.
 
-    `lengths` gives the entries of each grid along time. The grids' channels are concatenated and share the stem's width equally.
+    `lengths` lists the number of entries in time of each grid. The channels of all grids are concatenated: each grid has `stem` channels
+    divided by the number of grids.
     """
 
     lengths: tuple[int, ...]
@@ -86,10 +91,10 @@ class TimeGrids:
 
 @dataclass(frozen=True)
 class Patches:
-    """Frame input of NIRVANA (Maiya et al., CVPR 2023): a perceptron of sines maps a patch's position to its features.
+    """Frame input of NIRVANA (Maiya et al., CVPR 2023): a perceptron with sine activations turns the position of a patch into features.
 
-    A patch has `size` x `size` pixels. The perceptron has `depth` layers; all but the last are `hidden` wide. A fixed code of the
-    frame's number is added to the features, because the perceptron itself is the same for all frames.
+    A patch has `size` x `size` pixels. The perceptron has `depth` layers; all except the last have `hidden` channels. The
+    perceptron is the same for all frames, so a fixed code of the frame's index is added to its output.
     """
 
     size: int
@@ -104,7 +109,8 @@ FrameInput = Embeddings | Positions | TimeGrids | Patches
 class NeighboursSpec:
     """Other frames that a frame also reads, each through a flow (FFNeRV, section 3.2): see `inr.neighbours`.
 
-    `offsets` are frame numbers relative to the frame. Flows and weights are predicted from the features of block `block`.
+    `offsets` are the indices of the other frames minus the index of the frame. Flows and weights are predicted from the features after
+    block number `block`.
     """
 
     offsets: tuple[int, ...]
@@ -115,11 +121,11 @@ class NeighboursSpec:
 class NetworkSpec:
     """A network of the NeRV family, optionally with coordinate-aware modulation (CAM: Lee et al., ICLR 2024).
 
-    `frame_input` says how a frame's first features, of `stem` channels, are made; `blocks` upsample them. The head convolves to
-    R'G'B' and upsamples by `head_stride`; `bounded` passes its output through tanh, as the papers do. `norm` normalises each
-    channel over the frame in every block. `temporal_grid` is the length of CAM's grids over time and `spatial_grid` the
-    (rows, columns) of its grids over the frame; 0 leaves a grid out. With `opponent` the head and the canvas give opponent
-    colours: see `inr.colours`.
+    `frame_input` describes how a frame's first features, of `stem` channels, are computed; `blocks` upsample them. The head is a
+    convolution of size `head_kernel` to R'G'B' that upsamples by `head_stride`. With `bounded`, its output passes through tanh, as in
+    the papers. With `norm`, every block normalises each channel over the frame. `temporal_grid` is the number of times in CAM's grids
+    over time, 0 for none. `spatial_grid` gives the (rows, columns) of CAM's grids over the frame, (0, 0) for none. With `opponent`,
+    the head and the canvas give opponent colours: see `inr.colours`. `canvas` and `neighbours` are None for a network without them.
     """
 
     frame_input: FrameInput
@@ -137,12 +143,12 @@ class NetworkSpec:
 
     @property
     def upscale(self) -> int:
-        """Pixels along each axis for each cell of the first features."""
+        """The number of pixels that one cell of the first features covers along each axis."""
         return self.head_stride * prod(block.stride for block in self.blocks)
 
     @property
     def modulated(self) -> bool:
-        """Whether any grid modulates the blocks."""
+        """Whether the network has CAM: a grid that modulates the features of its blocks."""
         return self.temporal_grid > 0 or self.spatial_grid[0] > 0
 
 
@@ -150,8 +156,9 @@ class NetworkSpec:
 class VideoSpec:
     """The facts that a file holds about one video besides its tensors.
 
-    `width` and `height` are in pixels, `fps` is an exact fraction of frames per second, `colour` and `name` describe the source.
-    `margins` are pixels above, left of, below and right of a frame by which the canvas reaches beyond it.
+    `width` and `height` are in pixels, `frames` is the number of frames, `fps` is an exact fraction of frames per second, `colour` and
+    `name` describe the source. `margins` are the numbers of pixels by which the canvas extends beyond a frame: above it, left of it,
+    below it and right of it.
     """
 
     width: int
@@ -169,16 +176,16 @@ class VideoSpec:
 
     @property
     def pixels(self) -> int:
-        """Frames times height times width."""
+        """The number of pixels of all frames: frames * height * width."""
         return self.frames * self.height * self.width
 
     def cells(self, spec: NetworkSpec) -> tuple[int, int]:
-        """Rows and columns of a frame's first features. They cover at least the frame; the surplus is cropped after rendering."""
+        """The rows and columns of a frame's first features. They can cover more pixels than the frame has; rendering crops the surplus."""
         whole = spec.frame_input.size if isinstance(spec.frame_input, Patches) else spec.upscale
         rows, columns = -(-self.height // whole), -(-self.width // whole)
         return rows * whole // spec.upscale, columns * whole // spec.upscale
 
     def canvas_size(self, spec: NetworkSpec) -> tuple[int, int]:
-        """Height and width in pixels of the canvas's picture: the area of all cells, and the margins around it."""
+        """The height and width in pixels of the canvas's picture: the area of all cells of a frame, and the margins around it."""
         (rows, columns), (above, left, below, right) = self.cells(spec), self.margins
         return above + rows * spec.upscale + below, left + columns * spec.upscale + right

@@ -1,13 +1,16 @@
-"""Tables with an entry for each frame or for each of a few times, read at a frame or between two."""
+"""Linear interpolation in time: of tables with one entry for each frame, and of grids with entries at evenly spaced times."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Indices = Int[Array, " t"] | Float[Array, " t"]  # frame numbers; floats may lie between two frames
+Indices = Int[Array, " t"] | Float[Array, " t"]  # indices of frames; a float can lie between two frames
 
 
 def interpolate_time(table: Float[Array, "n *rest"], indices: Indices) -> Float[Array, "t *rest"]:
-    """Entries of `table` at `indices`; linear between two entries, and constant beyond the first and the last."""
+    """The entries of `table` at `indices`. Integers must be in 0 .. n - 1.
+
+    A float between two entries is interpolated linearly; a float below 0 or above n - 1 gives the first or the last entry.
+    """
     if jnp.issubdtype(indices.dtype, jnp.integer):
         return table[indices]
     last = table.shape[0] - 1
@@ -17,5 +20,5 @@ def interpolate_time(table: Float[Array, "n *rest"], indices: Indices) -> Float[
 
 
 def interpolate_grid(grid: Float[Array, "n *rest"], t: Float[Array, " t"]) -> Float[Array, "t *rest"]:
-    """Entries of a grid over time at times `t` in [0, 1], linear between its entries; its first entry lies at 0, its last at 1."""
+    """The values of `grid` at the times `t` in [0, 1], by linear interpolation. The first entry is at t = 0, the last one at t = 1."""
     return interpolate_time(grid, t * (grid.shape[0] - 1))

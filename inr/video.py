@@ -10,9 +10,10 @@ UNSPECIFIED = 2  # the code point for "unspecified" in ITU-T H.273, tables 2 to 
 
 @dataclass(frozen=True)
 class Colour:
-    """The source's colour tags, as code points of ITU-T H.273.
+    """The colour tags of a source, as code points of ITU-T H.273.
 
-    The frames themselves are R'G'B' as the source's decoder gives them. The tags tell how to convert them back to the source's Y'CbCr.
+    The frames of a video are R'G'B', as the decoder of the source gives them. The tags say how to convert these frames back to the
+    source's Y'CbCr.
     """
 
     primaries: int = UNSPECIFIED
@@ -25,7 +26,8 @@ class Colour:
 class Video:
     """Frames in display order, uint8 R'G'B'; an image is a video of one frame.
 
-    `fps` is an exact fraction of frames per second; `name` is the source's name. ValueError for an array of another dtype or shape.
+    `fps` is an exact fraction of frames per second; `name` is the source's name. ValueError if `frames` has another
+    dtype or shape than uint8 (t h w 3), or an empty axis.
     """
 
     frames: Frames
@@ -45,7 +47,7 @@ class Video:
         return self.frames.shape[0]
 
     def __getitem__(self, index: slice) -> "Video":
-        """The same video with only the frames that `index` selects."""
+        """The video that holds only the frames that the slice `index` selects."""
         return Video(self.frames[index], self.fps, self.colour, self.name)
 
     @property
@@ -58,5 +60,5 @@ class Video:
 
     @property
     def pixels(self) -> int:
-        """Frames times height times width: the divisor of bits per pixel."""
+        """The number of pixels of all frames, frames * height * width: the divisor in bits per pixel."""
         return len(self) * self.height * self.width

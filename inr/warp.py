@@ -1,4 +1,4 @@
-"""Reading a picture at displaced positions, with gradients for both the picture and the displacement.
+"""Reads a picture at displaced positions, with gradients for both the picture and the displacement.
 
 The reverse passes are written by hand. Optimisation barriers keep XLA from fusing a gather or scatter with other operations, because the
 fused code takes three times as long on a CPU.
@@ -19,7 +19,10 @@ Field = Float[Array, "t h w"]
 
 
 def doubled(picture: Float[Array, "h w c"]) -> Float[Array, "2*h-1 2*w-1 c"]:
-    """`picture` with an interpolated sample between each two neighbours. Bilinear reading from the result blurs far less."""
+    """`picture` with an interpolated sample between each two neighbouring samples, along rows and columns.
+
+    A bilinear read from the result blurs less than a bilinear read from `picture`.
+    """
     height, width, channels = picture.shape
     rows = optimization_barrier(picture.reshape(height, width * channels))
     rows = jnp.stack([rows, half_samples(rows, 0, 1)], axis=1).reshape(2 * height, width * channels)
@@ -31,9 +34,9 @@ def doubled(picture: Float[Array, "h w c"]) -> Float[Array, "2*h-1 2*w-1 c"]:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def half_samples(x: Float[Array, "m n"], axis: int, spacing: int) -> Float[Array, "m n"]:
-    """For each entry, the interpolated entry half-way to the one that follows `spacing` later along `axis`.
+    """For each entry of `x`, the interpolated value half-way between this entry and the entry `spacing` places later along `axis`.
 
-    The first and the last entries are repeated beyond the ends. The filter is that of H.264, see `inr.constants`.
+    The first and the last `spacing` entries are repeated beyond the ends. The filter is that of H.264: see `inr.constants`.
     """
     size = x.shape[axis]
     first, last = _slice(x, axis, 0, spacing), _slice(x, axis, size - spacing, spacing)
@@ -42,7 +45,7 @@ def half_samples(x: Float[Array, "m n"], axis: int, spacing: int) -> Float[Array
 
 
 def _half_samples_reverse(axis: int, spacing: int, _: None, gradient: Float[Array, "m n"]) -> tuple[Float[Array, "m n"]]:
-    """The gradient of `half_samples`' input: the filter's transpose, with the repeated ends added to the first and last entries."""
+    """The gradient for the input of `half_samples`: the transposed filter. Gradients of repeated entries are added to the entries."""
     size, reach = gradient.shape[axis], (TAPS_BEFORE + TAPS_AFTER) * spacing
     around = jnp.pad(gradient, [(reach, reach) if axis == other else (0, 0) for other in (0, 1)])
     shifts = (_slice(around, axis, reach - k * spacing, size + reach) for k in range(len(HALF_SAMPLE_TAPS)))
@@ -50,7 +53,7 @@ def _half_samples_reverse(axis: int, spacing: int, _: None, gradient: Float[Arra
     inside = _slice(edged, axis, TAPS_BEFORE * spacing, size)
     first = sum(_slice(edged, axis, k * spacing, spacing) for k in range(TAPS_BEFORE + 1))
     last = sum(_slice(edged, axis, size + (TAPS_BEFORE - 1 + k) * spacing, spacing) for k in range(TAPS_AFTER + 1))
-    if size == spacing:  # a single entry is the first and the last one
+    if size == spacing:  # the only entries are both the first and the last ones
         return (optimization_barrier(first + last - inside),)
     middle = _slice(inside, axis, spacing, size - 2 * spacing)
     return (optimization_barrier(jnp.concatenate([first, middle, last], axis=axis)),)
@@ -65,10 +68,10 @@ def _slice(x: Float[Array, "m n"], axis: int, start: int, size: int) -> Float[Ar
 
 
 def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple[int, int] = (0, 0)) -> Float[Array, "t h w c"]:
-    """`picture` read at (x + dx, y + dy) pixels for every pixel (x, y) of a frame, bilinearly. Positions outside read the nearest edge.
+    """Read `picture` bilinearly at (x + dx, y + dy) for every pixel (x, y) of a frame; `dx` and `dy` are in pixels.
 
-    The picture has `samples` samples for each pixel along each axis. A frame's upper left pixel lies at `corner` (row, column), in
-    pixels of the picture.
+    The picture has `samples` samples for each pixel along each axis. The upper left pixel of the frame is at `corner` (row, column) of
+    the picture, in pixels. A position outside the picture gives the value at the nearest edge.
     """
     h, w = dx.shape[1:]
     rows, columns = (jnp.arange(size, dtype=jnp.float32) + first for size, first in zip((h, w), corner, strict=True))
@@ -77,7 +80,7 @@ def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple
 
 @jax.custom_vjp
 def read(picture: Picture, x: Field, y: Field) -> Float[Array, "t h w c"]:
-    """`picture` at positions (x, y), in samples. Positions outside are moved to the nearest edge."""
+    """Read `picture` bilinearly at the positions (x, y), which are in samples. A position outside gives the value at the nearest edge."""
     return _forward(picture, x, y)[0]
 
 
@@ -88,7 +91,8 @@ def _forward(picture: Picture, x: Field, y: Field):
     clamped_x, clamped_y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
     top, left = clamped_y.astype(jnp.int32), clamped_x.astype(jnp.int32)
     index, right, below = (top * width + left).ravel(), (clamped_x - left).reshape(-1, 1), (clamped_y - top).reshape(-1, 1)
-    # A row of `neighbours` holds two neighbouring samples, so that one gather reads both. The row added below is read with weight 0.
+    # A row of `neighbours` holds two neighbouring samples, so that one gather reads both. Samples of the added last row
+    # and column have the weight 0.
     edged = jnp.pad(picture, ((0, 1), (0, 1), (0, 0)))
     neighbours = optimization_barrier(jnp.concatenate([edged[:, :-1], edged[:, 1:]], axis=-1).reshape(-1, 2 * channels))
     pairs = optimization_barrier(neighbours[index]), optimization_barrier(neighbours[index + width])
@@ -98,13 +102,13 @@ def _forward(picture: Picture, x: Field, y: Field):
 
 
 def _reverse(saved, gradient: Float[Array, "t h w c"]):
-    """The gradients of the picture and of the positions x and y."""
+    """The gradients for `picture`, `x` and `y` of `read`; `saved` holds the values that `_forward` kept."""
     (height, width, channels), within, pairs, index, right, below = saved
     fields = gradient.shape[:3]
     gradient = optimization_barrier(gradient.reshape(-1, channels))
     sums = jnp.zeros(((height + 1) * width, 2 * channels))
     for rows, weight in ((0, 1 - below), (width, below)):
-        # Two neighbouring samples share a row, so that one scatter adds to both.
+        # A row of `sums` holds two neighbouring samples, so that one scatter adds to both.
         contributions = optimization_barrier(jnp.concatenate([(1 - right) * weight * gradient, right * weight * gradient], axis=1))
         sums = optimization_barrier(sums.at[index + rows].add(contributions))
     sums = sums.reshape(height + 1, width, 2, channels)[:height]
@@ -113,7 +117,7 @@ def _reverse(saved, gradient: Float[Array, "t h w c"]):
     (a, b), (c, d) = ([sum(gradient[:, i] * pair[:, k * channels + i] for i in range(channels)) for k in (0, 1)] for pair in pairs)
     right, below = right[:, 0], below[:, 0]
     along = (b - a) * (1 - below) + (d - c) * below, (c - a) * (1 - right) + (d - b) * right
-    # A position that was moved to the edge has the gradient zero.
+    # The gradient is zero for a position that was moved to the edge.
     x, y = (jnp.where(inside, part.reshape(fields), 0) for inside, part in zip(within, along, strict=True))
     return picture, x, y
 

@@ -1,4 +1,4 @@
-"""Writing a video as mp4, mkv, y4m, PNG or npy. A file is written under a temporary name first and then renamed."""
+"""Writes a video as mp4, mkv, y4m, PNG or npy. Each file is first written under a temporary name and then renamed."""
 
 import os
 import shutil
@@ -12,19 +12,19 @@ from inr.errors import OutputError, UsageError
 from inr.video import UNSPECIFIED, Video
 
 SUFFIXES = (".mp4", ".mkv", ".y4m", ".png", ".npy")
-NEAR_LOSSLESS = {"crf": "8", "preset": "medium"}
+NEAR_LOSSLESS = {"crf": "8", "preset": "medium"}  # options of x264
 BT601 = 5  # H.273 code of the matrix that is used for a video without tags
 MATRICES = (1, 4, 5, 6, 7, 9)  # H.273 codes of the matrices that FFmpeg's scaler supports
 
 
 def check_output(path: str, frames: int, overwrite: bool) -> None:
-    """Raise UsageError or OutputError if `path` cannot become the output of `frames` frames. Callers do this before any work."""
+    """Raise UsageError or OutputError if a video of `frames` frames cannot be written to `path`. Callers check this before other work."""
     if path == "-":
         return
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in (*SUFFIXES, ""):
-        raise UsageError("unknown-output", f"'{path}': cannot write '{suffix}' (one of {', '.join(SUFFIXES)})", f"{target.stem}.mkv")
+        raise UsageError("unknown-output", f"'{path}': cannot write '{suffix}', only {', '.join(SUFFIXES)}", f"{target.stem}.mkv")
     if suffix == ".png" and frames > 1 and "%" not in target.name:
         pattern = target.with_name(f"{target.stem}_%04d.png")
         raise UsageError("one-name-many-frames", f"'{path}' names one image, but there are {frames} frames", str(pattern))
@@ -60,7 +60,10 @@ def write_atomically(target: Path, data: bytes) -> None:
 
 
 def write_video(video: Video, path: str) -> str:
-    """Write `video` in the format of `path`'s suffix ('-' is y4m on standard output); returns a note on the format and its losses."""
+    """Write `video` to `path` in the format of the suffix. Returns a note on the format and its losses.
+
+    The path '-' means y4m on standard output. A path without a suffix is a folder of PNG files.
+    """
     if path == "-":
         _write_container(video, sys.stdout.buffer, "yuv4mpegpipe", "rawvideo", "yuv444p")
         return "y4m 4:4:4, 8 bit"
@@ -78,7 +81,7 @@ def write_video(video: Video, path: str) -> str:
 
 
 def _write_file(video: Video, suffix: str, temporary: Path) -> str:
-    """Write one file in the format of `suffix`; returns a note on the format."""
+    """Write `video` to the file `temporary` in the format of `suffix`. Returns a note on the format and its losses."""
     match suffix:
         case ".mp4":
             chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
@@ -97,7 +100,7 @@ def _write_file(video: Video, suffix: str, temporary: Path) -> str:
 
 
 def _write_images(video: Video, target: Path) -> None:
-    """Write PNGs: into a folder if `target` has no suffix, under the names of a pattern with %d, or a single one."""
+    """Write PNG files: into the folder `target` if it has no suffix, under numbered names if it contains %d, otherwise one file."""
     import imageio.v3 as iio
 
     folder = target if not target.suffix else target.parent
@@ -118,12 +121,13 @@ def _write_images(video: Video, target: Path) -> None:
 def _write_container(
     video: Video, file: str | BinaryIO, container: str, codec: str, pixels: str, options: dict[str, str] | None = None
 ) -> None:
-    """Write `file` with FFmpeg: `container`, `codec` and `pixels` are its names of format, encoder and pixel format."""
+    """Write `file` with FFmpeg. `container`, `codec` and `pixels` are FFmpeg's names of a format, an encoder and a pixel format."""
     import av
 
     rgb = pixels == "bgr0"
     matrix = video.colour.matrix if video.colour.matrix in MATRICES else BT601
-    levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1  # FFmpeg: 1 limited, 2 full range
+    # FFmpeg's codes of the range of levels: 1 is limited, 2 is full.
+    levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1
     with av.open(file, "w", format=container) as output:
         stream = cast(av.VideoStream, output.add_stream(codec, rate=video.fps, options=options or {}))
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, pixels

@@ -1,11 +1,18 @@
 """From videos to networks: planning, fitting with the rate in the loss, bundles, benchmarks and the command line.
 
-Words: a *step* is the optimiser's; a quantiser has *step sizes*; a weight is its integer *symbol* times a step size. A *target* is a size,
-rate or quality that a user asks for; a *cap* is its size in bytes. `bpp` is measured on bytes, `estimated_bits` is the loss's own rate. A
-*weight layer* belongs to a file; a further video *references* layers, keeps part of them by a *weight mask* (made of *scores*, at a
-*density*), and has *private* tensors. A *segment* is a run of frames of a long video.
+Words of a fit: a *step* is one update by the optimiser. A weight is an integer *symbol* times the *step size* of its tensor. The loss is
+MSE + *rate weight* * bpp. `estimated_bits` is the number of bits that the loss computes; the `bpp` of a result is measured on the bytes of
+its file.
 
-Names are loaded on first use.
+Words of a run: a *run* is an encode with certain pixels and options, which its *key* identifies. A *target* is the size, rate or quality
+that a user asks for; a *cap* is the largest size in bytes that a target allows. A target is *resolved* for a video if its cap is in bytes.
+A *segment* is a number of consecutive frames of a long video.
+
+Words of a bundle: a *weight layer* belongs to the file. A further video *references* layers, its *base layers*. It keeps a part of their
+*claimed* (non-zero) weights: a *weight mask* marks this part, *scores* select it, and its share is the *density*. The video also has
+*private* tensors of its own.
+
+A name is loaded when it is first used.
 """
 
 from importlib import import_module

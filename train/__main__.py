@@ -1,4 +1,4 @@
-"""`python -m train`: the whole command line, as `inr`."""
+"""`python -m train`: the whole command line, the same as `inr`."""
 
 from train.cli.main import main
 

@@ -1,1 +1,1 @@
-"""Reports that show decoded files next to their source: as a page, a sheet of frames, or a video."""
+"""Reports of `inr compare`, which show decoded files next to their source: a page, a sheet of frames, or a video."""

@@ -1,4 +1,4 @@
-"""`inr compare`: decoded files next to their source, as a page, a sheet of frames, or a video."""
+"""The command `inr compare`, which shows decoded files next to their source on a page, on a sheet of frames, or in a video."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +21,11 @@ def compare_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Show files next to their source: wipe, difference, flicker, PSNR and bits of each frame, bytes of each tensor.
+    """Show files next to their source on an HTML page, on a sheet of frames, or in a video.
 
-    The page is one file that needs no network access. --frames selects the frames of SRC that the files hold.
+    The page has wipe, difference and flicker views, PSNR and bits of each frame, and bytes of each tensor.
+    It is one file and needs no network access.
+    --frames selects the frames of SRC that the files hold.
     """
     from codec.report.measuring import compared
     from codec.report.page import page
@@ -34,7 +36,7 @@ def compare_command(
 
     kind = Path(target).suffix.lower()
     if kind not in (".html", ".png", ".mp4", ".mkv"):
-        raise UsageError("unknown-output", f"-o {target}: the suffix of a report is .html, .png, .mp4 or .mkv", "-o report.html")
+        raise UsageError("unknown-output", f"-o {target}: the suffix of a report must be .html, .png, .mp4 or .mkv", "-o report.html")
     check_free(Path(target), overwrite) if kind == ".html" else check_output(target, 1, overwrite)
     prepare_jax()
     comparison = compared(reference, sources, span(flags.frames), flags.video, Scale.parse(flags.scale))

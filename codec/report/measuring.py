@@ -1,4 +1,4 @@
-"""The contents of a report: a source, the frames of its decoded files, and their measurements."""
+"""Reads and measures the contents of a report: a source, and the frames of the files that are compared with it."""
 
 import shlex
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from inr.video import Video
 
 @dataclass(frozen=True, eq=False)
 class ComparedFile:
-    """One decoded file: frames, report, bits of each frame, and for an .inr file the bytes of each part (`parts`)."""
+    """One decoded file. `frame_bits` are the bits of each frame, empty if unknown; `parts` are the bytes of each part of an .inr file."""
 
     name: str
     frames: Frames
@@ -30,7 +30,7 @@ class ComparedFile:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A source, the files that are compared with it, and the command that compares them."""
+    """A source, the files that are compared with it, and the `command` that compares them. `reference` is the file name of the source."""
 
     reference: str
     source: Video
@@ -38,7 +38,7 @@ class Comparison:
     command: str
 
     def worst(self, count: int) -> list[int]:
-        """The `count` frames with the lowest PSNR in any file, lowest first, each one once."""
+        """The indices of the `count` frames with the lowest PSNR in any of the files, lowest first, without repetition."""
         ranked = sorted((decibels, frame) for file in self.compared_files for frame, decibels in enumerate(file.report.frame_psnr_rgb))
         return list(dict.fromkeys(frame for _, frame in ranked))[:count]
 
@@ -50,13 +50,15 @@ def compared(
     video: str = "",
     scale: Scale | None = None,
 ) -> Comparison:
-    """Read, decode and measure all files. They hold the frames `frames` of the reference, resized to `scale`.
+    """Read, decode and measure the files `paths`, which must hold the frames `frames` of the reference, resized to `scale`.
 
-    InputError if sizes or numbers of frames differ, or if a file cannot be read; BitstreamError if one cannot be decoded; UsageError if
-    `paths` is empty.
+    `video` is the name of a video in .inr files. InputError if sizes or numbers of frames differ, or if a file cannot be read;
+    BitstreamError if an .inr file cannot be decoded; UsageError if `paths` is empty or if an .inr file has no such video.
     """
     if not paths:
-        raise UsageError("nothing-to-compare", "no file to compare with the reference", "inr compare --ref SRC A.inr -o report.html")
+        raise UsageError(
+            "nothing-to-compare", "no file was given to compare with the reference", "inr compare --ref SRC A.inr -o report.html"
+        )
     source = read_video(reference, frames, scale)
     names = _names(paths)
     compared_files = tuple(_compared_file(name, path, source, video) for name, path in zip(names, paths, strict=True))
@@ -65,7 +67,7 @@ def compared(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The files' names, or their whole paths if two names are equal."""
+    """The names of the files without their folders; the whole paths if two names are equal."""
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
@@ -80,7 +82,7 @@ def _compared_file(name: str, path: Path, source: Video, video: str) -> Compared
 
 
 def _bits_of_segments(clip: Clip) -> tuple[float, ...]:
-    """Bits of each frame: every frame of a segment gets the same share of the bits of its records."""
+    """The bits of each frame: those of the records of its segment, divided by the number of frames in the segment."""
     sizes, bits = record_sizes(clip.data), []
     for index in clip.model.clips[clip.index]:
         frames, layer = clip.model.videos[index].spec.frames, clip.model.own_layer(index)
@@ -90,7 +92,7 @@ def _bits_of_segments(clip: Clip) -> tuple[float, ...]:
 
 
 def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
-    """Bits of a video's packets in display order; empty for images, and if packets do not correspond to frames."""
+    """The bits of each packet of a video in display order. Empty for images, and if the numbers of packets and frames differ."""
     import av
 
     if path.is_dir():
@@ -105,7 +107,7 @@ def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
 
 
 def _parts(clip: Clip) -> dict[str, float]:
-    """Bytes of each tensor of the video's first segment and its weight layer, and of the rest of the file together."""
+    """The bytes of each tensor in the network of the video's first segment, and the sum of all other bytes of the file."""
     tensors: dict[str, dict] = clip.info["tensors"]  # pyrefly: ignore[bad-assignment]
     parts = {name: tensor["bits"] / 8 for name, tensor in tensors.items() if tensor["bits"] > 0}
     return parts | {"tables, fields, other records": max(len(clip.data) - sum(parts.values()), 0.0)}

@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that needs no other file, no network access and no server."""
+"""Writes a comparison as one HTML page that needs no other file, no network access and no server."""
 
 import io
 import json
@@ -13,13 +13,16 @@ from codec.report.measuring import ComparedFile, Comparison
 from inr.pixels import Frame
 
 MOST_BYTES = 18_000_000  # the most bytes of pictures in a page, so that the page stays below 20 MB
-MOST_FRAMES, FEWEST_FRAMES = 120, 8  # frames that a page shows
-WORST = 6  # frames of lowest PSNR that a page lists
-LOSSY = 92  # WebP's quality if even FEWEST_FRAMES lossless frames do not fit
+MOST_FRAMES, FEWEST_FRAMES = 120, 8  # the most and the fewest frames that a page shows; a shorter video is shown whole
+WORST = 6  # the number of frames with the lowest PSNR that a page lists
+LOSSY = 92  # the quality of lossy WebP, used if FEWEST_FRAMES lossless frames exceed MOST_BYTES
 
 
 def page(comparison: Comparison, extra_commands: Sequence[str] = ()) -> str:
-    """The HTML. Its frames are spread over the video and include the worst ones. If they are not lossless, the page says so."""
+    """The comparison as HTML. Its frames are spread over the video and include the frames with the lowest PSNR.
+
+    The page says whether its frames are lossless. It lists `extra_commands` before the command that made the comparison.
+    """
     kept, pictures, kept_as = _pictures(comparison)
     source = comparison.source
     facts = {
@@ -35,7 +38,7 @@ def page(comparison: Comparison, extra_commands: Sequence[str] = ()) -> str:
         "commands": [*extra_commands, f"{comparison.command} -o report.html"],
     }
     template = (files("codec.report") / "page.html").read_text()
-    # A file's name may contain "</script>", which would end the script: JSON allows another spelling of "<".
+    # A file's name can contain "</script>", which would end the script, so "<" is written as the JSON escape \u003c.
     return template.replace("FACTS", json.dumps(facts).replace("<", "\\u003c"), 1)
 
 
@@ -55,7 +58,7 @@ def _facts_of(file: ComparedFile) -> dict[str, object]:
 
 
 def _pictures(comparison: Comparison) -> tuple[list[int], dict[str, list[str]], str]:
-    """The indices of the frames in the page, their data URLs by file name, and a sentence about their form."""
+    """The indices of the frames on the page, for each file the data URLs of these frames, and a sentence about their number and quality."""
     series = {f"source: {comparison.reference}": comparison.source.frames}
     series |= {file.name: file.frames for file in comparison.compared_files}
     worst, frames = comparison.worst(WORST), len(comparison.source)
@@ -70,7 +73,7 @@ def _pictures(comparison: Comparison) -> tuple[list[int], dict[str, list[str]], 
 
 
 def _chosen(worst: Sequence[int], frames: int, count: int) -> list[int]:
-    """Indices of `count` frames: the worst, at most half of them, and others that are spread evenly over the video."""
+    """The indices of `count` of all `frames` frames: up to half of them from `worst`, the others spread evenly over the video."""
     chosen = set(worst[: max(count // 2, 1)])
     for index in np.linspace(0, frames - 1, count).round().astype(int).tolist():
         if len(chosen) < count:

@@ -1,4 +1,4 @@
-"""A comparison as a sheet of frames, and as a video of all files side by side."""
+"""Writes a comparison as a sheet of frames, or as a video that shows all files side by side."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from codec.report.measuring import Comparison
 from inr.video import Video
 from inr.writing import write_video
 
-ROWS = 3  # frames of each file on a sheet: lowest, median and highest PSNR
+ROWS = 3  # the number of frames of each file on a sheet: those with lowest, median and highest PSNR
 
 
 def sheet(comparison: Comparison, target: str) -> None:
-    """Write a sheet with ROWS rows for each file, from its worst to its best frame: source, decoded frame, difference."""
+    """Write a PNG with ROWS rows for each file, from lowest to highest PSNR. A row shows source, decoded frame and difference."""
     rows = []
     for file in comparison.compared_files:
         order = np.argsort(file.report.frame_psnr_rgb)
@@ -21,7 +21,7 @@ def sheet(comparison: Comparison, target: str) -> None:
 
 
 def side_video(comparison: Comparison, target: str) -> None:
-    """Write a video with the source and every file from left to right."""
+    """Write a video that shows the source and then every file, from left to right."""
     source = comparison.source
     frames = np.concatenate([source.frames, *(file.frames for file in comparison.compared_files)], axis=2)
     write_video(Video(frames, source.fps, source.colour, source.name), target)

@@ -1,4 +1,4 @@
-"""Parsing of the options of `inr bench` into a plan. Every invalid option raises an error that names it."""
+"""Parses the options of `inr bench` into a plan. Every invalid option raises an error that names it."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Codec = FFmpegCodec | Network
 
 
 def parse_codecs(text: str, anchor: str, network: Network) -> tuple[Codec, ...]:
-    """The codecs in a list with commas; UsageError for an unknown name, or if `anchor` is given and not in the list."""
+    """The codecs that `text` lists with commas; UsageError for an unknown name, or if `anchor` is given and not in the list."""
     known: dict[str, Codec] = {codec.name: codec for codec in (network, *FFMPEG_CODECS)}
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     if unknown := [name for name in names if name not in known]:
@@ -40,8 +40,8 @@ def parse_range(text: str) -> tuple[float, float]:
 class CurveOptions:
     """The options that determine the curves.
 
-    `anchor` is the reference of BD-rates (empty: x265 if it is compared, else the first codec), `points` the number of points on each
-    curve, `bpp` the lowest and highest rate of inr in bits per pixel, and `threads` the number of cores (None: all).
+    `anchor` is the reference of BD-rates (empty: x265 if it is compared, else the first codec). `points` is the number of points on each
+    curve. `bpp` is the lowest and the highest rate of inr, in bits per pixel. `threads` is the number of cores (None: all).
     """
 
     codecs: tuple[Codec, ...]
@@ -80,7 +80,7 @@ def parse_plan(paths: list[Path], folder: Path, options: CurveOptions, selection
 
 
 def check_tools(ffmpeg_codecs: list[FFmpegCodec]) -> None:
-    """ResourceError if an optional package or an encoder of FFmpeg is missing."""
+    """Check the optional packages and the encoders of FFmpeg; ResourceError if one is missing."""
     needed = ["bjontegaard", "matplotlib", *(["imageio_ffmpeg"] if ffmpeg_codecs else [])]
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ResourceError("missing-extra", f"bench needs {', '.join(missing)}, which is not installed", "pip install 'inr-codec[eval]'")
@@ -92,7 +92,7 @@ def check_tools(ffmpeg_codecs: list[FFmpegCodec]) -> None:
 
 
 def check_clips(clips: list[SourceClip], ffmpeg_codecs: list[FFmpegCodec]) -> None:
-    """InputError if two clips have the same name, or if a codec does not support the size of a clip."""
+    """Check the clips; InputError if two have the same name, or if a codec does not support the size of a clip."""
     by_name: dict[str, SourceClip] = {}
     for clip in clips:
         if clip.name in by_name:
@@ -107,7 +107,7 @@ def check_clips(clips: list[SourceClip], ffmpeg_codecs: list[FFmpegCodec]) -> No
 
 
 def check_rates(clips: list[SourceClip], bpp: float) -> None:
-    """TargetMissed if the rate `bpp` is below that of the smallest file of a clip."""
+    """Check the rate `bpp`; TargetMissed if it is below that of the smallest file of a clip."""
     from train.plan.encode_plan import check_reachable
 
     for clip in clips:
@@ -119,9 +119,9 @@ def check_rates(clips: list[SourceClip], bpp: float) -> None:
 
 
 def _limited(threads: int | None) -> int:
-    """Limit this process and its children to `threads` cores (None: all available ones); returns the number of cores.
+    """Limit this process and its children to `threads` cores (None: all available cores); returns the number of cores.
 
-    UsageError if there are not that many, or if the system cannot limit them.
+    UsageError if the machine has fewer cores, or if the system cannot limit a process.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))

@@ -2,7 +2,7 @@
 
 from train.bench.points import Point
 
-LEAST_POINTS = 2  # a piecewise cubic needs two
+LEAST_POINTS = 2  # fewest points that PCHIP can interpolate
 LEAST_OVERLAP = 0.5  # share of the smaller range of PSNR that both curves must cover
 
 
@@ -31,7 +31,7 @@ def _curve(points: list[Point]) -> dict[float, float]:
 
 
 def bd_rates(points: list[Point], anchor: str) -> dict[str, dict[str, float | None]]:
-    """For each clip, the BD-rate of every other codec against `anchor`, in percent."""
+    """For each clip, the BD-rate of every codec but the anchor against `anchor`, in percent; None as for `bd_rate`."""
 
     def of(clip: str, codec: str) -> list[Point]:
         return [point for point in points if (point.clip, point.codec) == (clip, codec)]

@@ -1,4 +1,4 @@
-"""FFmpeg as a subprocess: converts RGB frames to Y'CbCr, encodes streams, and decodes them. Needs the extra `eval`."""
+"""Runs FFmpeg: converts RGB frames to Y'CbCr, encodes streams, and decodes them. The extra `eval` must be installed."""
 
 import subprocess
 import tempfile
@@ -28,7 +28,7 @@ def executable() -> str:
 
 
 def version() -> str:
-    """FFmpeg's version, as it prints it."""
+    """The version of FFmpeg, as FFmpeg prints it."""
     return run_ffmpeg(["-version"], Path()).decode(errors="replace").split()[2]
 
 
@@ -52,7 +52,7 @@ def run_ffmpeg(arguments: list[str], folder: Path, data: bytes = b"") -> bytes:
 
 
 def write_y4m(video: Video, target: Path) -> None:
-    """Write a clip as y4m for all encoders: 4:2:0, or 4:4:4 if a side is odd."""
+    """Write a clip as y4m for all encoders: 4:2:0, or 4:4:4 if its width or height is odd."""
     chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}", "-framerate", str(video.fps), "-i", "-"]
     unfinished = temporary_name(target)
@@ -65,7 +65,7 @@ def write_y4m(video: Video, target: Path) -> None:
 
 
 def read_stream(stream: Path, container: str, height: int, width: int, threads: int) -> Frames:
-    """All frames of an elementary stream, as R'G'B'."""
+    """All frames of an elementary stream in 8-bit R'G'B'; InputError if FFmpeg cannot decode it."""
     source = ["-v", "error", "-threads", str(threads), "-f", container, "-i", f"./{stream.name}"]
     pixels = run_ffmpeg([*source, "-fps_mode", "passthrough", "-vf", TO_RGB, "-f", "rawvideo", "-"], stream.parent)
     return np.frombuffer(pixels, np.uint8).reshape(-1, height, width, CHANNELS)

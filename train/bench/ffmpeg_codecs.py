@@ -7,7 +7,7 @@ LEAST_GROUP = 300  # fewest frames between key frames; encoders shorten their lo
 
 @dataclass(frozen=True)
 class FFmpegCodec:
-    """An encoder. `dial` names its quality option, which runs from `best` to `worst` here.
+    """An encoder. `dial` is the name of its quality option, whose values here run from `best` to `worst`.
 
     `options` are FFmpeg's options; {quality}, {group} and {threads} are replaced by their values. `container` is FFmpeg's name for the
     elementary stream. `any_size` tells whether the encoder supports 4:4:4, which odd sizes need.
@@ -23,7 +23,7 @@ class FFmpegCodec:
     any_size: bool = False
 
     def label(self, quality: float) -> str:
-        """The name of a point among the codec's points."""
+        """The name of the codec's point at `quality`, such as 'crf 23'."""
         return f"{self.dial} {quality:g}"
 
     def settings(self, quality: float, frames: int, threads: int) -> list[str]:

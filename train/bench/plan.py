@@ -1,4 +1,4 @@
-"""The plan of a comparison: clips, codecs, and the points of each. It is complete before anything is run."""
+"""The plan of a comparison: its clips, its codecs, and the points of each codec. The plan is complete before any point is measured."""
 
 import hashlib
 import os
@@ -17,9 +17,9 @@ from train.bench.ffmpeg_codecs import FFmpegCodec
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A part of a source. `frames` and `scale` are the texts of --frames and --scale; `spec` describes the selected part.
+    """A clip: a part of a source. `frames` and `scale` are the texts of --frames and --scale.
 
-    `pixels` is the SHA-256 hash of its frames.
+    `spec` describes the selected part, and `pixels` is the SHA-256 hash of its frames in hexadecimal.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class SourceClip:
 
     @property
     def odd(self) -> bool:
-        """Whether a side is odd, so that 4:2:0 would need padding."""
+        """Whether width or height is odd, so that 4:2:0 would need padding."""
         return bool(self.spec.width % 2 or self.spec.height % 2)
 
     def read(self) -> Video:
@@ -43,7 +43,7 @@ class SourceClip:
 
 
 def open_clip(path: Path, frames: str, scale: str) -> SourceClip:
-    """The clip at `path`, which is read to its end for spec and hash; InputError if it cannot be read."""
+    """The clip at `path`, which is read completely for its spec and hash; InputError if it cannot be read."""
     video = read_video(path, span(frames), Scale.parse(scale))
     digest = hashlib.sha256(video.frames.tobytes())
     digest.update(repr((video.frames.shape, video.fps)).encode())
@@ -52,7 +52,10 @@ def open_clip(path: Path, frames: str, scale: str) -> SourceClip:
 
 @dataclass(frozen=True)
 class Network:
-    """This project's codec: preset and time budget of its fits. `seconds` is the parsed time budget."""
+    """This project's codec, with preset and time budget of its fits.
+
+    `time_budget` is the text of the option. `seconds` is the same time in seconds (None: no time budget).
+    """
 
     preset: str = "medium"
     time_budget: str = ""
@@ -60,19 +63,20 @@ class Network:
     name: str = "inr"
 
     def label(self, quality: float) -> str:
-        """The name of a point among the codec's points; `quality` is a rate in bits per pixel."""
+        """The name of the codec's point at `quality`, a rate in bits per pixel."""
         return f"{quality:g} bpp"
 
     def settings(self, quality: float) -> list[str]:
-        """Options of `inr encode` for one point."""
+        """The options of `inr encode` for the point at `quality`, a rate in bits per pixel."""
         return ["--target-bpp", f"{quality:g}", "--preset", self.preset, *(["--time-budget", self.time_budget] if self.time_budget else [])]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One point to measure: a codec at the setting `quality` of its dial, on one clip, with `threads` threads.
+    """One point to measure: a codec at one quality, on one clip, with `threads` threads.
 
-    `version` identifies the codec: a new version makes a new point.
+    `quality` is the value of FFmpeg's quality option, or a rate of inr in bits per pixel. `version` is that of the codec: another version
+    makes another point.
     """
 
     clip: SourceClip
@@ -123,9 +127,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison: every codec at `points` settings on every clip. The rates of this codec are spaced evenly, by ratio, over `bpp`.
+    """A comparison: every codec at `points` settings on every clip.
 
-    `anchor` is the reference of BD-rates. `ffmpeg` and `inr` are versions.
+    The rates of inr are spaced by equal ratios over the range `bpp`, in bits per pixel. `anchor` is the reference of BD-rates. `ffmpeg` and
+    `inr` are versions.
     """
 
     folder: Path
@@ -157,6 +162,9 @@ def evenly(first: int, last: int, count: int) -> list[float]:
 
 
 def geometrically(first: float, last: float, count: int) -> list[float]:
-    """At most `count` different numbers of four digits, spaced by equal ratios from `first` to `last`; the middle one if `count` is 1."""
+    """At most `count` different numbers, spaced by equal ratios from `first` to `last`; the middle one if `count` is 1.
+
+    They are rounded to four significant digits.
+    """
     shares = [index / (count - 1) for index in range(count)] if count > 1 else [0.5]
     return list(dict.fromkeys(float(f"{first * (last / first) ** share:.4g}") for share in shares))

@@ -15,7 +15,10 @@ from train.bench.plan import Job, Plan
 
 @dataclass(frozen=True)
 class Point:
-    """A row of the results. Seconds are wall-clock time; those of a fit that was resumed from a checkpoint are unknown (None)."""
+    """A row of the results.
+
+    Seconds are wall-clock time. `encode_seconds` is None for a fit that was resumed from a checkpoint.
+    """
 
     clip: str
     pixels: str
@@ -111,7 +114,10 @@ def _value(kind: object, text: str) -> Any:
 
 
 def measure(plan: Plan, run: Callable[[Job, Path], MeasuredJob], say: Callable[[str], None]) -> tuple[list[Point], list[str]]:
-    """All points of a plan, and a message for each point whose rate is out of reach. `run` measures the points that are missing."""
+    """All points of a plan, and a message for each point whose rate is out of reach.
+
+    `run` measures a point that is not in the results yet. `say` gets a line of text for each point.
+    """
     results = Results(plan.folder)
     points: list[Point] = []
     left_out: list[str] = []

@@ -24,7 +24,7 @@ Those of inr include compilation for encoding, but not for decoding.
 
 
 def percent(rate: float | None) -> str:
-    """A BD-rate as text."""
+    """A BD-rate, in percent, as text; 'n/a' for None."""
     return "n/a" if rate is None else f"{rate:+.1f} %"
 
 
@@ -57,7 +57,7 @@ def html_page(plan: Plan, points: list[Point], left_out: list[str], rates: Rates
         "<p>Bits that a codec takes more (+) or less (-) than the anchor at equal RGB PSNR, interpolated by PCHIP; n/a if the curves share "
         "less than half of the smaller range of PSNR, or if one has fewer than two points.</p>",
         _table(["clip", *codecs], bd_rows),
-        f"<h2>Points</h2><p>{escape(METHOD)} On {threads}. {escape(versions)}.</p>",
+        f"<h2>Points</h2><p>{escape(METHOD)} All codecs ran on {threads}. {escape(versions)}.</p>",
         _table(["clip", "codec", "setting", "bytes", "bpp", "PSNR", "MS-SSIM", "encode s", "decode s", "MAC/pixel"], map(_cells, points)),
         "".join(f"<p>Left out: {escape(line)}</p>" for line in left_out),
         "<h2>Commands</h2><p>Run them in this folder.</p>",

@@ -1,4 +1,4 @@
-"""Running one point: encode, decode the file on disk, and measure it by the same code for every codec."""
+"""Measures one point: encodes, decodes the file on disk, and measures it by the same code for every codec."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,10 @@ from train.plan.options import encode_options
 
 
 class Runner:
-    """Runs jobs. It keeps the frames of the latest clip in memory."""
+    """Runs jobs. It keeps the frames of the latest clip in memory.
+
+    `reporter` is called before each fit of this project's codec, and returns the reporter of the fit.
+    """
 
     def __init__(self, reporter: Callable[[], Reporter]):
         self._reporter = reporter

@@ -1,4 +1,4 @@
-"""Further videos into a bundle, one after the other: `inr bundle add` as a function."""
+"""Adds further videos to a bundle, one after the other: `inr bundle add` as a function."""
 
 import time
 from dataclasses import replace
@@ -23,23 +23,24 @@ from train.plan.options import EncodeOptions, ReuseOptions
 
 
 def add_file(source: str | Path, bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Encoded | None:
-    """As `add_video`, for a file, a folder or a pattern."""
+    """Read a video from `source` (a video file, an image, or a folder or pattern of images) and add it by `add_video`."""
     options = options.with_run(started=time.monotonic())
     check_bundle(bundle)
     return add_video(read_video(source, options.selection.frames, options.selection.scale), bundle, options, reporter)
 
 
 def check_bundle(bundle: Path) -> None:
-    """InputError if there is no file `bundle`, OutputError if it may not be written to."""
+    """Check the path of a bundle; InputError if there is no such file, OutputError if it cannot be written."""
     if not bundle.is_file():
         raise InputError("missing-bundle", f"no such bundle: '{bundle}'", f"inr bundle create '{bundle}'   then the same command")
     check_free(bundle, overwrite=True)
 
 
 def add_video(video: Video, bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Encoded | None:
-    """Fit `video` on the layers of `bundle` and append it; None if this very run has done so already.
+    """Fit `video` on the weight layers of a bundle and append it; None if the same run has added it before.
 
-    Sizes, rates and the report are of the file's growth. UsageError if another video has its name.
+    Sizes and rates, in the options and in the report, are those of the file's growth. UsageError if the video has no name, or if another
+    video in the bundle has its name.
     """
     started = time.monotonic() if options.run.started is None else options.run.started
     options, reporter = replace(options, reuse=options.reuse or ReuseOptions()), reporter or Reporter()
@@ -52,17 +53,17 @@ def add_video(video: Video, bundle: Path, options: EncodeOptions, reporter: Repo
     path, described = analyse_motion(video, options.fit)
     plan = replace(plan_video(data, model, described, key, bundle, options), path=path)
     layers = ", ".join(map(str, plan.base.layers)) if plan.base else ""
-    reporter.say(f"'{video.name}' into '{bundle}', on " + (f"its layers {layers}" if layers else "none of its layers"))
+    reporter.say(f"adding '{video.name}' to '{bundle}', on " + (f"its weight layers {layers}" if layers else "none of its weight layers"))
     return run_plan(plan, video, bundle, started, reporter, options.run.workdir)
 
 
 def is_added(model: QuantizedModel | None, video: VideoSpec, key: str) -> bool:
-    """Whether this run's video is in the bundle (None: an empty one).
+    """Whether the run that `key` identifies has added `video` to the bundle, whose content is `model` (None: an empty bundle).
 
-    UsageError if the bundle has another video of that name, or if the video has no name.
+    UsageError if the video has no name, or if another video in the bundle has its name.
     """
     if not video.name:
-        raise UsageError("no-name", "a video in a bundle needs a name", "give it one: it is called after its file")
+        raise UsageError("no-name", "a video in a bundle needs a name", "a source file with a name: the video gets the name of its file")
     if model is None:
         return False
     names = [model.videos[entries[0]].spec.name for entries in model.clips]

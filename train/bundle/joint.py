@@ -1,8 +1,8 @@
-"""Several videos into an empty bundle at once, on one weight layer that is fitted to all of them: `inr bundle add --joint`.
+"""Adds several videos to an empty bundle at once, on one weight layer that is fitted to all of them: `inr bundle add --joint`.
 
-A video that is added later finds kernels fitted to another one's content, and needs a layer of its own to change them. Fitted jointly,
-the videos find common kernels, which are in the file once. The private tensors of each video are then brought to its target on that
-layer, exactly as every decoder will read it. Once written, the layer does not change.
+A video that is added alone finds kernels that were fitted to another video, and needs a layer of its own to change them. A joint fit finds
+kernels for all videos, which the file holds once. The shared layer is quantised after the joint fit and does not change any more. The
+private tensors of each video are then brought to the video's target, on the shared layer as every decoder reads it.
 """
 
 import time
@@ -36,18 +36,19 @@ from train.plan.options import EncodeOptions
 
 
 def add_files_jointly(sources: list[Path], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> list[Encoded]:
-    """As `add_jointly`, for files, folders or patterns."""
+    """Read videos from `sources` (video files, images, or folders or patterns of images) and add them by `add_jointly`."""
     check_bundle(bundle)
     selection = options.selection
     return add_jointly([read_video(source, selection.frames, selection.scale) for source in sources], bundle, options, reporter)
 
 
 def add_jointly(videos: list[Video], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> list[Encoded]:
-    """Fit `videos` on one weight layer and put all of them into the empty `bundle`; empty if this very run has done so already.
+    """Fit `videos` on one shared weight layer and put them into an empty bundle; returns an outcome for each of them.
 
-    A rate or size is each video's, its part of the layer included; the bytes reported for the videos add up to the file. UsageError
-    if the bundle has a decoder already, for fewer than two videos, or if two have one name. Told to leave, also by Ctrl-C, it saves its
-    state and raises Preempted; the bundle stays as it was.
+    The list is empty if the same run has added the videos before. A size or rate is that of each video, including its part of the shared
+    layer; the reported bytes of all videos add up to those of the file. UsageError if the bundle has a network already, for fewer than two
+    videos, for a video without a name, or for two videos of the same name. A signal to leave, including Ctrl-C, saves the state and raises
+    Preempted; the bundle does not change.
     """
     started, reporter = time.monotonic(), reporter or Reporter()
     check_names(videos)
@@ -91,14 +92,14 @@ def add_jointly(videos: list[Video], bundle: Path, options: EncodeOptions, repor
 
 
 def check_names(videos: list[Video]) -> None:
-    """UsageError if a video has no name, or another one's."""
+    """Check the names of videos; UsageError if a video has no name, or if two have the same name."""
     names = [video.name for video in videos]
     if not all(names) or len(set(names)) < len(names):
         raise UsageError("duplicate-name", f"videos in a bundle need a name each: {names}", "rename a file: a video is called after it")
 
 
 def is_added_jointly(bundle: Path, fingerprints: list[bytes]) -> bool:
-    """Whether the bundle holds this very run's videos, and they are its first."""
+    """Whether `fingerprints` are those of the first videos in the bundle, which the same run has then added."""
     check_bundle(bundle)
     data = read_file(bundle)
     model = decode_bundle(data) if has_network(data) else None
@@ -106,7 +107,7 @@ def is_added_jointly(bundle: Path, fingerprints: list[bytes]) -> bool:
 
 
 def check_caps(joint: JointFitter, bundle: Path, options: EncodeOptions) -> None:
-    """TargetMissed, before anything is spent, if a cap is below what a video of nothing but zeros takes."""
+    """Check the caps before the fit; TargetMissed if a video with symbols that are all zero does not fit under its cap."""
     for fitter in joint.fitters:
         cap, least = options.fit.target.cap(fitter.problem.video), fitter.problem.overhead_bits // 8
         if cap is not None and cap < least:
@@ -115,19 +116,20 @@ def check_caps(joint: JointFitter, bundle: Path, options: EncodeOptions) -> None
 
 
 def with_part_paid(target: RateTarget, part: int) -> RateTarget:
-    """A resolved target after `part` bytes of its cap are paid for the common layer."""
+    """A resolved target from whose cap `part` is subtracted: the video's part of the shared layer, in bytes."""
     return target if target.target_bytes is None else replace(target, target_bytes=target.target_bytes - part)
 
 
 def land_video(joint: JointFitter, at: int, base: BaseLayers, landing: Landing, reporter: Reporter) -> tuple[Candidate, Problem]:
-    """One video's private tensors from the joint fit, brought to their target on the common layer of `base`; and the problem of that.
+    """Bring one video's private tensors from the joint fit to the video's target, on the shared layer in `base`.
 
-    TargetMissed if the part of the common layer leaves nothing of the video's cap.
+    `at` is the index of the video in `joint`. The result is the video's file, and the problem of its fit. TargetMissed if the shared layer
+    leaves too few bytes of the video's cap.
     """
     fitter, video, cap = joint.fitters[at], landing.video, landing.target.target_bytes
     least = least_growth(base, fitter.problem.video)
     if cap is not None and cap < least:
-        what = f"the layer that '{video.name}' shares leaves {max(cap, 0)} bytes of its cap; {least} are the least"
+        what = f"the shared layer leaves '{video.name}' {max(cap, 0)} bytes of its cap; the video needs at least {least} bytes"
         raise TargetMissed("size-unreachable", what, "a larger target, or a longer fit: --preset medium")
     config = replace(fitter.problem.config, num_sharing_videos=1)
     problem = replace(fitter.problem, config=config, overhead_bits=8 * least)

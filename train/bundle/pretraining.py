@@ -1,8 +1,9 @@
-"""A decoder pretrained on several videos at once: the first weight layer of a bundle, from which every video added later starts.
+"""Pretrains the first weight layer of a bundle on several videos at once; videos that are added later reference this layer.
 
-Kernels fitted to one video are its content, and are of little use to another. Kernels fitted to many videos at once, each with private
-tensors of its own, suit all of them. The private tensors are dropped in the end: adding a video fits its own, and a layer of
-corrections. (PFNR, Kang et al., ICLR 2024, compares with the same as multi-task learning; here the rate is in the loss.)
+Kernels that were fitted to one video are of little use to another. Kernels that were fitted to many videos at once, each with private
+tensors of its own, suit all of them. These private tensors are dropped at the end: a video that is added later gets its own private
+tensors, and a weight layer of its own that corrects the pretrained one. PFNR (Kang et al., ICLR 2024) has the same method as a baseline,
+under the name of multi-task learning, but without the rate in the loss.
 """
 
 import time
@@ -43,7 +44,11 @@ LEAST_VIDEOS = 2
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pretrained decoder: the bundle, its bytes, those of the layer, rounds, mean PSNR of the last round in decibels, seconds."""
+    """The outcome of a pretraining.
+
+    The bundle `output` has `bytes` bytes, of which the weight layer takes `layer_bytes`. `steps` is the number of rounds, and `seconds`
+    their duration. `psnr` is the mean PSNR of the videos in the last round, in decibels.
+    """
 
     output: Path
     bytes: int
@@ -54,17 +59,17 @@ class Pretrained:
 
 
 def pretrain_files(sources: list[Path], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Pretrained:
-    """As `pretrain`, for files, folders or patterns."""
+    """Read videos from `sources` (video files, images, or folders or patterns of images) and pretrain on them by `pretrain`."""
     check_without_decoder(bundle)  # before any source is read
     selection = options.selection
     return pretrain([read_video(source, selection.frames, selection.scale) for source in sources], bundle, options, reporter)
 
 
 def pretrain(videos: list[Video], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Pretrained:
-    """Fit one weight layer to all `videos` and put it into the empty `bundle` as a layer that belongs to no video.
+    """Fit one weight layer to all `videos` and put it into an empty bundle, as a layer that belongs to no video.
 
-    UsageError if the bundle has a decoder already, or for fewer than two videos. Told to leave, also by Ctrl-C, it saves its state
-    and raises Preempted; the bundle stays as it was.
+    UsageError if the bundle has a network already, or for fewer than two videos. VerifyError if the layer does not decode to the same
+    values. A signal to leave, including Ctrl-C, saves the state and raises Preempted; the bundle does not change.
     """
     started, reporter, last = time.monotonic(), reporter or Reporter(), 0.0
     settings = bundle_settings(check_without_decoder(bundle))
@@ -90,21 +95,24 @@ def pretrain(videos: list[Video], bundle: Path, options: EncodeOptions, reporter
 def prepare_joint_fit(
     videos: list[Video], bundle: Path, settings: BundleSettings, options: EncodeOptions, purpose: str, reporter: Reporter
 ) -> tuple[JointFitter, Workdir]:
-    """A joint fit of all videos, not begun, and the folder of its `purpose`; UsageError for fewer than two videos."""
+    """A joint fit of all videos before its first round, and the folder of its run; UsageError for fewer than two videos.
+
+    `purpose`, 'joint' or 'pretrain', is a part of the run's key.
+    """
     if len(videos) < LEAST_VIDEOS:
         fix = f"inr bundle add '{bundle}' VIDEO   for a single one"
-        raise UsageError("too-few", "a decoder is fitted to two videos or more at once", fix)
+        raise UsageError("too-few", "a joint fit needs at least two videos", fix)
     keys = [run_key(video, options.identity()) for video in videos]
     folder = options.run.folder(bundle)
     workdir = Workdir(folder, run_key(videos[0], options.identity(purpose, *keys)), fresh=not options.run.resume)
     joint = JointFitter(make_fitters(videos, keys, settings, options))
     spec, count = joint.fitters[0].problem.spec, len(videos)
-    reporter.say(f"{count} videos share {shared_weights(spec)} weights; {joint.steps} steps of each")
+    reporter.say(f"{count} videos share {shared_weights(spec)} weights; {joint.steps} steps for each video")
     return joint, workdir
 
 
 def make_fitters(videos: list[Video], keys: list[str], settings: BundleSettings, options: EncodeOptions) -> list[Fitter]:
-    """A fit for each video, all with the network that the first one's rate asks for."""
+    """A fit for each video before its first step, all with the network that is planned for the first video's rate."""
     fitters: list[Fitter] = []
     for video, key in zip(videos, keys, strict=True):
         path, described = analyse_motion(video, options.fit)
@@ -121,26 +129,29 @@ def make_fitters(videos: list[Video], keys: list[str], settings: BundleSettings,
 
 
 def run_joint_fit(joint: JointFitter, workdir: Workdir, watch: Callable[[Progress], None], interrupts: Interrupts) -> LoopOutcome:
-    """Run to the last round, resuming from `workdir`. A part of a joint fit is of no use, so Ctrl-C too saves and leaves."""
+    """Run a joint fit to its last round, from the state in `workdir` if it holds one.
+
+    A signal to leave saves the state and raises Preempted; so does Ctrl-C, because a part of a joint fit is of no use.
+    """
     return run_loop(joint, workdir, watch, lambda: interrupts.request_by(float("inf"), whole=True))
 
 
 def leave_if_asked(joint: JointFitter, workdir: Workdir, interrupts: Interrupts) -> None:
-    """Save the state and raise Preempted if told to leave, also by Ctrl-C."""
+    """Save the state and raise Preempted if a signal, including Ctrl-C, has asked to leave."""
     if interrupts.request_by(float("inf"), whole=True) is not StopRequest.NOTHING:
         workdir.save(joint.snapshot())
         raise Preempted
 
 
 def pretrained_bundle(settings: BundleSettings, joint: JointFitter, layer: WeightLayer) -> bytes:
-    """A bundle without videos, whose first weight layer is common to those to come."""
+    """The bytes of a bundle without videos, whose first weight layer is `layer`."""
     spec = write_spec(joint.fitters[0].problem.spec)
     records = replace(settings, pretrained=True).records
     return assemble_file([*records, (Kind.SPEC, spec), (Kind.LAYER, encode_layer(layer))])
 
 
 def check_without_decoder(bundle: Path) -> bytes:
-    """An empty bundle's bytes; InputError if there is no such file, UsageError if it has a decoder already."""
+    """The bytes of a bundle without a network; InputError if there is no such file, UsageError if the bundle has one already."""
     check_bundle(bundle)
     data = read_file(bundle)
     if has_network(data):

@@ -23,7 +23,7 @@ class TargetFlags:
     target_size: Annotated[str, typer.Option(metavar="120kB", help="The largest size of the whole file: kB, MB, KiB, or bytes.")] = ""
     target_bpp: Annotated[float | None, typer.Option(metavar="BPP", help="The highest rate of the whole file, in bits per pixel.")] = None
     target_bitrate: Annotated[str, typer.Option(metavar="300k", help="The highest rate of the whole file, in bits per second.")] = ""
-    target_psnr: Annotated[float | None, typer.Option(metavar="DB", help="The RGB PSNR of the decoded file, at least, in decibels.")] = None
+    target_psnr: Annotated[float | None, typer.Option(metavar="DB", help="The lowest RGB PSNR of the decoded file, in decibels.")] = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SelectionFlags:
 
 @dataclass(frozen=True)
 class EffortFlags:
-    """The length and seed of a fit."""
+    """The number of steps and the seed of a fit."""
 
     preset: Annotated[str, typer.Option("--preset", "-p", help="fast, medium or slow, or a number of steps.")] = "medium"
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes on the same machine.")] = 0
@@ -46,12 +46,12 @@ class EffortFlags:
 class BudgetFlags:
     """The time that a fit may take."""
 
-    time_budget: Annotated[str, typer.Option(metavar="10m", help="From the start of the process to the finished file: 90s, 10m, 2h.")] = ""
+    time_budget: Annotated[str, typer.Option(metavar="10m", help="Time from process start to finished file: 90s, 10m, 2h.")] = ""
 
 
 @dataclass(frozen=True)
 class RunFlags:
-    """The folder of a run's state, and its use."""
+    """The folder that keeps a run's state, and whether an unfinished run continues."""
 
     workdir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for checkpoints and TensorBoard logs.")] = None
     resume: Annotated[str, typer.Option(help="auto: continue an unfinished run; never: start over.")] = "auto"
@@ -64,11 +64,11 @@ class NetworkFlags:
     model: Annotated[str, typer.Option(help="cam, or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana.")] = "cam"
     cam: Annotated[bool, typer.Option("--cam", help="Add CAM to a paper's network: norm and grids over time in every block.")] = False
     chunk: Annotated[
-        str, typer.Option(metavar="N|auto", help="A long video in little memory: segments of N frames, or (auto) by its motion.")
+        str, typer.Option(metavar="N|auto", help="Encode in segments, to save memory: of N frames each, or by motion (auto).")
     ] = ""
-    key_every: Annotated[int, typer.Option(metavar="K", help="With --chunk: every K-th segment references no other; 1: every one.")] = 8
+    key_every: Annotated[int, typer.Option(metavar="K", help="With --chunk: every K-th segment references no other segment.")] = 8
     mask: Annotated[
-        Path | None, typer.Option(metavar="MASK", help="Image or video. Its white pixels do not count; the network fills them in.")
+        Path | None, typer.Option(metavar="MASK", help="Image or video. Its white pixels have no weight; the network fills them in.")
     ] = None
 
 
@@ -77,10 +77,10 @@ class ReuseFlags:
     """The use of earlier videos' weight layers by a further video of a bundle."""
 
     density: Annotated[
-        float | None, typer.Option(metavar="0..1", help="Share of the claimed weights that a video keeps. Default of an image: 0.")
+        float | None, typer.Option(metavar="0..1", help="Share of the claimed (non-zero) weights that a video keeps. Default: 1; image: 0.")
     ] = None
     corrections: Annotated[
-        bool, typer.Option("--corrections/--free-only", help="A video's layer may correct weights that it keeps, or only claim free ones.")
+        bool, typer.Option("--corrections/--free-only", help="A video's own layer may change claimed weights, or only the other weights.")
     ] = True
     every_layer: Annotated[bool, typer.Option("--every-layer", help="Reference the layers of all earlier videos, not only the first.")] = (
         False
@@ -117,14 +117,17 @@ def one_of(flag: str, value: str, accepted: tuple[str, ...]) -> str:
 
 
 def at_least(flag: str, value: int, least: int) -> int:
-    """`value`; UsageError if it is below `least`."""
+    """`value`; UsageError if it is below `least`, the smallest value that `flag` accepts."""
     if value < least:
         raise UsageError("too-small", f"{flag} {value}: the value must be at least {least}", f"{flag} {least}")
     return value
 
 
 def segment_frames(text: str) -> int | None:
-    """The frames of a segment: '16' is 16, 'auto' is 0, which means by motion; None for an empty text. UsageError for any other text."""
+    """The number of frames of a segment: 16 for '16'; 0 for 'auto', which means by motion; None for an empty text.
+
+    UsageError for any other text.
+    """
     if not text:
         return None
     if text != "auto" and not (text.isdigit() and int(text)):
@@ -133,7 +136,7 @@ def segment_frames(text: str) -> int | None:
 
 
 def seconds(text: str) -> float | None:
-    """'90', '90s', '10m' or '2h' in seconds; None for an empty text. UsageError for any other text."""
+    """The seconds of a text such as '90', '90s', '10m' or '2h'; None for an empty text. UsageError for any other text."""
     if not text:
         return None
     unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1].lower())

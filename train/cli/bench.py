@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 class CurveFlags:
     """The codecs, and the points of their curves."""
 
-    codecs: Annotated[str, typer.Option(metavar="A,B,...", help="Codecs, of inr, x264, x265, svtav1, vvenc.")] = "inr,x264,x265,svtav1"
+    codecs: Annotated[str, typer.Option(metavar="A,B,...", help="Any of inr, x264, x265, svtav1, vvenc.")] = "inr,x264,x265,svtav1"
     points: Annotated[int, typer.Option(metavar="N", help="Number of points on each curve.")] = 5
-    anchor: Annotated[str, typer.Option(metavar="CODEC", help="Reference of BD-rates. Default: x265, or the first codec without it.")] = ""
+    anchor: Annotated[str, typer.Option(metavar="CODEC", help="Reference of BD-rates. Default: x265, else the first codec.")] = ""
     bpp: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Lowest and highest rate of inr, in bits per pixel.")] = "0.02:0.2"
-    preset: Annotated[str, typer.Option("--preset", "-p", help="For each fit: fast, medium or slow, or a number of steps.")] = "medium"
-    time_budget: Annotated[str, typer.Option(metavar="2m", help="For each fit: 90s, 10m, 2h.")] = ""
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Effort of each fit: fast, medium or slow, or a number of steps.")] = (
+        "medium"
+    )
+    time_budget: Annotated[str, typer.Option(metavar="2m", help="Time for each fit: 90s, 10m, 2h.")] = ""
     threads: Annotated[int | None, typer.Option(metavar="N", help="Number of cores to use. Default: all.")] = None
 
 
@@ -42,7 +44,7 @@ def bench_command(
 ) -> int:
     """Compare with other codecs: rate-distortion curves and BD-rates, as a table, a picture and a page.
 
-    Measured points are kept: the same command continues where it was stopped and measures no point twice.
+    Measured points are kept: after an interruption, the same command measures only the points that are missing.
     """
     from inr.scale import Scale
     from train.bench.arguments import CurveOptions, parse_codecs, parse_plan, parse_range

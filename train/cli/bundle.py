@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PretrainFlags(RunFlags, EffortFlags, SelectionFlags, TargetFlags):
-    """All flags of a pretraining that are options of the fit."""
+    """All flags of `inr bundle pretrain` that are options of the fit."""
 
 
 @dataclass(frozen=True)
 class AddFlags(RunFlags, BudgetFlags, EffortFlags, SelectionFlags, ReuseFlags, TargetFlags):
-    """All flags of an addition that are options of the fit."""
+    """All flags of `inr bundle add` that are options of the fit."""
 
 
 @with_option_groups
@@ -45,14 +45,14 @@ def add_command(
     flags: AddFlags = AddFlags(),
     joint: Annotated[
         bool,
-        typer.Option("--joint", help="Fit all at once into an empty bundle, on one layer: a smaller file, but all videos are in memory."),
+        typer.Option("--joint", help="Fit all videos at once, into an empty bundle: a smaller file, but all videos are in memory."),
     ] = False,
     as_json: Json = False,
 ) -> int:
     """Fit videos one after the other, or all at once with --joint, on the weight layers of a bundle, and append them to it.
 
     Sizes and rates are those of the file's growth. A time budget applies to each video. Earlier videos do not change at all. After Ctrl-C,
-    the file holds the finished videos; the same command continues.
+    the file holds the finished videos, and the same command adds the others.
     """
     from inr.reading import source_name
 
@@ -60,7 +60,7 @@ def add_command(
         problem = "--joint fits one weight layer without base layers: it excludes --density, --free-only, --every-layer and --time-budget"
         raise UsageError("joint", problem, "--joint --preset fast")
     if len(sources) != len({source_name(source) for source in sources}):
-        raise UsageError("duplicate-name", "two of the sources have the same name; a video gets the name of its file", "rename one")
+        raise UsageError("duplicate-name", "two of the sources have the same name; a video gets the name of its file", "rename a file")
     return _add(bundle, sources, encode_options_of(flags), joint, as_json)
 
 
@@ -71,10 +71,10 @@ def pretrain_command(
     flags: PretrainFlags = PretrainFlags(),
     as_json: Json = False,
 ) -> int:
-    """Pretrain the decoder of an empty bundle on several videos, before these or similar videos are added.
+    """Pretrain the first weight layer of an empty bundle on several videos, before these or similar videos are added.
 
     The bundle then holds the shared weights, but no video. The target should be that of the videos that are added later. Ctrl-C saves the
-    state and does not change the file; the same command continues.
+    state and does not change the file; the same command continues the run.
     """
     from inr.runtime import prepare_jax
     from train.bundle.pretraining import pretrain_files
@@ -92,7 +92,7 @@ def pretrain_command(
         emit("result", output=str(bundle), **facts, seconds=pretrained.seconds)
     else:
         effort = f"{pretrained.steps} steps for each video in {pretrained.seconds:.0f} s, {pretrained.psnr:.2f} dB in the last round"
-        say(f"{bundle}   {pretrained.bytes} bytes of decoder, {effort}; inr bundle add {bundle} VIDEO   adds a video")
+        say(f"{bundle}   {pretrained.bytes} bytes with the pretrained layer, {effort}; inr bundle add {bundle} VIDEO   adds a video")
     return 0
 
 
@@ -125,7 +125,7 @@ def _add(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: boo
 
 
 def _outcomes(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: bool, as_json: bool) -> "Iterator[Encoded]":
-    """Yields the outcome of each video when it is added. Videos that this command has added before are skipped."""
+    """Yields the outcome of each video when it is added. Videos that the same command has added before are skipped."""
     from inr.reading import source_name
     from train.bundle.adding import add_file
     from train.bundle.joint import add_files_jointly

@@ -1,4 +1,4 @@
-"""Progress of a fit: a bar on a terminal, a line every 30 seconds elsewhere, or NDJSON on request."""
+"""The display of a fit's progress: a bar on a terminal, a line every 30 seconds elsewhere, or JSON lines on request."""
 
 import json
 import sys
@@ -9,11 +9,11 @@ from typing import Self
 from codec.shell import say
 from train.fit.progress import Display, Progress, Reporter
 
-PLAIN_SECONDS = 30.0  # between two lines
+PLAIN_SECONDS = 30.0  # seconds between two lines
 
 
 def left(progress: Progress, first: Progress) -> float:
-    """Remaining seconds, at the pace since the progress `first`."""
+    """The remaining seconds, at the mean speed since the progress report `first`; 0 if no step was done since then."""
     done = progress.step - first.step
     return (progress.seconds - first.seconds) / done * (progress.steps - progress.step) if done else 0.0
 
@@ -44,7 +44,7 @@ class Bar:
 
 
 class Plain:
-    """One line on standard error every 30 seconds."""
+    """Prints one line on standard error every 30 seconds."""
 
     def __enter__(self) -> Self:
         self._printed, self._first = time.monotonic(), None
@@ -60,7 +60,7 @@ class Plain:
             self.say(progress, left(progress, self._first))
 
     def say(self, progress: Progress, eta: float) -> None:
-        """Print one line; `eta` are the remaining seconds."""
+        """Print one line; `eta` is the remaining time in seconds."""
         print(
             f"fit {progress.step}/{progress.steps}  {progress.psnr:.2f} dB  {progress.bpp:.4f} bpp  eta {eta:.0f} s",
             file=sys.stderr, flush=True,
@@ -68,7 +68,7 @@ class Plain:
 
 
 class Lines(Plain):
-    """One JSON object on standard output every 30 seconds."""
+    """Prints one JSON object on standard output every 30 seconds."""
 
     def say(self, progress: Progress, eta: float) -> None:
         fields = {"type": "progress", "step": progress.step, "steps": progress.steps}
@@ -77,12 +77,12 @@ class Lines(Plain):
 
 
 def display(as_json: bool) -> Display:
-    """NDJSON if `as_json`, a bar if standard error is a terminal, else plain lines."""
+    """JSON lines if `as_json`, a bar if standard error is a terminal, else plain lines."""
     if as_json:
         return Lines()
     return Bar() if sys.stderr.isatty() else Plain()
 
 
 def reporter(as_json: bool) -> Reporter:
-    """A reporter with the display for this output, whose messages go to standard error."""
+    """The reporter of a command: it has the display for this output, and its messages go to standard error."""
     return Reporter(display(as_json), say)

@@ -1,4 +1,4 @@
-"""`inr doctor`: the devices, memory, caches, encoders and versions of this machine, and warnings of obstacles to a fit."""
+"""`inr doctor` reports the devices, memory, caches, encoders and versions of this machine, and warns of obstacles to a fit."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PROJECT_PACKAGES = ("inr", "codec", "train")
 
 
 def examined(folder: Path) -> dict[str, object]:
-    """The fields of a result line, including `warnings`; `folder` is the user's working folder."""
+    """The fields of the result line of `inr doctor`, including `warnings`; `folder` is the user's working folder."""
     devices = jax.local_devices()
     return {
         "python": platform.python_version(),
@@ -54,7 +54,7 @@ def _cache() -> dict[str, object]:
 
 
 def _encoders() -> list[str] | None:
-    """The names of the codecs that `inr bench` can compare with; None without the extra `eval`."""
+    """The names of the codecs that `inr bench` can compare with; None if the extra `eval` is not installed."""
     if find_spec("imageio_ffmpeg") is None:
         return None
     try:
@@ -76,7 +76,7 @@ def _shadows(folder: Path) -> list[str]:
 
 
 def _accelerators(backend: str) -> list[str]:
-    """Warnings of a GPU that JAX does not use, and of a TPU's default precision."""
+    """Warnings about a GPU that JAX does not use, and about the default precision of a TPU."""
     warnings = []
     if backend == "cpu" and shutil.which("nvidia-smi"):
         warnings.append("there is an NVIDIA driver, but JAX runs on the CPU: pip install 'inr-codec[cuda]', or see JAX_PLATFORMS")
@@ -86,7 +86,7 @@ def _accelerators(backend: str) -> list[str]:
 
 
 def lines(facts: dict) -> list[str]:
-    """The facts as lines of text."""
+    """The fields that `examined` returns, as lines of text."""
     cache, memory = facts["compiled_programs"], facts["free_memory_bytes"]
     encoders = facts["encoders"]
     return [

@@ -36,7 +36,7 @@ class EncodeFlags(RunFlags, BudgetFlags, EffortFlags, SelectionFlags, NetworkFla
 
 @dataclass(frozen=True)
 class ReportFlags:
-    """The reports of an encode."""
+    """The reports that an encode makes."""
 
     report: Annotated[bool, typer.Option("--report", help="Also write OUT.html, a comparison with the source as by `inr compare`.")] = False
     estimate: Annotated[bool, typer.Option("--estimate", help="Print the expected size, quality, time and memory; write nothing.")] = False
@@ -46,13 +46,13 @@ class ReportFlags:
 @with_option_groups
 def encode_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="mp4, mkv, y4m, gif; a folder or glob of images; one image.")],
-    output: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="Default: IN with .inr.")] = None,
+    output: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="Default: IN with the suffix .inr.")] = None,
     flags: EncodeFlags = EncodeFlags(),
     reports: ReportFlags = ReportFlags(),
 ) -> int:
     """Fit a network to a video or image and write it as one complete file.
 
-    Ctrl-C stops early with a valid file; the same command then continues.
+    Ctrl-C ends the fit early and writes a valid file; the same command then continues the fit.
     """
     from inr.writing import check_free
 

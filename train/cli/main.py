@@ -22,7 +22,9 @@ bundle_application.command("pretrain")(pretrain_command)
 @application.command("presets")
 def presets_command(
     source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Plan the networks for this video.")] = None,
-    target_bpp: Annotated[float, typer.Option("--target-bpp", metavar="BPP", help="Plan them for this rate, in bits per pixel.")] = 0.05,
+    target_bpp: Annotated[
+        float, typer.Option("--target-bpp", metavar="BPP", help="Plan the networks for this rate, in bits per pixel.")
+    ] = 0.05,
     as_json: Json = False,
 ) -> None:
     """List presets and models: weights, MAC per pixel, and the measured time and PSNR of presets."""

@@ -26,7 +26,7 @@ def result_fields(encoded: Encoded, output: str) -> dict[str, object]:
 
 
 def target_note(encoded: Encoded) -> str:
-    """A line about a missed target, or about a cap that the file uses only in part; empty for neither."""
+    """A line about a missed target, or about a cap that the file uses only in part; empty in all other cases."""
     if encoded.target.target_psnr is not None and not encoded.target_hit:
         return (
             f"target missed: {encoded.report.psnr_rgb:.2f} dB instead of {encoded.target.target_psnr:.2f}; the best file was kept. "
@@ -38,7 +38,7 @@ def target_note(encoded: Encoded) -> str:
 
 
 def summary(encoded: Encoded, output: str) -> str:
-    """The result as a line of text."""
+    """The result of an encode as a line of text; `output` is the path of the file."""
     report = encoded.report
     similarity = "" if report.ms_ssim_rgb is None else f", MS-SSIM {report.ms_ssim_rgb:.4f}"
     return (

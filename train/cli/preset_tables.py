@@ -14,7 +14,7 @@ Rows = list[dict[str, object]]
 
 
 def listed(video: VideoSpec = NOMINAL, bpp: float = MEASURED_BPP) -> dict[str, Rows]:
-    """The rows of presets and models: networks planned for `video` at `bpp` bits per pixel; time and PSNR measured on NOMINAL."""
+    """The rows of presets and of models: networks planned for `video` at `bpp` bits per pixel; time and PSNR as measured on NOMINAL."""
     presets: Rows = []
     for name, steps in PRESETS.items():
         spec, _ = plan(video, bpp, FitOptions(preset=Preset.parse(name)))

@@ -1,1 +1,1 @@
-"""A source to a file: one video, or a long one in segments."""
+"""Encodes a source to a file: a video as a whole, or a long video in segments."""

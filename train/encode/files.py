@@ -1,4 +1,4 @@
-"""From a file to a file: the whole of `inr encode`, for Python too."""
+"""Encodes a source on disk to a file: the function behind `inr encode`, which Python code can call as well."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from train.plan.presets import plan
 def encode_file(
     source: str | Path, output: str | Path, options: EncodeOptions | None = None, reporter: Reporter | None = None, **keywords: Any
 ) -> Encoded | None:
-    """Fit `source` and write `output`; None if `output` is this very run's finished file already.
+    """Fit a network to `source` and write `output`; None if `output` is the finished file of the same run already.
 
-    Options may be keywords instead: `encode_file("a.mp4", "a.inr", target_bpp=0.05, time_budget=300)`; see `encode_options`. An
-    interrupted encode returns the best file so far, with `interrupted` True. Raises an `InrError` for whatever is wrong, and Preempted
-    when told to leave; neither leaves a half-written file.
+    Options may be keywords instead: `encode_file("a.mp4", "a.inr", target_bpp=0.05, time_budget=300)`; see `encode_options`. After Ctrl-C,
+    `output` holds the fit so far, and `interrupted` is True in the result; for a video in segments, Ctrl-C raises Preempted. InrError for
+    every expected error, TypeError if both options and keywords are given, Preempted if a signal asks to leave. None of these leaves a
+    half-written file.
     """
     if options is not None and keywords:
         raise TypeError(f"give options or keywords, not both: {', '.join(keywords)}")
@@ -37,8 +38,10 @@ def encode_file(
 
 
 def announce(source: str | Path, options: EncodeOptions, reporter: Reporter) -> None:
-    """Say how long the fit will take, before the source is read and anything large is compiled."""
+    """Report the predicted duration of the fit, before the source is read and before anything large is compiled."""
     extent: Extent = probe(source, options.selection.frames, options.selection.scale)
+    if not extent.frames:  # reading the source will say so
+        return
     video = VideoSpec(extent.width, extent.height, extent.frames)
     spec, config = plan(video, options.fit.target.nominal_bpp(video), options.fit)
-    reporter.say("foreseen: " + duration_line(config.steps, foreseen_step_seconds(Problem(spec, video, config))))
+    reporter.say("predicted: " + duration_line(config.steps, foreseen_step_seconds(Problem(spec, video, config))))

@@ -11,10 +11,12 @@ from train.fit.target import RateTarget
 
 @dataclass(frozen=True)
 class Encoded:
-    """An encode's outcome.
+    """The outcome of an encode.
 
-    `target` is resolved for this video. `seconds` run from the start to the renamed file, `seconds_to_first_step` to the end of the
-    first step; `step_seconds` is the mean of a step.
+    `report` holds the measures of the file, `problem` the fitted problem, and `model` the content of the file. `target` is resolved for
+    this video. `estimated_bits` are the estimated bits of the file. `seconds` run from the start to the renamed file,
+    `seconds_to_first_step` to the end of the first step. `step_seconds` is the mean duration of a step. `interrupted` tells whether Ctrl-C
+    ended the fit early.
     """
 
     output: Path
@@ -31,12 +33,12 @@ class Encoded:
 
     @property
     def target_hit(self) -> bool:
-        """Whether the file is at or under its cap, or as good as asked for."""
+        """Whether the file has at most the bytes of its cap, or at least the target's PSNR."""
         return self.target.met_by(self.report.bytes, lambda: self.report.psnr_rgb)
 
     @property
     def cap_used(self) -> float | None:
-        """Share of the cap that the file uses; None if the target is no size."""
+        """The share of the cap that the file uses; None if the target is not a cap."""
         return None if self.target.target_bytes is None else self.report.bytes / self.target.target_bytes
 
     def __repr__(self) -> str:
@@ -44,7 +46,7 @@ class Encoded:
         return f"<Encoded '{self.output.name}': {report.bytes} bytes, {report.bpp:.4f} bpp, {report.psnr_rgb:.2f} dB, {self.steps} steps>"
 
     def _repr_html_(self) -> str:
-        """A poster, the measures, and PSNR over the frames: HTML that needs no kernel."""
+        """The middle frame, the measures, and a plot of PSNR over frames, as HTML that needs no running kernel."""
         from codec.card import card, picture, sparkline
 
         report, video = self.report, self.problem.video

@@ -1,4 +1,4 @@
-"""One video to one file: run a plan from its first step to the renamed file."""
+"""Encodes one video to one file: runs a plan from its first step to the renamed file."""
 
 import time
 from collections.abc import Callable
@@ -30,9 +30,9 @@ from train.plan.options import EncodeOptions
 
 
 def encode_video(video: Video, output: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Encoded | None:
-    """Fit `video` and write `output`; None if `output` is this very run's finished file already.
+    """Fit a network to `video` and write `output`; None if `output` is the finished file of the same run already.
 
-    Raises an `InrError` for whatever is wrong, and Preempted when told to leave; neither leaves a half-written file.
+    InrError for every expected error, Preempted if a signal asks to leave. Neither leaves a half-written file.
     """
     started = time.monotonic() if options.run.started is None else options.run.started
     mask = options.selection.mask
@@ -44,10 +44,11 @@ def encode_video(video: Video, output: Path, options: EncodeOptions, reporter: R
 
 
 def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, reporter: Reporter, log_folder: Path | None = None) -> Encoded:
-    """Fit, control the rate, write and verify. `log_folder` gets a TensorBoard log.
+    """Run a plan: fit, control the rate, write and verify.
 
-    Told to stop early, a plan for a file of its own writes a valid file. A plan that adds to a bundle leaves the bundle alone, saves
-    its state, and raises Preempted.
+    `started` is the run's start in seconds of the monotonic clock. `log_folder` gets a TensorBoard log (None: no log). After Ctrl-C, a plan
+    for a file of its own writes a valid file of the fit so far. A plan that adds to a bundle saves its state instead, leaves the bundle as
+    it is, and raises Preempted.
     """
     with Interrupts() as interrupts:
         plan = plan.sized(video)
@@ -69,14 +70,14 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             log = None if log_folder is None else TensorBoardLog(log_folder, video, fitter)
             fitted = _fit(fitter, plan, shown, stop_requested, log)
             interrupted = interrupts.interrupted
-            if interrupted:  # somebody waits: only a few more attempts
+            if interrupted:  # the user waits: rate control gets only a few seconds
                 deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
             fingerprint = b"" if interrupted else fingerprint_of(plan.key)
             found = control_rate(fitter, fitted, Landing(video, plan.target, fingerprint, deadline), reporter.say)
             frames = write_verified(found.data, found.model, output)
     seconds = time.monotonic() - started
     if fitted.stopped and not interrupted:
-        reporter.say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; another run may differ")
+        reporter.say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; other runs may differ")
     if not interrupted:
         plan.workdir.remove()
     return Encoded(
@@ -108,7 +109,7 @@ def _fit(fitter: Fitter, plan: EncodePlan, shown: Display, stop_requested: Calla
 
 
 def is_up_to_date(plan: EncodePlan, output: Path, overwrite: bool) -> bool:
-    """Whether `output` is this plan's finished file; OutputError if it is another file and may not be replaced."""
+    """Whether `output` is this plan's finished file; OutputError if it is another file that must not be replaced."""
     if not output.exists() or overwrite:
         return False
     try:
@@ -121,7 +122,7 @@ def is_up_to_date(plan: EncodePlan, output: Path, overwrite: bool) -> bool:
 
 
 def spec_line(problem: Problem) -> str:
-    """The size of the video and of its network, in a line."""
+    """The size of the video, the number of weights, the device and the number of steps, as a line of text."""
     video, where = problem.video, f"{jax.default_backend()}:{jax.local_device_count()}"
     count = weights(problem.spec, video)
     return f"{video.width}x{video.height}, {video.frames} frames: {count} weights on {where}; {problem.config.steps} steps"

@@ -1,4 +1,4 @@
-"""A long video in segments, only one of them in memory: `inr encode --chunk` as a function."""
+"""Encodes a long video in segments, with one segment in memory at a time: `inr encode --chunk` as a function."""
 
 import shutil
 import time
@@ -28,16 +28,17 @@ from train.plan.pilot import Pilot
 from train.plan.presets import plan
 from train.plan.segmentation import SegmentedSource, segment_target
 
-SEGMENTS_FILE = "segments.inr"  # in a run's folder: the finished segments
-SPARED_SECONDS = 1.0  # of a segment's share of a time budget, for the work after its fit
+SEGMENTS_FILE = "segments.inr"  # file of the finished segments, in the run's folder
+SPARED_SECONDS = 1.0  # seconds of a segment's part of a time budget that are kept for the work after its fit
 
 
 def encode_segments(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:
-    """Fit `source` segment by segment and write `output`; None if `output` is this very run's finished file already.
+    """Fit `source` segment by segment and write `output`; None if `output` is the finished file of the same run already.
 
-    A segment starts as the one before and is coded as the difference from it, except for every `key_every`-th. Segments share a cap by
-    frames, and the next ones get what a segment leaves of its share. Errors are those of `encode_video`. Told to leave, Preempted,
-    with the finished segments in the run's folder.
+    A segment starts with the network of the segment before, and is coded as the difference from it; every `key_every`-th segment is coded
+    without a reference instead. A cap is divided among the segments by their numbers of frames; bytes that a segment does not use are
+    divided among the following segments. Errors are those of `encode_video`. A signal to leave, including Ctrl-C, raises Preempted, and the
+    run's folder keeps the finished segments. After Ctrl-C, they are also written to `output`.
     """
     started = time.monotonic() if options.run.started is None else options.run.started
     check_mask(options)
@@ -52,7 +53,7 @@ def encode_segments(source: str | Path, output: Path, options: EncodeOptions, re
 
 
 def _decoded(path: Path) -> QuantizedModel | None:
-    """The model in a file; None if there is none."""
+    """The content of the file `path`; None if there is no such file, or if it cannot be decoded."""
     try:
         return decode(path.read_bytes())
     except (BitstreamError, OSError):
@@ -60,22 +61,22 @@ def _decoded(path: Path) -> QuantizedModel | None:
 
 
 class _SegmentsRun:
-    """One run: its segments fitted in turn, each on the file of those before."""
+    """One run: it fits the segments in order and appends each to the file of the segments before it."""
 
     def __init__(self, segments: SegmentedSource, output: Path, reporter: Reporter, started: float):
         self.segments, self.output, self.reporter, self.started = segments, output, reporter, started
         self.options = segments.options
         self.folder = self.options.run.folder(output)
         self.so_far = self.folder / SEGMENTS_FILE
-        self.model: QuantizedModel | None = None  # the model in that file
-        self.outcome: Encoded | None = None  # of all segments fitted by this process
+        self.model: QuantizedModel | None = None  # content of the file `so_far`
+        self.outcome: Encoded | None = None  # combined outcome of the segments that this process has fitted
 
     def encoded(self) -> Encoded | None:
-        """Fit every segment from the first unfinished one on, then rename the file; None if nothing was left to fit."""
+        """Fit the unfinished segments in order, then write the output; None if every segment was finished before."""
         self.model = self._finished()
         for index in range(len(self.model.videos) if self.model else 0, len(self.segments)):
             start, end = self.segments.ranges[index]
-            self.reporter.say(f"segment {index + 1} of {len(self.segments)}: frames {start} to {end}")
+            self.reporter.say(f"segment {index + 1} of {len(self.segments)}: frames {start}:{end}")
             try:
                 self.outcome = _combined(self.outcome, self._add(index))
             except Preempted as left:
@@ -89,18 +90,18 @@ class _SegmentsRun:
         return self._whole(data, self.outcome) if self.outcome else None
 
     def _finished(self) -> QuantizedModel | None:
-        """The segments that an earlier attempt at this run has finished; UsageError if they are another run's."""
+        """The content of the run's file of finished segments, None without one; UsageError if another run wrote it."""
         model = _decoded(self.so_far) if self.options.run.resume else None
         if model is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.so_far.unlink(missing_ok=True)
         elif not self.segments.is_prefix(model):
             what = f"'{self.folder}' holds an unfinished encode of another input or other options"
-            raise UsageError("other-run", what, "--resume never   starts fresh there")
+            raise UsageError("other-run", what, "--resume never   starts over there")
         return model
 
     def _add(self, index: int) -> Encoded:
-        """Fit one segment and append it."""
+        """Fit segment number `index` and append it to the run's file."""
         began, video = time.monotonic(), self.segments.segment(index)
         described, pixel_weights = VideoSpec.of(video), self.segments.pixel_weights(index, video)
         key = self.segments.key(index, video, pixel_weights)
@@ -116,12 +117,12 @@ class _SegmentsRun:
         step_seconds = self.outcome.step_seconds if self.outcome else None
         found = replace(found, pixel_weights=pixel_weights, spared=SPARED_SECONDS, step_seconds=step_seconds)
         done = run_plan(found, video, self.so_far, began, self.reporter)
-        # With the fingerprints of its end record: the next segment uses the model as it is, and nothing is decoded again.
+        # The model gets the fingerprints of the file's end record, so that the next segment need not decode the file.
         self.model = replace(done.model, fingerprints=previous.fingerprints + fingerprint_of(key))
         return done
 
     def _previous(self, data: bytes, video: Video, options: FitOptions) -> tuple[PreviousSegment, FitConfig]:
-        """The segments that the next one follows, and the way it is fitted."""
+        """The base of the next segment, whose frames are `video`, and the config of its fit."""
         described = VideoSpec.of(video)
         bpp = options.target.nominal_bpp(described)
         if self.model is None and options.target.target_psnr is not None:
@@ -132,7 +133,7 @@ class _SegmentsRun:
         return PreviousSegment(data, model, continues=bool(model.videos), key_every=key_every), config
 
     def _whole(self, data: bytes, outcome: Encoded) -> Encoded:
-        """The outcome of all segments, measured on the file, one segment at a time."""
+        """The outcome of all segments together. The file, whose bytes are `data`, is measured one segment at a time."""
         model = decode(data)
         reports = [compare(model.render_entry(at), self.segments.segment(at).frames, 0) for at in range(len(self.segments))]
         spec, seconds = model.clip_spec(0), time.monotonic() - self.started
@@ -142,7 +143,7 @@ class _SegmentsRun:
 
 
 def _combined(before: Encoded | None, after: Encoded) -> Encoded:
-    """Two outcomes as one, with the later one's model and problem: no earlier model is kept alive."""
+    """Two outcomes as one, with the model and the problem of the later one, so that earlier models can be freed."""
     if before is None:
         return after
     steps = before.steps + after.steps

@@ -1,4 +1,4 @@
-"""A file that is decoded again and compared before it gets its name."""
+"""Writes a file that is decoded and compared before it gets its name."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from inr.writing import temporary_name, write_atomically
 
 
 def write_verified(data: bytes, model: QuantizedModel, output: Path) -> Frames:
-    """Write `data`, read it back, compare every tensor with `model`, render the last video, then rename; returns its frames.
+    """Write the bytes `data`, decode and compare them with `model`, then rename the file to `output`; returns the last video's frames.
 
-    VerifyError, and no file at `output`, if the file does not decode to `model`.
+    VerifyError if the file does not decode to `model`; `output` then stays as it was.
     """
     trial = temporary_name(output).with_suffix(".verify")
     try:
@@ -33,7 +33,7 @@ def write_verified(data: bytes, model: QuantizedModel, output: Path) -> Frames:
 
 
 def check_same(decoded: QuantizedModel, model: QuantizedModel) -> None:
-    """VerifyError unless every dequantised value of every video is the same."""
+    """Compare the dequantised values of all videos; VerifyError if one differs."""
     for index in range(len(model.videos)):
         expected, found = model.tensors(index), decoded.tensors(index)
         if expected.keys() != found.keys() or any(not np.array_equal(expected[name], found[name]) for name in expected):

@@ -1,1 +1,1 @@
-"""The one loop and its parts: state, step, loss, rate, rounding, schedule, rate control, RDOQ."""
+"""The training loop and its parts: state, step, loss, rate, rounding, schedule, rate control, rate-distortion optimisation (RDOQ)."""

@@ -1,9 +1,9 @@
-"""The base of a further video: the weight layers of a bundle that it references, the part of them that it keeps, and its own layer.
+"""The base of a further video in a bundle: the weight layers that it references, the weights that it keeps of them, and its own layer.
 
-PFNR (Kang et al., ICLR 2024) and WSN (Kang et al., ICML 2022): a later task reuses the frozen weights that its mask selects, and
-never changes an earlier task. Here the frozen weights are the decoder's own, dequantised, so the promise holds for the bytes. A video
-adds a weight layer of its own on its own step sizes. That layer costs what its non-zero symbols cost, and most of a layer that
-suits as it is stays zero.
+In PFNR (Kang et al., ICLR 2024) and WSN (Kang et al., ICML 2022), a later task reuses the frozen weights that its mask selects, and never
+changes an earlier task. Here, the frozen weights are dequantised exactly as by a decoder, so earlier videos decode to the same pixels as
+before. A further video adds a weight layer of its own, with its own step sizes. Only the non-zero symbols of this layer cost many bits, and
+most of its symbols are zero if the base layers suit the video.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,11 @@ from train.fit.qat import straight_through
 
 
 class Frozen(NamedTuple):
-    """The base layers as rows: their summed weights, 1 where one of them has a non-zero symbol, and the share of these that is kept."""
+    """The base layers in packed rows.
+
+    `values` is the sum of their weights. `claimed` is 1 for a weight with a non-zero symbol in any of them, else 0. `density` is the share
+    of the claimed weights that the video keeps, 0 to 1.
+    """
 
     values: Float[Array, "rows 64"]
     claimed: Float[Array, "rows 64"]
@@ -38,10 +42,11 @@ class Frozen(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class BaseLayers:
-    """A bundle that a further video is fitted on: its bytes, and the model in them (of an empty bundle, a spec and nothing else).
+    """A bundle to which a further video is added.
 
-    `density` is the share of the claimed weights that the video keeps; at 0 it references no layer. With `every_layer` it
-    references all layers, else the first alone. With `continues` its frames follow those of the last entry.
+    `data` are the bundle's bytes, `model` is its content (of an empty bundle: a spec, but no layers and no videos). `density` is the share
+    of the claimed weights that the video keeps, 0 to 1; with 0, it references no layer. With `every_layer`, the video references all
+    layers, otherwise only the first. With `continues`, it is the next segment of the last video.
     """
 
     data: bytes
@@ -52,21 +57,22 @@ class BaseLayers:
 
     @classmethod
     def of(cls, data: bytes, density: float = 1.0) -> "BaseLayers":
-        """The base in a bundle that holds at least one video."""
+        """The base in the bytes of a bundle that holds at least one video; BitstreamError if they cannot be decoded."""
         return cls(data, decode(data), density)
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
-        """The weight layers that a further video may reference."""
+        """The numbers of the weight layers that a further video may reference: its base layers."""
         count = len(self.model.layers) if self.every_layer else min(1, len(self.model.layers))
         return tuple(range(count)) if self.density else ()
 
     @cached_property
     def initial_values(self) -> Mapping[str, np.ndarray]:
-        """Tensors, float32, that a fit starts from instead of fresh ones: those that paint a canvas, or all of a pretrained layer.
+        """The initial values of a fit, float32 by tensor name, that replace random ones.
 
-        Of another video's kernels those alone are worth starting from (benchmarks/EXPERIMENTS.md), and not if one of them is all
-        zeros, because then none of them has a gradient.
+        In a pretrained bundle, these are the sums of the base layers for all tensors. In other bundles, they are the sums for the
+        convolutions that compute the canvas from its grids (`TensorSpec.warm_start`); all other tensors of another video are a bad start
+        (benchmarks/EXPERIMENTS.md). If one of these kernels is all zeros, the result is empty, because none of them would have a gradient.
         """
         if bundle_settings(self.data).pretrained:
             return self.sums
@@ -76,22 +82,22 @@ class BaseLayers:
 
     @property
     def exponents(self) -> Mapping[str, int]:
-        """Step sizes' exponents that a fit starts from instead of fresh ones: none here."""
+        """The initial exponents of step sizes, by tensor name, that replace those computed from initial values; empty in this class."""
         return {}
 
     @cached_property
     def sums(self) -> dict[str, np.ndarray]:
-        """The weights of the base layers, summed as the decoder sums them, float32."""
+        """The sums of the base layers' tensors by name, float32, added in the same order as by a decoder."""
         return self.model.layer_sum(self.layers)
 
     @cached_property
     def claimed(self) -> dict[str, Bool[np.ndarray, "..."]]:
-        """Where any base layer has a non-zero symbol, by tensor."""
+        """For each tensor, True where any base layer has a non-zero symbol."""
         below = [self.model.layers[index].tensors for index in self.layers]
         return {name: np.any([layer[name].symbols != 0 for layer in below], axis=0) for name in self.sums}
 
     def frozen(self, layout: PackedLayout) -> Frozen | None:
-        """The base as a fit takes it, zero for private tensors; None if there is no base layer."""
+        """The base layers in the rows of `layout`, with zeros for private tensors; None if there is no base layer."""
         if not self.layers:
             return None
         claimed = {name: values.astype(np.float32) for name, values in self.claimed.items()}
@@ -99,25 +105,26 @@ class BaseLayers:
         return Frozen(values, places, jnp.float32(self.density))
 
     def first_masks(self, layout: PackedLayout) -> WeightMasks:
-        """The weight masks at the start of a fit; empty if everything is kept, or if there is no base layer."""
+        """The weight masks at the start of a fit; empty if all claimed weights are kept, or if there is no base layer."""
         frozen = self.frozen(layout)
         if frozen is None or self.density == 1:
             return {}
         return self.weight_masks(layout, initial_scores(layout, self.sums), frozen)
 
     def weight_masks(self, layout: PackedLayout, scores: Float[Array, "rows 64"], frozen: Frozen) -> WeightMasks:
-        """The weights that `scores` select."""
+        """The weight masks by tensor name: True for each weight that `scores` select."""
         best = layout.unpack(np.asarray(subnetwork(layout, scores, frozen)))
         return {name: best[name] > 0.5 for name in self.sums}
 
     def kept(self, weight_masks: WeightMasks) -> dict[str, np.ndarray]:
-        """The weights of the base that weight masks keep, float32."""
+        """The sums of the base layers' tensors by name, float32, with zeros for the weights that `weight_masks` drop."""
         return keep_masked(self.sums, weight_masks)
 
     def joined(self, video: VideoSpec, tensors: dict[str, QuantizedTensor], weight_masks: WeightMasks) -> QuantizedModel:
-        """The bundle with one more video: it references the base layers of which it keeps anything, and a layer of its own.
+        """The model of the bundle with one more video, whose quantised tensors are `tensors`, by name.
 
-        Its own layer is left out if it is all zeros and everything in the base is kept whole.
+        The video references each base layer of which it keeps a weight, and then a layer of its own. Its own layer is omitted if all
+        symbols of that layer are zero and if the video keeps all weights of its base layers.
         """
         own, private = split_tensors(self.model.spec, video, tensors)
 
@@ -137,12 +144,15 @@ class BaseLayers:
         return replace(model, videos=(*self.model.videos, entry))
 
     def own(self, model: QuantizedModel) -> dict[str, QuantizedTensor]:
-        """The tensors of the last video alone in a model that `joined` made: private ones, and those of its own layer, if any."""
+        """The last video's own tensors in a model that `joined` made: its private tensors, and those of its own layer if it has one."""
         own = model.layers[-1].tensors if len(model.layers) > len(self.model.layers) else {}
         return own | model.videos[-1].tensors
 
     def encoded(self, model: QuantizedModel, fingerprint: bytes) -> bytes:
-        """The bundle's bytes, followed by the records that `joined` added."""
+        """The bytes of the bundle with the records that `joined` added to `model`.
+
+        `fingerprint` is that of the new video; it may be empty.
+        """
         new = [] if self.model.layers else [(Kind.SPEC, write_spec(self.model.spec))]
         new += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers[len(self.model.layers) :]]
         new += [(Kind.VIDEO, encode_video(model, len(model.videos) - 1))]
@@ -150,34 +160,34 @@ class BaseLayers:
 
     @cached_property
     def file(self) -> AppendableFile:
-        """The file to append to."""
+        """The bundle as a file to which records can be appended."""
         return AppendableFile.of(self.data)
 
     @property
     def fingerprints(self) -> bytes:
-        """The fingerprints of the videos so far; zeros for those that have none."""
+        """The fingerprints of the bundle's videos, FINGERPRINT_BYTES bytes each; zeros for a video without one."""
         return self.model.fingerprints.ljust(FINGERPRINT_BYTES * len(self.model.videos), b"\0")
 
 
 @dataclass(frozen=True, eq=False)
 class PreviousSegment(BaseLayers):
-    """The segments so far of a long video. The next one starts as the last one's network and is coded as the difference from it.
+    """The finished segments of a long video, as the base of the next segment. Its weights are coded as the difference from the last one.
 
-    NIRVANA (Maiya et al., CVPR 2023, section 3): a segment's weights are the previous segment's plus a residual. Every
-    `key_every`-th segment references no other, so that a frame is decoded from at most that many weight layers.
+    In NIRVANA (Maiya et al., CVPR 2023, section 3), the weights of a segment are those of the segment before plus a residual. Here, every
+    `key_every`-th segment is a *key*, which references no other segment. A frame therefore needs at most `key_every` weight layers.
     """
 
     key_every: int = 8
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
-        """The layers of the segment before; none for a key."""
+        """The numbers of the weight layers that the segment before references; empty if the next segment is a key."""
         segments = len(self.model.videos)
         return self.model.videos[-1].layers if segments % self.key_every else ()
 
     @cached_property
     def initial_values(self) -> Mapping[str, np.ndarray]:
-        """The last segment's network without the entries that belong to its frames."""
+        """The tensors of the segment before by name, float32, without those that have values for each frame."""
         if not self.model.videos:
             return {}
         entries = {tensor.name for tensor in tensor_specs(self.model.spec, self.model.videos[-1].spec) if tensor.per_frame}
@@ -185,7 +195,7 @@ class PreviousSegment(BaseLayers):
 
     @cached_property
     def exponents(self) -> Mapping[str, int]:
-        """The last exponents, since the last key at least, of each tensor that had a symbol other than zero."""
+        """By tensor name, the exponent of the newest of the last `key_every` segments in which the tensor has a non-zero symbol."""
         found: dict[str, int] = {}
         for entry in self.model.videos[-self.key_every :]:
             own = self.model.layers[entry.layers[-1]].tensors | entry.tensors
@@ -194,9 +204,10 @@ class PreviousSegment(BaseLayers):
 
 
 def subnetwork(layout: PackedLayout, scores: Float[Array, "rows 64"], frozen: Frozen) -> Float[Array, "rows 64"]:
-    """1 for the best share, by absolute score, of each tensor's claimed weights, else 0; the gradient of the absolute score.
+    """1 for each claimed weight that the video keeps, else 0, in packed rows.
 
-    WSN, equation 3: the top c per cent of each tensor, straight through.
+    In each tensor, the video keeps the share `frozen.density` of the claimed weights: those with the largest absolute scores. The gradient
+    passes to the absolute scores unchanged (straight-through estimator). This is equation 3 of WSN.
     """
     magnitude, claimed = jnp.abs(scores), frozen.claimed
     ranked = jnp.where(claimed > 0, magnitude, jnp.inf)
@@ -209,6 +220,6 @@ def subnetwork(layout: PackedLayout, scores: Float[Array, "rows 64"], frozen: Fr
 
 
 def initial_scores(layout: PackedLayout, values: Mapping[str, np.ndarray]) -> Float[Array, "rows 64"]:
-    """Weights in units of their tensor's standard deviation: the largest are kept first."""
+    """The scores at the start of a fit: each weight divided by the standard deviation of its tensor. The largest weights are kept."""
     scaled = {name: value / max(float(np.std(value)), 1e-6) for name, value in values.items()}
     return jnp.asarray(layout.pack_on_host(layout.zeros() | scaled))

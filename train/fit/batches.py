@@ -1,4 +1,4 @@
-"""The frames that a step sees."""
+"""The choice of the frames in a step's batch."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,10 @@ from jaxtyping import Array, Int
 
 
 def batch_indices(key: Array, step: Int[Array, ""], batch: int, frames: int) -> Int[Array, " batch"]:
-    """Frame indices of a step, a pure function of `key` and the step number; every epoch is a fresh permutation."""
+    """The indices of the frames in the batch of step number `step`, a pure function of the arguments.
+
+    Each epoch goes through all `frames` frames of the video in a new random order.
+    """
     position = step * batch + jnp.arange(batch)
 
     def at(position: Int[Array, ""]) -> Int[Array, ""]:
@@ -17,9 +20,10 @@ def batch_indices(key: Array, step: Int[Array, ""], batch: int, frames: int) -> 
 
 
 def consecutive_indices(key: Array, step: Int[Array, ""], batch: int, frames: int) -> Int[Array, " batch"]:
-    """As `batch_indices`, but frames that follow one another, for networks whose frames read their neighbours.
+    """The indices of consecutive frames in the batch of step number `step`, for networks whose frames read neighbouring frames.
 
-    A batch may start at any frame. One that would reach beyond an end is moved inside, so that no frame is seen less often than others.
+    A batch may start at any frame. A batch that would extend beyond an end of the video is moved inside it, so that no frame is drawn less
+    often than others.
     """
     first = batch_indices(key, step, 1, frames + batch - 1)[0] - (batch - 1)
     return jnp.clip(first, 0, frames - batch) + jnp.arange(batch)

@@ -1,4 +1,4 @@
-"""The states of a fit on disk, written by Orbax, in a folder that identifies the run."""
+"""The states of a fit on disk, which Orbax writes, in a folder that also records which run they belong to."""
 
 import json
 import shutil
@@ -15,11 +15,11 @@ from inr.errors import UsageError
 if TYPE_CHECKING:
     from orbax.checkpoint import CheckpointManager
 
-RUN_FILE = "run.json"
+RUN_FILE = "run.json"  # in the folder: the run's key and further facts
 
 
 class Stepped(Protocol):
-    """A tree of arrays with the number of steps that were done."""
+    """A state: a tree of arrays that includes the number of steps done."""
 
     @property
     def step(self) -> Any: ...
@@ -29,9 +29,9 @@ State = TypeVar("State", bound=Stepped)
 
 
 class Workdir:
-    """A folder for the checkpoints of the run that `key` identifies; it satisfies `train.fit.loop.Store`.
+    """The folder of the run that `key` identifies, with its checkpoints; it is a `train.fit.loop.Store`.
 
-    `fresh` removes an unfinished run first. UsageError if the folder holds another run.
+    `fresh` first removes an unfinished run from the folder. UsageError if the folder holds another run.
     """
 
     def __init__(self, folder: Path, key: str, fresh: bool = False):
@@ -50,11 +50,14 @@ class Workdir:
 
     @property
     def unfinished(self) -> bool:
-        """Whether an earlier attempt at this run left its state in the folder."""
+        """Whether an earlier process left the state of this run in the folder."""
         return (self.folder / RUN_FILE).is_file()
 
     def remember(self, **facts: object) -> None:
-        """Write facts that a resumed run needs, such as the number of steps that followed from a time budget."""
+        """Add `facts`, which must be JSON values, to the run's file.
+
+        A process that resumes the run needs these facts, such as the number of steps that followed from a time budget.
+        """
         self.facts |= facts
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{RUN_FILE}.part"
@@ -69,7 +72,7 @@ class Workdir:
         return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
     def restore(self, like: State) -> State | None:
-        """The newest state, None if there is none; UsageError if its shapes differ from those of `like`."""
+        """The newest saved state, None if there is none; UsageError if its shapes differ from those of `like`."""
         if not (self.folder / "checkpoints").is_dir():
             return None
         import orbax.checkpoint as ocp
@@ -86,7 +89,7 @@ class Workdir:
         return jax.tree.map(jnp.asarray, restored)
 
     def save(self, state: Stepped) -> None:
-        """Write `state`. An interrupted write leaves the previous state intact."""
+        """Write `state` as a checkpoint. An interrupted write leaves the previous checkpoint intact."""
         import orbax.checkpoint as ocp
 
         host = jax.tree.map(np.asarray, state)
@@ -105,5 +108,5 @@ class Workdir:
 
 
 def shapes_of(state: Stepped) -> str:
-    """The structure and shapes of a state as text. They are compared because Orbax restores other shapes without an error."""
+    """The structure and shapes of `state` as text. `restore` compares it, because Orbax accepts a state of other shapes."""
     return repr(jax.tree.map(np.shape, state))

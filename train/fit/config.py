@@ -1,35 +1,35 @@
-"""The settings of a fit. None of them is transmitted; the transmitted description of a network is a spec."""
+"""The settings of a fit. A file does not contain them; it contains a network spec."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Settings of one fit. Everything that varies over time is a function of progress, which runs from 0 to 1 over `steps`.
+    """The settings of one fit. Schedules are functions of progress, which runs from 0 to 1 over `steps`.
 
-    The loss is MSE + weight * bpp, with the MSE of samples in [0, 1]. The weight starts at `rate_weight`. With `target_bpp` a
-    controller moves it until the whole file takes that many bits per pixel; with `target_psnr` (decibels) until the picture is that
-    good; with neither it stays.
+    The loss is MSE + rate weight * bpp, with the MSE of samples in [0, 1]. The rate weight starts at `rate_weight`. With `target_bpp`, a
+    controller changes it until the expected size of the whole file is the target; with `target_psnr`, until the PSNR is the target. With
+    neither, it does not change.
     """
 
     steps: int
-    batch: int = 2  # frames of a step
-    learning_rate: float = 24e-3  # of weights, before the schedule
-    lr_decay_after_steps: int = 10_000  # a longer fit has a lower learning rate: see `train.fit.schedule.lr_decay`
-    exponent_learning_rate: float = 16e-2  # of step sizes' exponents, in eighths of an octave
-    warmup: float = 0.05  # share of progress over which the learning rates rise
-    final_lr_scale: float = 0.02  # the cosine's last value: the controller must keep its grip to the end
-    anneal_from: float = 0.74  # progress at which noise starts to give way to soft rounding
-    hard_from: float = 0.8  # progress at which rounding becomes hard
-    temperature: float = 0.1  # of soft rounding at the end of its phase
-    initial_bits: float = 4.0  # first step sizes: a tensor's standard deviation spans 2 ** (initial_bits - 2) of them
-    rate_weight: float = 3e-3
-    target_bpp: float | None = None
-    target_psnr: float | None = None
-    gain_to_come: float = 0.8  # decibels that a fit still gains while the learning rate falls from its peak to its end
-    controller_gain: float = 100.0  # change of the weight's logarithm over a fit, for each unit of logarithmic error
+    batch: int = 2  # frames in the batch of a step
+    learning_rate: float = 24e-3  # of the weights; the schedule multiplies it
+    lr_decay_after_steps: int = 10_000  # a fit of more steps has a lower learning rate: see `train.fit.schedule.lr_decay`
+    exponent_learning_rate: float = 16e-2  # of the step sizes' exponents, which are in eighths of an octave
+    warmup: float = 0.05  # progress up to which the learning rates rise
+    final_lr_scale: float = 0.02  # factor of the learning rates at the end; it is above 0, so that the controller has an effect to the end
+    anneal_from: float = 0.74  # progress at which soft rounding starts to replace noise
+    hard_from: float = 0.8  # progress from which weights are rounded exactly as in the file
+    temperature: float = 0.1  # of soft rounding at the progress `hard_from`
+    initial_bits: float = 4.0  # of the first step sizes: a tensor's standard deviation is 2 ** (initial_bits - 2) step sizes
+    rate_weight: float = 3e-3  # initial weight of bpp in the loss
+    target_bpp: float | None = None  # bits per pixel of the whole file
+    target_psnr: float | None = None  # decibels
+    gain_to_come: float = 0.8  # decibels of PSNR that a fit gains at equal bits while the learning rate falls from its peak
+    controller_gain: float = 100.0  # change of the rate weight's natural logarithm over a fit, at a constant error of 1
     controller_from: float = 0.1  # progress at which the controller starts
-    embedder_until: float = 0.0  # share of progress during which an embedder makes the embeddings
-    num_sharing_videos: int = 1  # videos that share the weight layer; each pays its part of that layer's bits
-    corrections: bool = True  # whether a further video's layer may change the weights it keeps, or only claim free ones
+    embedder_until: float = 0.0  # progress up to which an embedder makes the embeddings
+    num_sharing_videos: int = 1  # number N of videos that share the weight layer; the loss counts 1 / N of its bits
+    corrections: bool = True  # whether a further video's layer may change weights that its base layers claim
     seed: int = 0

@@ -1,4 +1,4 @@
-"""The fit of one video: the compiled step, the video on the device, and the state."""
+"""The fit of one video: its compiled step, the video on the device, and the state."""
 
 import math
 import time
@@ -25,24 +25,28 @@ from train.fit.schedule import lr_decay
 from train.fit.state import NO_TENSORS, TrainState, initial_state
 from train.fit.step import Metrics, Sources, make_advance
 
-CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps between looks at the clock and the metrics
-EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of the extra steps after a fit: progress at their start, and the controller's gain over them
-FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # of a fit's time, and at most, for the proper rounding of a fit that must end early
-MEASURE_SECONDS = 3.0
+CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps of a chunk; between chunks, the loop reads the clock and the metrics
+EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of extra steps after a fit: progress at the first one, and the controller's gain over all of them
+FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # most time for hard rounding after an early end: share of the fit's time, and seconds
+MEASURE_SECONDS = 3.0  # least duration of the dry runs that measure a step
 NO_CHANGE: Mapping[str, int] = MappingProxyType({})
 
-PixelWeights = UInt8[np.ndarray, "t h w 1"]  # 255: a pixel counts in the loss; 0: it does not
+PixelWeights = UInt8[np.ndarray, "t h w 1"]  # 255: a pixel has full weight in the loss; 0: it has none
 
 
 class Reading(NamedTuple):
-    """PSNR in decibels and estimated bits per pixel over the steps just taken."""
+    """The measures of a chunk of steps: PSNR in decibels, and estimated bits per pixel."""
 
     psnr: float
     bpp: float
 
 
 class Fitter:
-    """A fit under way. `base` are the layers of a bundle that the video references, `initial_flow` tensors to start from."""
+    """The fit of one video, with the state that its steps change.
+
+    `base` is the bundle that the video is added to, None for a file of its own. `pixel_weights` weigh the pixels in the loss; without them,
+    all pixels count equally. `initial_flow` holds tensors by name, float32, that replace initial ones.
+    """
 
     def __init__(
         self,
@@ -58,30 +62,30 @@ class Fitter:
         self.advance = make_advance(problem.compiled)
         self.chunk = CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
         self.state: TrainState = initial_state(problem, base, initial_flow)
-        self.last_bits: float | None = None  # of tensors, at the last step; None before the first
+        self.last_bits: float | None = None  # bits of tensors at the last step; None before the first step
 
-    # The loop's side: see `train.fit.loop.Trainable`
+    # Methods of `train.fit.loop.Trainable`
 
     @property
     def steps(self) -> int:
-        """Steps of the whole fit."""
+        """The number of steps of the whole fit."""
         return self.problem.config.steps
 
     @property
     def done(self) -> int:
-        """Steps done so far."""
+        """The number of steps done so far."""
         return int(self.state.step)
 
     def snapshot(self) -> TrainState:
-        """The state."""
+        """The state; the next step donates its arrays."""
         return self.state
 
     def resume(self, state: TrainState) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.state = state
 
     def run_chunk(self) -> Reading:
-        """Run the next steps: a chunk, but never across the end of the embedder's phase or of the fit."""
+        """Run the next chunk of steps; returns its measures. A chunk ends at the latest where the embedder's phase or the fit ends."""
         done, steps = self.done, self.steps
         handover = math.ceil(self.problem.config.embedder_until * steps)
         count = min(self.chunk, *(edge - done for edge in (handover, steps) if edge > done))
@@ -92,20 +96,20 @@ class Fitter:
         return Reading(-10 * math.log10(max(mse, 1e-10)) if math.isfinite(mse) else math.nan, bpp)
 
     def backed_off(self, state: TrainState) -> TrainState:
-        """`state` with half the learning rate."""
+        """`state` with half of each learning rate."""
         return state._replace(lr_backoff=state.lr_backoff * 0.5)
 
-    # Steps
+    # Running steps
 
     def dry_run(self, count: int) -> float:
-        """Seconds that `count` steps take on a copy of the state; the first dry run compiles."""
+        """The seconds that `count` steps take on a copy of the state. The first call also compiles the step."""
         copy, began = jax.tree.map(jnp.copy, self.state), time.monotonic()
         _, metrics = self.advance(copy, self.sources, self.problem.step_schedule(0.0, 0.0), count, self.use_embedder(0.0))
         jax.block_until_ready(metrics)
         return time.monotonic() - began
 
     def measured_step_seconds(self) -> float:
-        """Median seconds of a step over a few seconds of dry runs, once they are warm."""
+        """The median duration of a step in seconds, in the later half of dry runs that take at least MEASURE_SECONDS."""
         count, timings, began = max(1, self.chunk // 4), [], time.monotonic()
         while len(timings) < 4 or time.monotonic() - began < MEASURE_SECONDS:
             timings.append(self.dry_run(count) / count)
@@ -113,24 +117,30 @@ class Fitter:
         return warm[len(warm) // 2]
 
     def use_embedder(self, progress: float) -> bool:
-        """Whether an embedder still makes the embeddings."""
+        """Whether an embedder makes the embeddings at `progress`."""
         return progress < self.problem.config.embedder_until
 
     def run_steps(self, count: int, start: float, per_step: float) -> Metrics:
-        """Run `count` steps, with progress from `start` by `per_step`."""
+        """Run `count` steps, the first one at the progress `start`; each step adds `per_step` to the progress."""
         schedule = self.problem.step_schedule(start, per_step)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, self.use_embedder(start))
         return jax.block_until_ready(metrics)
 
     def run_extra_steps(self, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
-        """Run `count` hard-rounding steps after the fit, aimed at `bits` of tensors or at `mse`; returns the file's estimated bits."""
+        """Run `count` steps of hard rounding after the fit; returns the estimated bits of the file.
+
+        The target is `bits` of tensors, or else `mse` of samples in [0, 1].
+        """
         per_step = (1 - EXTRA_PROGRESS) / count
         schedule = StepSchedule(EXTRA_PROGRESS, per_step, EXTRA_GAIN / count, lr_decay(self.problem.config), bits, mse)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, False)
         return float(metrics.bits) + self.problem.overhead_bits
 
     def finish_early(self, elapsed: float) -> None:
-        """Run a short hard-rounding tail of a fit that took `elapsed` seconds and must end now."""
+        """End a fit that took `elapsed` seconds and must end now, by steps of hard rounding.
+
+        These steps take the share FINISH_SHARE of `elapsed`, but at least one second and at most FINISH_SECONDS.
+        """
         config, began = self.problem.config, time.monotonic()
         budget = min(FINISH_SECONDS, max(1.0, FINISH_SHARE * elapsed))
         first = max(config.hard_from, self.done / config.steps)
@@ -143,23 +153,27 @@ class Fitter:
             progress, per_step = reached, (reached - progress) / self.chunk
 
     def widen(self, by: float) -> None:
-        """Make every step size larger by `by` eighths of an octave, or smaller where that is negative."""
+        """Add `by`, in eighths of an octave, to the exponents of all step sizes; a negative `by` makes the step sizes finer."""
         parameters = self.state.parameters
         self.state = self.state._replace(parameters=parameters._replace(exponents=parameters.exponents + by))
 
     # The model
 
     def estimated_bits(self, model: QuantizedModel) -> float:
-        """The loss's rate at the last step plus the file's overhead; before any step, the bits of `model`'s symbols."""
+        """The estimated bits of the file of `model`.
+
+        These are the bits of tensors as the loss computes them at the last step (before any step: those of the model's symbols), plus the
+        bits outside tensors.
+        """
         bits = self.symbol_bits(model) if self.last_bits is None else self.last_bits
         return bits + self.problem.overhead_bits
 
     def symbol_bits(self, model: QuantizedModel) -> float:
-        """Bits of a model's symbols and of their tables."""
+        """The bits of the video's own tensors in `model`: symbols, step sizes and frequency tables."""
         return sum(coding_bits(best_coding(tensor.symbols)) for tensor in self.own(model).values())
 
     def model(self, wider: Mapping[str, int] = NO_CHANGE) -> QuantizedModel:
-        """The state as integers; the step sizes of the tensors in `wider` are larger by that many eighths of an octave."""
+        """The quantised model of the state. `wider` gives, by tensor name, additions to exponents, in eighths of an octave."""
         problem, parameters = self.problem, self.state.parameters
         exponents = np.rint(np.asarray(parameters.exponents)).astype(int).tolist()
         tensors = problem.layout.unpack(np.asarray(parameters.weights))
@@ -171,37 +185,40 @@ class Fitter:
         return self.joined({name: quantised(name, exponent) for name, exponent in zip(tensors, exponents, strict=True)})
 
     def own(self, model: QuantizedModel) -> dict[str, QuantizedTensor]:
-        """The tensors that `joined` made a model of, without those of the video's own layer if that was left out as all zeros."""
+        """The video's own tensors by name, in a model that `joined` made; without its own layer if `joined` omitted the layer."""
         return self.base.own(model) if self.base else model.layers[0].tensors | model.videos[0].tensors
 
     def joined(self, tensors: dict[str, QuantizedTensor]) -> QuantizedModel:
-        """A model of the video's tensors: of it alone, or of the bundle with it as the last. A tensor that is not given is zero."""
+        """The model of the video's quantised `tensors`, given by name: of the video alone, or of the bundle with the video as its last.
+
+        A tensor that is not given is all zeros.
+        """
         tensors = {tensor.name: tensors.get(tensor.name) or zero_tensor(tensor.shape) for tensor in self.problem.layout.tensors}
         if self.base is None:
             return single_video(self.problem.spec, self.problem.video, tensors)
         return self.base.joined(self.problem.video, tensors, self.weight_masks())
 
     def weight_masks(self) -> WeightMasks:
-        """The weights of the base layers that are kept; empty where all of them are."""
+        """The weight masks of the base layers by tensor name; empty if all claimed weights are kept."""
         scores, frozen = self.state.parameters.scores, self.sources.frozen
         if scores is None or frozen is None or self.base is None:
             return {}
         return self.base.weight_masks(self.problem.layout, scores, frozen)
 
     def kept_base(self) -> dict[str, np.ndarray]:
-        """The kept part of the base layers, float32; empty for a video alone."""
+        """The kept part of the base layers' sums by tensor name, float32; empty without a base."""
         return self.base.kept(self.weight_masks()) if self.base else {}
 
     def encoded(self, model: QuantizedModel, fingerprint: bytes) -> bytes:
-        """The file of a model that `joined` made, with the fit's fingerprint in its end record."""
+        """The bytes of the file of `model`, which `joined` made; `fingerprint` is that of the video in the end record."""
         return self.base.encoded(model, fingerprint) if self.base else encode(replace(model, fingerprints=fingerprint))
 
     @property
     def base_bytes(self) -> int:
-        """Bytes that the file had before this fit."""
+        """The bytes of the bundle before the video is added; 0 for a file of its own."""
         return len(self.base.data) if self.base else 0
 
 
 def zero_tensor(shape: tuple[int, ...]) -> QuantizedTensor:
-    """A tensor of nothing but zeros."""
+    """A quantised tensor of the given shape whose symbols are all zero."""
     return QuantizedTensor(np.zeros(shape, np.int32), 0)

@@ -1,4 +1,4 @@
-"""Signals to a running fit: Ctrl-C asks for an early end, a pre-emption asks to save the state and leave."""
+"""Signals to a running fit: Ctrl-C asks for an early end; SIGTERM and SIGUSR1, a pre-emption, ask to save the state and leave."""
 
 import signal
 import threading
@@ -11,7 +11,10 @@ PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if 
 
 
 class StopRequest(Enum):
-    """A request to a running fit: no request, an early but complete end, or to save the state and leave at once."""
+    """A request to a running fit.
+
+    NOTHING: no request. FINISH: end early, with a complete result. LEAVE: save the state and raise `Preempted` at once.
+    """
 
     NOTHING = "nothing"
     FINISH = "finish"
@@ -19,13 +22,16 @@ class StopRequest(Enum):
 
 
 class Preempted(Exception):
-    """The run was asked to leave (by Ctrl-C if `by_hand`). Its state is saved, and the same command continues it."""
+    """A signal asked the run to leave: Ctrl-C if `by_hand`, else a pre-emption. The state is saved; the same command continues the run."""
 
     by_hand = False
 
 
 class Interrupts:
-    """In this context, the first Ctrl-C asks for an early end and the second aborts; SIGTERM and SIGUSR1 ask to save and leave."""
+    """A context that handles signals: the first Ctrl-C asks for an early end; SIGTERM and SIGUSR1 ask to save the state and leave.
+
+    A second Ctrl-C raises KeyboardInterrupt. Outside the main thread, the context handles no signal.
+    """
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -56,9 +62,10 @@ class Interrupts:
         self.preempted = True
 
     def request_by(self, deadline: float, whole: bool = False) -> StopRequest:
-        """The request to the loop from the signals so far. After `deadline` (monotonic clock), it is at least an early end.
+        """The request to the training loop that follows from the signals so far.
 
-        If only a `whole` fit is useful, Ctrl-C asks to save and leave, too.
+        After `deadline`, in seconds of the monotonic clock, the request is FINISH even without a signal. `whole` tells that a part of a fit
+        is of no use: Ctrl-C then gives LEAVE.
         """
         if self.preempted or (self.interrupted and whole):
             return StopRequest.LEAVE
@@ -66,6 +73,6 @@ class Interrupts:
 
 
 def die_of_interrupt() -> None:
-    """End the process by the signal SIGINT, so that a shell's loop over files stops as well."""
+    """End this process by the signal SIGINT, so that a shell's loop that runs it stops as well."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.raise_signal(signal.SIGINT)

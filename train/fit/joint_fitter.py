@@ -1,6 +1,6 @@
-"""The fit of several videos at once, which share one weight layer: the joint part of `inr bundle pretrain` and `bundle add --joint`.
+"""The joint fit of several videos that share one weight layer, for `inr bundle pretrain` and `inr bundle add --joint`.
 
-Each video has private tensors of its own. The layer is in the file once, so each of the N videos pays 1/N of the shared layer's bits.
+Each video has private tensors of its own. The file holds the shared layer once, so the loss of each of N videos counts 1 / N of its bits.
 """
 
 from collections.abc import Callable
@@ -21,25 +21,28 @@ from train.fit.problem import Problem, StepSchedule
 from train.fit.state import OPTIMISER, Parameters, TrainState
 from train.fit.step import Gradients, Metrics, Sources, apply_update, gradients, step_lengths
 
-STEPS_PER_ROUND = 6  # of the shared layer, at most; with more videos each step follows several gradients (benchmarks/EXPERIMENTS.md)
+STEPS_PER_ROUND = 6  # most steps of the shared layer in a round; a step may use several videos' gradients (benchmarks/EXPERIMENTS.md)
 
 
 class Shared(NamedTuple):
-    """The shared layer's rows and its step sizes' exponents: of parameters, of gradients, or of one of Adam's moments."""
+    """The shared layer's part of parameters, of their gradient, or of one of Adam's moments: packed rows, and step sizes' exponents."""
 
     weights: Float[Array, "rows 64"]
     exponents: Float[Array, " tensors"]
 
 
 class SharedState(NamedTuple):
-    """The shared layer and Adam's moments of it."""
+    """The shared layer, and Adam's moments for it."""
 
     layer: Shared
     moments: optax.OptState
 
 
 class JointState(NamedTuple):
-    """The state carried from round to round: rounds done, the shared layer, and each video's own state."""
+    """The state that a joint fit carries from round to round. A checkpoint holds exactly this state.
+
+    `step` is the number of rounds done, `shared` the state of the shared layer, and `states` are the states of the videos.
+    """
 
     step: int
     shared: SharedState
@@ -47,18 +50,18 @@ class JointState(NamedTuple):
 
 
 class SharedIndex:
-    """The place of the shared layer in a packed layout."""
+    """The indices of the shared layer's tensors, and of their rows, in a packed layout."""
 
     def __init__(self, layout: PackedLayout):
         self.tensors = np.array([index for index, tensor in enumerate(layout.tensors) if not tensor.private])
         self.rows = np.concatenate([np.arange(layout.starts[index], layout.starts[index + 1]) for index in self.tensors])
 
     def taken(self, parameters: Parameters) -> Shared:
-        """The shared layer out of parameters, or out of their gradient."""
+        """The shared layer's part of `parameters`, which may also be a gradient."""
         return Shared(parameters.weights[self.rows], parameters.exponents[self.tensors])
 
     def given(self, parameters: Parameters, layer: Shared) -> Parameters:
-        """`parameters` with that shared layer."""
+        """`parameters` with `layer` as the shared layer's part."""
         weights = parameters.weights.at[self.rows].set(layer.weights)
         exponents = parameters.exponents.at[self.tensors].set(layer.exponents)
         return parameters._replace(weights=weights, exponents=exponents)
@@ -66,9 +69,11 @@ class SharedIndex:
 
 @lru_cache(maxsize=256)
 def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Shared, Metrics]]:
-    """A function (state, layer, summed gradient, sources, schedule) that takes a step of the private tensors; compiled once.
+    """A compiled function (state, layer, summed, sources, schedule) that runs one step of a video's private tensors.
 
-    It adds the shared layer's gradient to the sum. The copy of the shared layer inside the returned state is not used further.
+    It returns the new state, `summed` plus the gradient of the shared layer, and the metrics. `layer` is the current shared layer. The
+    returned state contains an updated copy of it, which must not be used. The arrays of `state` and `summed` are donated. Equal problems
+    get the same function.
     """
     index = SharedIndex(problem.layout)
 
@@ -83,7 +88,7 @@ def make_private_step(problem: Problem) -> Callable[..., tuple[TrainState, Share
 
 @lru_cache(maxsize=4)
 def make_shared_step(config: FitConfig) -> Callable[..., SharedState]:
-    """A function (shared state, gradient, schedule, lr_backoff) that takes a step of the shared layer."""
+    """A compiled function (shared, gradient, schedule, lr_backoff): the state of the shared layer after one step along `gradient`."""
 
     def shared_step(shared: SharedState, gradient: Shared, schedule: StepSchedule, lr_backoff: Float[Array, ""]) -> SharedState:
         updates, moments = cast(tuple[Shared, optax.OptState], OPTIMISER.update(cast(Any, gradient), shared.moments))
@@ -96,7 +101,10 @@ def make_shared_step(config: FitConfig) -> Callable[..., SharedState]:
 
 
 class JointFitter:
-    """Fits of several videos that share one weight layer, under way; `train.fit.loop.run_loop` runs it. A step is a round."""
+    """The joint fit of several videos that share one weight layer; `train.fit.loop.run_loop` runs it, with rounds as its steps.
+
+    `fitters` are the fits of the videos, which have the same network spec.
+    """
 
     def __init__(self, fitters: list[Fitter]):
         first = fitters[0].problem
@@ -109,30 +117,34 @@ class JointFitter:
 
     @property
     def steps(self) -> int:
-        """Rounds of the whole fit."""
+        """The number of rounds of the whole fit."""
         return self.fitters[0].problem.config.steps
 
     @property
     def done(self) -> int:
-        """Rounds done so far."""
+        """The number of rounds done so far."""
         return self.rounds
 
     def snapshot(self) -> JointState:
-        """The state."""
+        """The state; the next round donates its arrays."""
         return JointState(self.rounds, self.shared, tuple(fitter.state for fitter in self.fitters))
 
     def resume(self, state: JointState) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.rounds, self.shared = int(state.step), state.shared
         for fitter, own in zip(self.fitters, state.states, strict=True):
             fitter.state = own
 
     def backed_off(self, state: JointState) -> JointState:
-        """`state` with half the learning rates."""
+        """`state` with half of each learning rate."""
         return state._replace(states=tuple(own._replace(lr_backoff=own.lr_backoff * 0.5) for own in state.states))
 
     def run_chunk(self) -> Reading:
-        """One round: a step of each video, in random order, and some steps of the shared layer between; means over the videos."""
+        """Run one round; returns the means of PSNR and estimated bits per pixel over the videos.
+
+        In a round, each video takes one step of its private tensors, in random order. The videos form up to STEPS_PER_ROUND groups. After
+        each group, the shared layer takes one step along the sum of the group's gradients.
+        """
         order = np.random.default_rng((self.fitters[0].problem.config.seed, self.rounds)).permutation(len(self.fitters))
         progress, found = self.rounds / self.steps, list[Metrics]()
         for few in np.array_split(order, min(len(order), STEPS_PER_ROUND)):
@@ -151,17 +163,20 @@ class JointFitter:
         return Reading(float(np.mean(-10 * np.log10(errors))), float(bpp))
 
     def models(self) -> list[QuantizedModel]:
-        """Each video with the shared layer, as integers."""
+        """For each video, the quantised model of this video alone with the shared layer."""
         for fitter in self.fitters:
             index = SharedIndex(fitter.problem.layout)
             fitter.state = fitter.state._replace(parameters=index.given(fitter.state.parameters, self.shared.layer))
         return [fitter.model() for fitter in self.fitters]
 
     def private_state(self, at: int) -> TrainState:
-        """The state of one video's private tensors alone: zero where the shared layer was, which then lies in a base layer."""
+        """The state of the video of index `at` for a fit with the shared layer as a base layer.
+
+        The values of the shared layer are zero in it, and Adam's moments start anew.
+        """
         fitter = self.fitters[at]
         index = SharedIndex(fitter.problem.layout)
-        state = jax.tree.map(jnp.copy, fitter.state)  # a step gives up the arrays of the state before it
+        state = jax.tree.map(jnp.copy, fitter.state)  # a step donates the arrays of the old state
         layer = index.taken(state.parameters)
         parameters = index.given(state.parameters, Shared(jnp.zeros_like(layer.weights), layer.exponents))
         return state._replace(parameters=parameters, moments=OPTIMISER.init(cast(Any, parameters)))

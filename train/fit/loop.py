@@ -1,4 +1,4 @@
-"""The one loop: it runs a fit, of one video or of several at once, to its last step, and saves, resumes and backs off on the way."""
+"""The training loop: it runs a fit of one or several videos to its last step, saves and resumes states, and recovers from divergence."""
 
 import math
 import time
@@ -16,8 +16,8 @@ from train.fit.interrupts import Preempted, StopRequest
 from train.fit.progress import Progress
 from train.fit.state import TrainState
 
-MAX_RESTORES = 8  # times that a fit goes back to its last good state before it gives up
-SNAPSHOT_SECONDS, SAVE_SECONDS = 10.0, 60.0  # between good states kept in memory, and between checkpoints on disk
+MAX_RESTORES = 8  # most returns of a fit to its last good state
+SNAPSHOT_SECONDS, SAVE_SECONDS = 10.0, 60.0  # seconds between good states kept in memory, and between checkpoints on disk
 
 
 class Trainable(Protocol):
@@ -25,33 +25,36 @@ class Trainable(Protocol):
 
     @property
     def steps(self) -> int:
-        """Steps of the whole fit."""
+        """The number of steps of the whole fit."""
         ...
 
     @property
     def done(self) -> int:
-        """Steps done so far."""
+        """The number of steps done so far."""
         ...
 
     def snapshot(self) -> Any:
-        """The state: a tree of arrays that the next step may give up."""
+        """The state, a tree of arrays; the next step donates them."""
         ...
 
     def resume(self, state: Any) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         ...
 
     def run_chunk(self) -> Reading:
-        """Run the next few steps."""
+        """Run the next few steps, a chunk; returns their measures."""
         ...
 
     def backed_off(self, state: Any) -> Any:
-        """`state` with half the learning rate."""
+        """`state` with half of each learning rate."""
         ...
 
 
 class Store(Protocol):
-    """A place where states outlive the process: see `train.fit.checkpoint`."""
+    """A store for states that outlives the process, such as `train.fit.checkpoint.Workdir`.
+
+    `restore` returns the newest state (None if there is none); `like` is a state of the same shapes.
+    """
 
     def restore(self, like: Any) -> Any | None: ...
     def save(self, state: Any) -> None: ...
@@ -69,9 +72,11 @@ class NoStore:
 
 @dataclass(frozen=True)
 class LoopOutcome:
-    """A run of the loop: steps done in this process, their seconds, whether it was asked to stop, and when the first chunk ended.
+    """The outcome of one call of `run_loop`.
 
-    `first_chunk` is a time of the monotonic clock, the loop's start if no step was taken.
+    `steps` is the number of steps that this call ran, `seconds` their duration. `stopped` tells whether a request ended the loop early.
+    `first_chunk` is the time when the first chunk of steps ended, in seconds of the monotonic clock; if there was none, the time when the
+    loop began.
     """
 
     steps: int
@@ -81,7 +86,7 @@ class LoopOutcome:
 
     @property
     def step_seconds(self) -> float:
-        """Mean seconds of a step."""
+        """The mean duration of a step in seconds."""
         return self.seconds / max(self.steps, 1)
 
 
@@ -92,10 +97,12 @@ def run_loop(
     stop_requested: Callable[[], StopRequest] = lambda: StopRequest.NOTHING,
     save_seconds: float = SAVE_SECONDS,
 ) -> LoopOutcome:
-    """Run `fit` to its last step, resuming from `store`.
+    """Run `fit` to its last step, from the newest state in `store` if it has one.
 
-    Asked to finish, it saves and returns early. Asked to leave, it saves and raises Preempted. A loss that is not finite takes the
-    fit back to its last good state at half the learning rate; InrError after MAX_RESTORES of them.
+    After each chunk of steps, the loop calls `watch` with a progress report. Before each chunk, it calls `stop_requested`: on FINISH, it
+    saves the state and returns early; on LEAVE, it saves the state and raises Preempted. At least `save_seconds` lie between two
+    checkpoints. If the loss is not finite, the fit returns to its last good state with half of each learning rate; InrError after more than
+    MAX_RESTORES returns.
     """
     store = store or NoStore()
     if (restored := store.restore(fit.snapshot())) is not None:
@@ -129,19 +136,22 @@ def run_loop(
 
 
 def copied(state: Any) -> Any:
-    """A copy of a state: taking a step gives up the arrays of the state before it."""
+    """A copy of `state`, because a step donates the arrays of the state before it."""
     return jax.tree.map(jnp.copy, state)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit's result. `estimated_bits` is the loss's rate at the last step plus the file's fixed overhead."""
+    """The result of a fit.
+
+    `estimated_bits` are the bits of the tensors as the loss computes them at the last step, plus the bits of the file outside its tensors.
+    """
 
     model: QuantizedModel
     estimated_bits: float
     steps: int
-    step_seconds: float  # mean over the steps taken in this process
-    stopped: bool  # whether it was asked to stop before its last step
+    step_seconds: float  # mean duration of the steps that this process ran
+    stopped: bool  # whether a request ended the fit before its last step
     state: TrainState
 
 
@@ -152,7 +162,10 @@ def fit(
     stop_requested: Callable[[], StopRequest] = lambda: StopRequest.NOTHING,
     save_seconds: float = SAVE_SECONDS,
 ) -> Fitted:
-    """Run the loop on a single video; a fit that is asked to finish early still ends properly rounded."""
+    """Run the training loop on the fit of a single video. The arguments are those of `run_loop`.
+
+    If a request ends the fit early, a few steps of hard rounding follow, so that the result is rounded as that of a whole fit.
+    """
     outcome = run_loop(fitter, store, watch, stop_requested, save_seconds)
     if outcome.stopped:
         fitter.finish_early(outcome.seconds)

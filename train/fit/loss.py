@@ -8,10 +8,10 @@ from train.fit.qat import straight_through
 
 
 def mean_squared_error(output: Float[Array, "t h w 3"], frames: UInt8[Array, "t h w c"]) -> Float[Array, ""]:
-    """MSE of the clamped output on samples in [0, 1]. A fourth channel of `frames`, if present, weights pixels from 0 to 255.
+    """The MSE of `output`, limited to [0, 1], against `frames` as samples in [0, 1].
 
-    The clamp passes gradients straight through. A hard clamp starves bright, flat pictures of gradient until they collapse to a
-    constant.
+    A fourth channel of `frames`, if present, holds the weights of pixels, 0 to 255. Gradients pass the limits unchanged. Without this,
+    samples outside [0, 1] would have no gradient, and bright, flat pictures would collapse to a constant.
     """
     clamped = straight_through(jnp.clip(output, 0, 1), output)
     squares = jnp.square(clamped - to_unit(frames[..., :CHANNELS]))

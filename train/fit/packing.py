@@ -1,7 +1,7 @@
-"""All tensors of a network in one matrix of rows: one array to quantise, to rate and to optimise.
+"""All tensors of a network in one matrix of *packed rows*, so that one array is quantised, rated and optimised.
 
-Each tensor takes whole rows of ROW weights; its last row is padded with zeros. One fused pass over one matrix compiles 20 times
-faster than a pass over each tensor (0.3 s against 7 s for 18 tensors), and sums over tensors are one small product.
+Each tensor takes whole rows of ROW weights; zeros fill up its last row. A pass over one matrix compiles 20 times faster than a pass over
+each of 18 tensors (0.3 s against 7 s), and the sums over all tensors are one small matrix product.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from jaxtyping import Array, Float
 
 from inr.layout import TensorSpec
 
-ROW = 64
+ROW = 64  # weights in a row
 
 Matrix = TypeVar("Matrix", Array, np.ndarray)  # float32, (rows, 64)
 
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """The place of each tensor in the matrix; `tensors` are in bitstream order."""
+    """The places of tensors in the matrix; `tensors` are in bitstream order."""
 
     tensors: tuple[TensorSpec, ...]
 
@@ -32,12 +32,12 @@ class PackedLayout:
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """Weights of each tensor."""
+        """The number of weights of each tensor."""
         return np.array([tensor.size for tensor in self.tensors])
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """First row of each tensor; the last entry is the number of all rows."""
+        """The index of each tensor's first row, followed by the number of all rows."""
         return np.concatenate([[0], np.cumsum(-(-self.sizes // ROW))])
 
     @cached_property
@@ -47,15 +47,15 @@ class PackedLayout:
 
     @cached_property
     def padding(self) -> Float[np.ndarray, " tensors"]:
-        """Padding weights of each tensor."""
+        """The number of zeros that fill up the last row of each tensor."""
         return (np.diff(self.starts) * ROW - self.sizes).astype(np.float32)
 
     def zeros(self) -> dict[str, np.ndarray]:
-        """Every tensor filled with zeros, float32."""
+        """A tensor of zeros for each tensor of the layout, float32."""
         return {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in self.tensors}
 
     def pack(self, tensors: Mapping[str, Array]) -> Float[Array, "rows 64"]:
-        """The matrix that holds `tensors`."""
+        """The matrix that holds `tensors`, which are given by name."""
         rows = np.diff(self.starts)
         parts = [
             jnp.pad(tensors[name].ravel(), (0, count * ROW - size)).reshape(-1, ROW)
@@ -64,14 +64,14 @@ class PackedLayout:
         return jnp.concatenate(parts)
 
     def pack_on_host(self, tensors: Mapping[str, np.ndarray]) -> Float[np.ndarray, "rows 64"]:
-        """As `pack`, in NumPy: nothing is compiled at the start of a fit."""
+        """The matrix that `pack` returns, but computed by NumPy in float32, so that nothing is compiled at the start of a fit."""
         flat = np.zeros(int(self.starts[-1]) * ROW, np.float32)
         for name, start in zip(self.names, (self.starts * ROW).tolist(), strict=False):
             flat[start : start + tensors[name].size] = tensors[name].ravel()
         return flat.reshape(-1, ROW)
 
     def unpack(self, matrix: Matrix) -> dict[str, Matrix]:
-        """The tensors that `matrix` holds."""
+        """The tensors by name that `matrix` holds."""
         starts = self.starts.tolist()
         return {  # pyrefly: ignore[bad-return]
             tensor.name: matrix[starts[i] : starts[i + 1]].reshape(-1)[: tensor.size].reshape(tensor.shape)
@@ -79,9 +79,9 @@ class PackedLayout:
         }
 
     def per_row(self, per_tensor: Float[Array, " tensors"]) -> Float[Array, "rows 1"]:
-        """A value for each tensor as a column that broadcasts over the matrix. Exact: a row has one owner."""
+        """For each row, the value of the tensor that it belongs to: a column that broadcasts over the matrix."""
         return per_tensor[np.repeat(np.arange(len(self.tensors)), np.diff(self.starts))][:, None]
 
     def per_tensor(self, matrix: Float[Array, "rows 64"]) -> Float[Array, " tensors"]:
-        """Sums over each tensor in full precision; by default accelerators multiply float32 with a mantissa of 10 bits."""
+        """The sum over each tensor, in full float32 precision; by default, accelerators multiply float32 with a mantissa of 10 bits."""
         return jnp.matmul(jnp.asarray(self.owners), jnp.sum(matrix, axis=1), precision="highest")

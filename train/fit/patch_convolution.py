@@ -1,9 +1,9 @@
 """Convolution as one matrix product over gathered patches, for XLA's CPU and GPU backends.
 
-On a CPU, XLA computes the gradient of a convolution with respect to its kernel at a fifth of the speed of a matrix product. Here the
-forward pass and both gradients are matrix products. `benchmarks/train_step.py` measures both. On a GPU, the convolutions of these networks
-are too small for cuDNN, and its choice between algorithms takes time: with matrix products, a step took half of the time and its
-compilation a fifth (benchmarks/EXPERIMENTS.md).
+On a CPU, XLA computes the gradient of a convolution with respect to its kernel at a fifth of the speed of a matrix product. Here, the
+forward pass and the gradients with respect to input and kernel are matrix products. `benchmarks/train_step.py` measures both kinds of
+convolution. On a GPU, the convolutions of these networks are too small for cuDNN, and cuDNN takes time to choose an algorithm: with matrix
+products, a step took half of the time, and its compilation a fifth (benchmarks/EXPERIMENTS.md).
 """
 
 from typing import cast
@@ -19,9 +19,10 @@ def patch_convolution(
     padding: str | list[tuple[int, int]],
     **options: object,
 ) -> Float[Array, "t h w d"]:
-    """A same-padded convolution of stride 1, optionally in groups of channels. It is called like `jax.lax.conv_general_dilated`.
+    """A same-padded convolution of stride 1, called like `jax.lax.conv_general_dilated`.
 
-    ValueError for other strides, dilations, paddings or kernels of even size.
+    Channels may form groups: with `feature_group_count` = g among the `options`, `kernel` has c / g input channels. ValueError for other
+    strides, dilations or paddings, and for kernels of even size.
     """
     size, conv_groups = kernel.shape[0], int(cast(int, options.get("feature_group_count") or 1))
     before = size // 2

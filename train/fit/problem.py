@@ -1,4 +1,4 @@
-"""A fitting problem: the spec, the video's spec, and the config; and where a step of it stands."""
+"""The problem of a fit (network spec, video spec and config), and the schedule of its steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ from train.fit.packing import PackedLayout
 from train.fit.patch_convolution import patch_convolution
 from train.fit.schedule import lr_decay
 
-MAX_LOG_CHANGE = 0.03  # of the rate's weight in one step, however short the fit
+MAX_LOG_CHANGE = 0.03  # largest change of the rate weight's natural logarithm in one step, also in a short fit
 
 Scalar = Float[Array, ""]
 
 
 class StepSchedule(NamedTuple):
-    """Where a step stands, and the target at which the rate's weight is steered.
+    """The position of a step in its fit, and the target to which the controller moves the rate weight.
 
-    `progress` grows by `per_step` with each step. The target is `bits` of tensors, or else `mse`; 0 for neither. `gain` is the change
-    of the weight's logarithm in a step for each unit of logarithmic error, `lr_decay` a factor of the weights' learning rate. All
-    are arguments of the compiled step, so that a fit of another length or target compiles nothing new.
+    `progress` grows by `per_step` with each step. The target is `bits` of tensors, or else `mse`; both are 0 without a target. `gain` is
+    the change of the rate weight's natural logarithm in one step at an error of 1. `lr_decay` is a factor of the weights' learning rate.
+    All fields are arguments of the compiled step, so a fit of another length or another target compiles nothing new.
     """
 
     progress: Scalar | float
@@ -40,7 +40,7 @@ class StepSchedule(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """A spec, a video's spec, and the way of fitting. Hashable, so that a step is compiled once for it.
+    """A network spec, a video spec and the config of a fit. A problem is hashable, so that its step is compiled once.
 
     `overhead_bits` are the bits of the file outside its tensors, which are known before the fit.
     """
@@ -51,7 +51,7 @@ class Problem:
     overhead_bits: int = 0
 
     def step_schedule(self, progress: float, per_step: float) -> StepSchedule:
-        """The schedule of the steps from `progress` on, steered at the config's target if it has one."""
+        """The schedule of steps from `progress` on, each of which adds `per_step` to it; the target is that of the config."""
         config = self.config
         gain, decay = min(config.controller_gain * per_step, MAX_LOG_CHANGE), lr_decay(config)
         if config.target_bpp is not None:
@@ -61,31 +61,31 @@ class Problem:
         return StepSchedule(progress, per_step, 0.0, decay)
 
     def tensor_bits(self, file_bits: float) -> float:
-        """The bits that a file of `file_bits` leaves for tensors."""
+        """The bits that remain for tensors in a file of `file_bits` bits; at least 1."""
         return max(file_bits - self.overhead_bits, 1.0)
 
     def with_steps(self, steps: int) -> "Problem":
-        """The problem with that number of steps."""
+        """The same problem with a fit of `steps` steps."""
         return replace(self, config=replace(self.config, steps=steps))
 
     @property
     def compiled(self) -> "Problem":
-        """The problem without the facts that its compiled steps do not depend on: names, targets, lengths."""
+        """The same problem without the facts that a compiled step does not use: name, targets, number of steps, initial rate weight."""
         config = replace(self.config, steps=0, lr_decay_after_steps=0, rate_weight=0.0, target_bpp=None, target_psnr=None)
         return replace(self, video=replace(self.video, name=""), config=config, overhead_bits=0)
 
     @property
     def consecutive(self) -> bool:
-        """Whether batches are consecutive frames: for networks whose frames read their neighbours."""
+        """Whether the frames of a batch are consecutive, which they are for a network whose frames read neighbouring frames."""
         return self.spec.neighbours is not None
 
     @cached_property
     def layout(self) -> PackedLayout:
-        """The rows that the tensors take."""
+        """The places of the tensors in packed rows."""
         return PackedLayout(tensor_specs(self.spec, self.video))
 
     @cached_property
     def network(self) -> Callable:
-        """From tensors to the network, with the convolution that is fastest in training."""
+        """A function from tensors by name to the network, with the convolution that is fastest in training on this device."""
         by_patches = jax.default_backend() != "tpu"
         return bind(self.spec, self.video, patch_convolution if by_patches else lax.conv_general_dilated)

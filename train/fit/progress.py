@@ -1,4 +1,4 @@
-"""The progress that a fit reports, and the interface of anything that shows it."""
+"""The progress reports of a fit, and the interface of the displays that show them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,10 @@ from typing import Any, Protocol, Self
 
 @dataclass(frozen=True)
 class Progress:
-    """A fit's report: steps done of `steps`, PSNR in decibels over the last steps, estimated bits per pixel, seconds so far, its state."""
+    """A report of a fit: `step` of `steps` steps are done, in `seconds` seconds.
+
+    `psnr`, in decibels, and `bpp`, the estimated bits per pixel, are those of the last steps. `state` is the state of the fit.
+    """
 
     step: int
     steps: int
@@ -19,7 +22,7 @@ class Progress:
 
 
 class Display(Protocol):
-    """Shows progress while it is entered."""
+    """A context in which a display shows each progress report that it is called with."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
@@ -27,7 +30,7 @@ class Display(Protocol):
 
 
 class Quiet:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,11 +48,11 @@ def _silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class Reporter:
-    """The two ways in which a run speaks: a display of its progress, and `say`, which takes one line for a person."""
+    """The outputs of a run: a display of its progress, and `say`, a function that gets each message as one line of text."""
 
     display: Display = field(default_factory=Quiet)
     say: Callable[[str], None] = _silent
 
     def about(self, name: str) -> "Reporter":
-        """The same, with `name` before every line."""
+        """A reporter with the same outputs that puts the quoted `name` before each message."""
         return Reporter(self.display, lambda line: self.say(f"'{name}' {line}"))

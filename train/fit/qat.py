@@ -1,8 +1,9 @@
 """Quantisation-aware training: the codec's rounding, with gradients.
 
-Early in a fit a weight in units of its step size, y, gets uniform noise one step size wide, whose expected effect and rate are those
-of rounding. Then noise fades while soft rounding hardens, and the last part of the fit rounds exactly as the file does, with
-gradients passing straight through. Step sizes are learned as exponents, rounded to the codec's eighths of an octave.
+Let y be a weight divided by its step size. Early in a fit, uniform noise from -0.5 to 0.5 is added to y; the expected picture and rate are
+then about those of rounding. Later, soft rounding replaces the noise and becomes harder. In the last part of the fit, y is rounded exactly
+as in the file, and gradients pass the rounding unchanged. Step sizes are learned as exponents, which are rounded to integers as in the
+file: to eighths of an octave.
 """
 
 from typing import NamedTuple
@@ -20,21 +21,21 @@ Rows = Float[Array, "rows 64"]
 
 
 def straight_through(value: Array, x: Array) -> Array:
-    """`value` in the forward pass, the gradient of `x` in the backward pass."""
+    """The value of `value` with the gradient of `x` (straight-through estimator)."""
     return x + lax.stop_gradient(value - x)
 
 
 def step_sizes(exponents: Float[Array, " tensors"]) -> Float[Array, " tensors"]:
-    """The codec's step size for each exponent rounded to an integer, bit for bit; the backward pass is smooth in the exponent."""
+    """The codec's step size of each exponent, rounded to an integer, bit for bit. The gradient is that of 2 ** (exponent / 8)."""
     whole = jnp.clip(jnp.round(exponents), MIN_EXPONENT, MAX_EXPONENT).astype(jnp.int32)
     exact = jnp.ldexp(jnp.asarray(MANTISSAS)[whole % 8], whole // 8)
     return lax.stop_gradient(exact) * jnp.exp2((exponents - lax.stop_gradient(exponents)) / 8)
 
 
 def soft_round(y: Float[Array, "*shape"], temperature: Float[Array, ""]) -> Float[Array, "*shape"]:
-    """Between the identity (high temperature) and rounding (temperature towards 0).
+    """A smooth function between the identity (high temperature) and rounding (temperature near 0).
 
-    Agustsson and Theis, "Universally Quantized Neural Compression", NeurIPS 2020, equation 12; the temperature is the reciprocal of
+    It is equation 12 of Agustsson and Theis, "Universally Quantized Neural Compression", NeurIPS 2020; `temperature` is the reciprocal of
     their alpha.
     """
     low = jnp.floor(y)
@@ -43,14 +44,16 @@ def soft_round(y: Float[Array, "*shape"], temperature: Float[Array, ""]) -> Floa
 
 
 def hard_round(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The rounding of `codec.quantizer.quantize`, straight through."""
+    """`y` rounded and limited as by `codec.quantizer.quantize`, with the gradient of the identity."""
     return straight_through(jnp.clip(jnp.round(y), -MAX_SYMBOL, MAX_SYMBOL), y)
 
 
 class Quantized(NamedTuple):
-    """Weights as the network sees them (`weights`); in units of step sizes (`y`); and the values whose rate counts (`rated`).
+    """Quantised weights in packed rows.
 
-    `rated` moves from y to its rounding as noise fades: a weight could otherwise hide between integers from the rate.
+    `weights` are those that the network uses. `y` are the weights before quantisation, divided by their step sizes. `rated` are the values
+    in the same unit whose rate the loss counts. They change from y to the rounded y as the noise fades; otherwise, the rate of a weight
+    between two integers could differ from that of its symbol.
     """
 
     weights: Rows
@@ -59,7 +62,7 @@ class Quantized(NamedTuple):
 
 
 def quantized(layout: PackedLayout, weights: Rows, exponents: Float[Array, " tensors"], key: Array, rounding: Rounding) -> Quantized:
-    """Quantise `weights` by the kind of rounding that the fit has reached."""
+    """`weights` quantised by `rounding`, with step sizes from `exponents` and noise from the random key `key`."""
     softness, temperature, hard = rounding
     steps = layout.per_row(step_sizes(exponents))
     y = weights / steps

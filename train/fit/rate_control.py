@@ -1,4 +1,4 @@
-"""Rate control after a fit: extra steps and moved symbols, until the real file is what the target asks for."""
+"""Rate control after a fit: it runs extra steps and moves symbols until the encoded file meets its target."""
 
 import math
 import time
@@ -19,22 +19,24 @@ from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimis
 from train.fit.rdoq_evaluator import SymbolEvaluator
 from train.fit.target import LEAST_USED, RateTarget
 
-ATTEMPTS, REFINEMENTS = 8, 3  # at most: of extra steps, and of RDOQ towards a quality
-EXTRA_SHARE, FEWEST_STEPS = 0.01, 50  # of the fit's steps for each attempt, and at least
-CAP_AIM, PSNR_AIM = 0.988, 0.1  # share of a cap, and decibels above a quality, that attempts aim at
-DB_PER_OCTAVE = 2.0  # decibels for each doubling of the rate, on ordinary content
-MAX_WIDER = 64  # eighths of an octave
-MARGIN_SHARE = 0.5  # of the time that an attempt took, as a margin for the next
-CODER_BITS = (128, 64, 32, 0)  # bits that streams may take beside their symbols' information; spared in turn until enough of a cap is used
-JUST_ABOVE = 0.02  # decibels above a quality that RDOQ leaves
-SPEND_SECONDS = 1.5  # after the deadline, for spending the rest of a cap on finer step sizes: encoding is quick, and nothing is rendered
+ATTEMPTS, REFINEMENTS = 8, 3  # most attempts by extra steps, and most runs of RDOQ towards a target quality
+EXTRA_SHARE, FEWEST_STEPS = 0.01, 50  # extra steps of an attempt: share of the fit's steps, and least number
+CAP_AIM, PSNR_AIM = 0.988, 0.1  # aim of an attempt: share of a cap, or decibels above a target quality
+DB_PER_OCTAVE = 2.0  # decibels of PSNR for each doubling of the rate, on ordinary content
+MAX_WIDER = 64  # largest increase of a step size's exponent, which is in eighths of an octave
+MARGIN_SHARE = 0.5  # margin of the next attempt's expected time, as a share of the time of the last attempt
+CODER_BITS = (128, 64, 32, 0)  # bits kept free for the overhead of streams; tried in this order until enough of the cap is used
+JUST_ABOVE = 0.02  # aim of RDOQ, in decibels above a target quality
+SPEND_SECONDS = 1.5  # seconds after the deadline that a search for finer step sizes may take: it only encodes files
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file, its model, the estimate of its bits, its PSNR if it was measured, and whether rate control may stop at it.
+    """An encoded file that rate control may choose, and its measures.
 
-    `size` is the video's share of the file in bytes: all of it, or what it adds to a bundle.
+    `data` are the file's bytes and `model` its content. `size` is the number of bytes that the target limits: all bytes of the file, or its
+    growth if the video is added to a bundle. `estimated_bits` is the estimate of these bytes in bits. `psnr` is in decibels, None if it was
+    not measured. `hit` tells whether rate control may stop at this file.
     """
 
     data: bytes
@@ -47,7 +49,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Landing:
-    """The fixed facts of a rate control: the source, a resolved target, the fingerprint, and the deadline (monotonic clock)."""
+    """The facts that do not change during rate control.
+
+    These are the source video, its resolved target, the run's fingerprint, and the deadline in seconds of the monotonic clock.
+    """
 
     video: Video
     target: RateTarget
@@ -56,23 +61,23 @@ class Landing:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed."""
         return time.monotonic() > self.deadline
 
 
 class RateControl:
-    """The extra steps and moved symbols after a fit, steered by the measured size and quality of the whole file."""
+    """The means of rate control: extra steps, coarser or finer step sizes, and RDOQ. Their results are measured on encoded files."""
 
     def __init__(self, fitter: Fitter, landing: Landing):
         self.fitter, self.landing, self.target = fitter, landing, landing.target
 
     @property
     def extra_steps(self) -> int:
-        """Steps of an attempt."""
+        """The number of extra steps in one attempt."""
         return max(FEWEST_STEPS, int(EXTRA_SHARE * self.fitter.steps))
 
     def measured(self, model: QuantizedModel, estimated_bits: float) -> Candidate:
-        """The file of `model`, measured as far as the target needs it."""
+        """The candidate of `model`. The PSNR is measured only if it matters for the target."""
         data, known = self.fitter.encoded(model, self.landing.fingerprint), []
 
         def psnr() -> float:
@@ -84,15 +89,19 @@ class RateControl:
         return Candidate(data, size, model, estimated_bits, known[0] if known else None, hit)
 
     def size(self, model: QuantizedModel) -> int:
-        """Bytes that the video takes in the file of `model`."""
+        """The bytes of the file of `model` that the target limits."""
         return len(self.fitter.encoded(model, self.landing.fingerprint)) - self.fitter.base_bytes
 
     def measured_symbols(self, model: QuantizedModel) -> Candidate:
-        """The file of a model whose symbols were moved after the fit."""
+        """The candidate of `model`, whose `estimated_bits` are computed from its symbols, not by the loss."""
         return self.measured(model, self.fitter.symbol_bits(model) + self.fitter.problem.overhead_bits)
 
     def better(self, a: Candidate, b: Candidate) -> Candidate:
-        """The candidate nearer to the target: a hit; then the largest file under a cap, or the smallest of enough quality."""
+        """The candidate that is better for the target; a hit is better than a miss.
+
+        Under a cap, the larger file that fits is better; if no file fits, the smaller file. With a target PSNR, the smaller file is better
+        if both reach the target, else the file with the higher PSNR. Without a target, the result is `a`.
+        """
         if a.hit != b.hit:
             return a if a.hit else b
         if self.target.target_psnr is not None and a.psnr is not None and b.psnr is not None:
@@ -107,9 +116,13 @@ class RateControl:
     # Extra steps
 
     def attempt(self, last: Candidate, aim: float) -> tuple[Candidate, float]:
-        """Extra steps after `last`, aimed at `aim` (bytes or decibels) corrected by the last miss; and the corrected aim."""
+        """Run extra steps; returns the new candidate and the aim that these steps had, in bytes or decibels.
+
+        `last` is the previous candidate, and `aim` is the aim that led to it. The new aim is `aim`, corrected by the miss of `last`. If a
+        weight becomes infinite or not a number, the fit returns to the state before, and `last` is returned again.
+        """
         fitter, target, count = self.fitter, self.target, self.extra_steps
-        before = jax.tree.map(jnp.copy, fitter.state)  # a step gives up the arrays of the state before it
+        before = jax.tree.map(jnp.copy, fitter.state)  # a step donates the arrays of the old state
         if target.target_bytes is not None:
             missed = CAP_AIM * target.target_bytes / last.size
             aim *= min(max(missed, 0.7), 1.4)
@@ -119,14 +132,16 @@ class RateControl:
             aim += min(max(missing, -0.3), 0.3)
             bits = fitter.run_extra_steps(self.with_finer_steps(2 ** (missing / DB_PER_OCTAVE), count), mse=10 ** (-aim / 10))
         if not np.isfinite(np.asarray(fitter.state.parameters.weights)).all():
-            fitter.state = before  # the attempt went too far: the state before it stands
+            fitter.state = before  # the attempt diverged
             return last, aim
         return self.measured(fitter.model(), bits), aim
 
     def with_finer_steps(self, ratio: float, count: int) -> int:
-        """Make step sizes as much finer as a file `ratio` times as large needs, if that is above 1; returns the steps to settle in.
+        """Make all step sizes finer for a file that is `ratio` times as large; returns the number of steps that the attempt needs.
 
-        The rate's weight alone brings a high rate down. Weights that were rounded to zero come back only with finer step sizes.
+        If `ratio` is at most 1.01, the step sizes stay as they are, and the result is `count`: the controller lowers a rate by the rate
+        weight alone. A higher rate needs finer step sizes, because without them weights that were rounded to zero do not come back. The
+        result is then 2 * `count`.
         """
         if ratio <= 1.01:
             return count
@@ -135,9 +150,10 @@ class RateControl:
         return 2 * count
 
     def by_single_tensors(self, cap: int) -> Candidate | None:
-        """The largest file of at most `cap` bytes that coarser or finer step sizes give, tensor by tensor; None if there is none.
+        """The largest file of at most `cap` bytes that a search over the tensors' step sizes finds; None if it finds none.
 
-        It needs no rendering, so it may go on for SPEND_SECONDS after the deadline.
+        All step sizes become coarser until the file fits. Then single tensors get finer step sizes, as long as the file still fits. Nothing
+        is rendered, so the search may go on for SPEND_SECONDS after the deadline.
         """
         names, until = self.fitter.problem.layout.names, self.landing.deadline + SPEND_SECONDS
         wider = dict.fromkeys(names, 0)
@@ -153,10 +169,10 @@ class RateControl:
                 size, wider = found, trial
         return self.measured_symbols(self.fitter.model(wider)) if size <= cap else None
 
-    # Moved symbols
+    # RDOQ
 
     def refined(self, found: Candidate) -> Candidate:
-        """`found` after RDOQ, if that makes it better and keeps it within its target."""
+        """The better of `found` and its file after RDOQ; without a target, the file after RDOQ."""
         if self.target.target_bytes is not None:
             return self.refined_under_cap(found, self.target.target_bytes)
         if self.target.target_psnr is not None:
@@ -164,8 +180,8 @@ class RateControl:
         return self.measured_symbols(optimise_symbols(self.fitter, found.model, Bounds(until=self.landing.deadline)))
 
     def refined_to_quality(self, found: Candidate, psnr: float) -> Candidate:
-        """`found` after RDOQ down to `psnr` decibels, or as it was if that does not succeed."""
-        # The MSE of float and 8-bit pictures differs a little; the ratio of both hardly changes during RDOQ.
+        """The better of `found` and a smaller file after RDOQ whose PSNR is still at least `psnr` decibels."""
+        # RDOQ limits the MSE of float pictures, the target that of 8-bit pictures. Their ratio hardly changes during RDOQ.
         mse, spare = SymbolEvaluator(self.fitter, found.model).start().mse, (found.psnr or 0.0) - psnr - JUST_ABOVE
         again = found
         for _ in range(REFINEMENTS):
@@ -177,10 +193,11 @@ class RateControl:
         return again if again.hit else self.better(found, again)
 
     def refined_under_cap(self, found: Candidate, cap: int) -> Candidate:
-        """`found` after RDOQ; the more of `cap` is left, the more bits it may take, but never above the cap.
+        """The better of `found` and a file after RDOQ that may use the rest of `cap` (bytes), but must not exceed it.
 
-        The foreseen bits leave out the table that comes with a blank tensor's first symbol, and streams are whole 32-bit words. Where
-        they lead to no hit, the sizes of real files are used.
+        RDOQ predicts bits without the table of a tensor whose symbols were all zero before, and without the padding of a stream to 32-bit
+        words. Therefore it keeps some bits free (CODER_BITS). If this does not lead to a hit, `fill_file` measures the sizes of encoded
+        files.
         """
         now = SymbolEvaluator(self.fitter, found.model).start().bits
         best = found
@@ -200,10 +217,11 @@ class RateControl:
 
 
 def control_rate(fitter: Fitter, fitted: Fitted, landing: Landing, say: Callable[[str], None] = lambda line: None) -> Candidate:
-    """The file that comes nearest to the target.
+    """The best file for the target that extra steps, other step sizes and RDOQ give after a fit.
 
-    A file over its cap is never returned: TargetMissed if none fits. A quality out of reach gives the best file, with `hit` False.
-    No attempt starts that would end after the deadline.
+    `fitted` is the result of the fit of `fitter`. `say` gets a line of text after each attempt and after RDOQ. TargetMissed if no file fits
+    under the cap. If a target quality is out of reach, the result is the best file, with `hit` False. An attempt starts only if it is
+    expected to end before the deadline.
     """
     control, target, deadline = RateControl(fitter, landing), landing.target, landing.deadline
     last = best = control.measured(fitted.model, fitted.estimated_bits)
@@ -219,7 +237,7 @@ def control_rate(fitter: Fitter, fitted: Fitted, landing: Landing, say: Callable
         expected = (1 + MARGIN_SHARE) * (time.monotonic() - began)
     if target.target_bytes is not None and not best.hit and (found := control.by_single_tensors(target.target_bytes)) is not None:
         best = control.better(best, found)
-    # Half of the time that RDOQ needs is enough to start it: it ends at the deadline with the moves made so far.
+    # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
     needed = cost_in_steps(fitter.problem) * fitted.step_seconds / 2
     enough = target.target_psnr is None or (best.psnr or 0.0) >= target.target_psnr
     if enough and (worthwhile(fitter.problem) or not best.hit) and time.monotonic() + needed <= deadline:
@@ -228,7 +246,7 @@ def control_rate(fitter: Fitter, fitted: Fitted, landing: Landing, say: Callable
     if target.target_bytes is not None and best.size > target.target_bytes:
         raise TargetMissed(
             "size-unreachable",
-            f"the smallest file this network gives is {best.size} bytes, the cap is {target.target_bytes}",
+            f"the smallest file of this network has {best.size} bytes, the cap is {target.target_bytes} bytes",
             "a larger target, or --scale 1/2",
         )
     return best

@@ -1,7 +1,8 @@
-"""Rate-distortion optimised quantisation (RDOQ) after a fit: single symbols move by 1 where that saves more bits than it costs picture.
+"""Rate-distortion optimised quantisation (RDOQ) after a fit: it changes single symbols by 1 where this lowers the loss.
 
-Gradient and curvature of the distortion foresee the cost of a move, and the coding's table foresees its saving. The most promising
-moves of a tensor are made together, and kept if the whole, measured, got better.
+A *move* is a change of one symbol by 1. The gradient and curvature of the MSE predict by how much a move raises the MSE, and the frequency
+table of the coding predicts how many bits it saves. The most promising moves of a tensor are made together, and are kept if the measured
+loss falls.
 """
 
 import math
@@ -16,18 +17,19 @@ from train.fit.fitter import Fitter
 from train.fit.problem import Problem
 from train.fit.rdoq_evaluator import BATCH, SAMPLE, Measured, SymbolEvaluator, Symbols, weight_of_bits
 
-SHARES = (0.25, 0.06, 0.015, 0.004)  # of a tensor's promising moves, tried in turn: all of them together would hinder each other
-MOST_COST = 0.25  # of a fit's steps: the most that RDOQ may cost
-PUSHES = (2.0, 4.0)  # factors of the weight of bits, in turn, where the quality is given
-FILLS = tuple(4.0**-k for k in range(1, 11))  # factors of the weight of bits where bits are left over
-BETTERING_PASSES, MOST_TRIALS = 12, 80  # to fill a file, and sizes that each pass may measure
+SHARES = (0.25, 0.06, 0.015, 0.004)  # shares of a tensor's promising moves, tried in this order; all moves at once would disturb each other
+MOST_COST = 0.25  # most time of RDOQ, as a share of the time of the fit's steps
+PUSHES = (2.0, 4.0)  # factors of the weight of a bit in successive rounds, if the MSE is limited
+FILLS = tuple(4.0**-k for k in range(1, 11))  # factors of the weight of a bit in successive rounds, while bits are left over
+BETTERING_PASSES, MOST_TRIALS = 12, 80  # passes of `fill_file` in which the MSE never rises, and most trials in a pass
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of moves: bits of tensors at most `most_bits` and, once there, at least `least_bits`; MSE at most `most_mse`.
+    """The limits of RDOQ: tensors of at most `most_bits` bits, and an MSE (samples in [0, 1]) of at most `most_mse`.
 
-    No move is tried after `until`, on the monotonic clock.
+    Bits must not fall below `least_bits`; while there are fewer, they must not fall at all. No move is tried after `until`, in seconds of
+    the monotonic clock.
     """
 
     most_bits: float = math.inf
@@ -37,17 +39,20 @@ class Bounds:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
+        """Whether the time `until` has passed."""
         return time.monotonic() > self.until
 
     def allow(self, after: Measured, before: Measured) -> bool:
-        """Whether moves from `before` to `after` are allowed; symbols below `least_bits` may only take more bits."""
+        """Whether moves that lead from the measures `before` to the measures `after` stay within the limits."""
         return min(self.least_bits, before.bits) <= after.bits <= self.most_bits and after.mse <= self.most_mse
 
 
 @dataclass(frozen=True)
 class ByteBudget:
-    """Bytes to fill: at least `least` and at most `most` of a real file, as `size` measures it; nothing is tried after `until`."""
+    """The range of sizes for a file that RDOQ fills: `size` measures a model's encoded file, from `least` to `most` bytes.
+
+    No move is tried after `until`, in seconds of the monotonic clock.
+    """
 
     size: Callable[[QuantizedModel], int]
     least: float
@@ -59,7 +64,10 @@ UNBOUNDED = Bounds()
 
 
 def cost_in_steps(problem: Problem) -> int:
-    """The cost of RDOQ in steps of the fit; a step is a forward and a backward pass."""
+    """The number of steps of the fit that take as long as RDOQ.
+
+    A step is a forward and a backward pass over a batch. Its time is counted as that of three forward passes.
+    """
     rounds = 1 if problem.config.target_psnr is None else len(PUSHES)
     frames, tensors = problem.video.frames, problem.layout.tensors
     sampled, own = min(frames, SAMPLE * BATCH), sum(tensor.per_frame for tensor in tensors)
@@ -68,15 +76,15 @@ def cost_in_steps(problem: Problem) -> int:
 
 
 def worthwhile(problem: Problem) -> bool:
-    """Whether a fit is long enough for RDOQ to pay."""
+    """Whether RDOQ takes at most the share MOST_COST of the time of the fit's steps."""
     return cost_in_steps(problem) <= MOST_COST * problem.config.steps
 
 
 def optimise_symbols(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNBOUNDED) -> QuantizedModel:
-    """`model` with symbols moved, tensor by tensor, where the fit's loss, measured with real tables, gets better.
+    """`model` after moves that lower the fit's loss, tensor by tensor; the loss is measured with the bits of real frequency tables.
 
-    Where the quality is bounded, bits weigh more and their number never grows. As long as fewer than `least_bits` are taken, bits weigh
-    less and less.
+    If `bounds` limit the MSE, the weight of a bit in the loss is increased (PUSHES), and the number of bits never grows. If the tensors
+    then have fewer than `bounds.least_bits` bits, further rounds follow, each with a smaller weight of a bit (FILLS).
     """
     evaluator = SymbolEvaluator(fitter, model)
     symbols = evaluator.symbols
@@ -87,7 +95,7 @@ def optimise_symbols(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNB
             break
         evaluator.weight = push * weight_of_bits(fitter)
         moved = make_round(evaluator, symbols, bounds)
-        # Moves were judged by a sample of frames, and may have gone a little too far over all of them.
+        # Moves were judged on a sample of frames; over all frames, the MSE may exceed its limit.
         symbols = moved if evaluator.measured(moved).mse <= bounds.most_mse else symbols
     for lighter in FILLS:
         if bounds.over or evaluator.measured(symbols).bits >= bounds.least_bits:
@@ -98,7 +106,11 @@ def optimise_symbols(fitter: Fitter, model: QuantizedModel, bounds: Bounds = UNB
 
 
 def make_round(evaluator: SymbolEvaluator, symbols: Symbols, bounds: Bounds) -> Symbols:
-    """`symbols` after the best part of each tensor's promising moves, where that lowers the loss within the bounds."""
+    """`symbols` after one round of moves over all tensors, as far as the loss falls and the result stays within `bounds`.
+
+    A move is promising if its predicted gain is positive. The tensors follow each other in the order of their predicted gains. In each
+    tensor, the largest share of promising moves (SHARES) that lowers the loss is made.
+    """
     best, sampled = evaluator.measured(symbols), evaluator.mse(symbols, evaluator.sample)
     moves, gains = evaluator.candidate_moves(symbols)
     for name in sorted(symbols, key=lambda name: -float(np.maximum(gains[name], 0).sum())):
@@ -119,9 +131,9 @@ def make_round(evaluator: SymbolEvaluator, symbols: Symbols, bounds: Bounds) -> 
 
 
 def fill_file(fitter: Fitter, model: QuantizedModel, budget: ByteBudget) -> QuantizedModel:
-    """`model` with symbols moved to take more bits until its file fills the budget, as far as the picture does not get worse.
+    """`model` after moves that take more bits, until its file has at least `budget.least` bytes, or until no such move is left.
 
-    The passes look for moves that better the picture; a last pass may spend the gain.
+    In the first BETTERING_PASSES passes, the MSE never rises. In a last pass, it may rise again to the MSE of `model`.
     """
     evaluator = SymbolEvaluator(fitter, model)
     symbols = evaluator.symbols
@@ -133,9 +145,11 @@ def fill_file(fitter: Fitter, model: QuantizedModel, budget: ByteBudget) -> Quan
 
 
 def fill_pass(evaluator: SymbolEvaluator, symbols: Symbols, budget: ByteBudget, most_mse: float) -> Symbols:
-    """`symbols` moved to take more bits, the more at a time the better it goes, until their file fills the budget.
+    """`symbols` after moves that take more bits, until their file has at least `budget.least` bytes, or after MOST_TRIALS trials.
 
-    Moves that worsen the picture are left out, unless its MSE stays within `most_mse`.
+    A trial succeeds if the file has at most `budget.most` bytes, and if the MSE does not rise or stays within `most_mse`. After a success,
+    the next trial makes twice as many moves; after a failure, half as many. A single move that fails is left out; after each further
+    failure in a row, twice as many moves are left out as before.
     """
     size, mse = budget.size(evaluator.model(symbols)), evaluator.mse(symbols, evaluator.sample)
     moves, ranks, end = evaluator.spending_moves(symbols)

@@ -1,4 +1,4 @@
-"""Distortion and rate of a fitted network's symbols, and the effect that moving one of them by 1 should have."""
+"""The MSE and the bits of a fitted network's symbols, and the predicted effect of changing one symbol by 1."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +16,18 @@ from train.fit.loss import mean_squared_error
 from train.fit.problem import Problem
 
 BATCH = 4  # frames that are rendered together
-SAMPLE = 8  # batches, spread over the video, that judge moves of tensors which all frames share
-LEAST_CURVATURE = 1e-12  # of a tensor that does not touch the picture
+SAMPLE = 8  # number of batches, spread over the video, on which moves are judged in tensors that all frames share
+LEAST_CURVATURE = 1e-12  # added to a curvature before a division by it: a tensor without an effect on the picture has the curvature 0
 
-Symbols = dict[str, np.ndarray]  # int32, by tensor
+Symbols = dict[str, np.ndarray]  # one array for each tensor, by name; int32 unless a docstring says otherwise
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Distortion (MSE on [0, 1]) and bits of a set of symbols, and the loss that weighs both as the fit does."""
+    """The measures of a set of symbols.
+
+    `mse` is that of samples in [0, 1], `bits` are those of the tensors, and `loss` is `mse` + the weight of a bit * `bits`.
+    """
 
     mse: float
     bits: float
@@ -32,14 +35,17 @@ class Measured:
 
 
 class SymbolEvaluator:
-    """Measures sets of symbols of one fitted network, its step sizes fixed."""
+    """Measures different symbols for one fitted network, whose step sizes do not change, and predicts the effect of moves.
+
+    `model` is a model that `fitter` made. `weight` is the weight of a bit in the loss, where the MSE has the weight 1.
+    """
 
     def __init__(self, fitter: Fitter, model: QuantizedModel):
         self.fitter, self.tensors, self.base = fitter, fitter.own(model), fitter.kept_base()
         self.steps = {name: step_size(tensor.exponent) for name, tensor in self.tensors.items()}
         self.per_frame = {tensor.name for tensor in fitter.problem.layout.tensors if tensor.per_frame}
         frames, batch = fitter.problem.video.frames, min(BATCH, fitter.problem.video.frames)
-        # All frames; the last batch is filled up with frames that were seen: an unseen frame's own symbols would be lost.
+        # All frames. The last batch is filled up with the first frames: a frame in no batch would have no gradient for its own symbols.
         self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
         self.sample = self.batches[np.unique(np.linspace(0, len(self.batches) - 1, SAMPLE).round().astype(int))]
         self.weight = weight_of_bits(fitter)
@@ -47,41 +53,41 @@ class SymbolEvaluator:
 
     @property
     def symbols(self) -> Symbols:
-        """The symbols of the model as given."""
+        """The symbols of the model that the evaluator was made for, by tensor name."""
         return {name: tensor.symbols for name, tensor in self.tensors.items()}
 
     def start(self) -> Measured:
-        """The measures of the model as given."""
+        """The measures of the model that the evaluator was made for, over all frames."""
         return self.measured(self.symbols)
 
     def model(self, symbols: Symbols) -> QuantizedModel:
-        """The model with `symbols` on its step sizes."""
+        """The model with `symbols` in place of its own, on the same step sizes."""
         return self.fitter.joined(
             {name: QuantizedTensor(symbols[name].astype(np.int32), tensor.exponent) for name, tensor in self.tensors.items()}
         )
 
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
-        """Weights of `symbols` plus the kept part of the base layers, float32."""
+        """The network's weights by tensor name, float32: `symbols` times step sizes, plus the kept part of the base layers."""
         values = {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
         return values | {name: below + values[name] if name in values else below for name, below in self.base.items()}
 
     def mse(self, symbols: Symbols, batches: np.ndarray | None = None) -> float:
-        """MSE of all frames, or of those in `batches`."""
+        """The MSE of samples in [0, 1] over `batches`, an integer array (batches, frames) of frame indices; None: over all frames."""
         values = self.values(symbols)
         batches = self.batches if batches is None else batches
         return float(np.mean([self.distortion(values, self.fitter.sources.video, jnp.asarray(batch)) for batch in batches]))
 
     def evaluation_batches(self, name: str) -> np.ndarray:
-        """The batches that judge moves in a tensor: all of them if each frame has its own entries, else a sample."""
+        """The batches on which moves in tensor `name` are judged: all of them for a tensor with values for each frame, else a sample."""
         return self.batches if name in self.per_frame else self.sample
 
     def measured(self, symbols: Symbols, mse: float | None = None) -> Measured:
-        """The measures of symbols, whose `mse` may be known already."""
+        """The measures of `symbols`. Their MSE is measured over all frames unless `mse` gives it."""
         mse, bits = self.mse(symbols) if mse is None else mse, sum(best_coding(s).bits for s in symbols.values())
         return Measured(mse, bits, mse + self.weight * bits)
 
     def gradients(self, symbols: Symbols) -> Symbols:
-        """Change of the MSE for each unit of every symbol."""
+        """The derivative of the MSE by each symbol, float32 by tensor name: the change of the MSE if the symbol grows by 1."""
         values = self.values(symbols)
         total = None
         for batch in self.batches:
@@ -91,7 +97,10 @@ class SymbolEvaluator:
         return {name: np.asarray(gradient) * self.steps[name] / len(self.batches) for name, gradient in found if name in symbols}
 
     def curvatures(self, symbols: Symbols) -> dict[str, float]:
-        """Mean second derivative of the MSE for each unit of a tensor's symbols, by one random probe there and back."""
+        """For each tensor, the mean second derivative of the MSE by one symbol; at least 0.
+
+        All symbols of the tensor are changed by random signs, and then by the opposite signs. The two changes of the MSE give the estimate.
+        """
         generator, base, found = np.random.default_rng(0), self.mse(symbols, self.sample), {}
         for name, values in symbols.items():
             signs = generator.choice(np.array([-1, 1], np.int32), values.shape)
@@ -100,7 +109,7 @@ class SymbolEvaluator:
         return found
 
     def candidate_moves(self, symbols: Symbols) -> tuple[Symbols, Symbols]:
-        """For every symbol the better move of -1 and 1, and the amount by which it should lower the loss."""
+        """For every symbol, the better move (-1 or 1, int32), and its gain: by how much it is predicted to lower the loss (float)."""
         gradients = self.gradients(symbols)
         curvatures = self.curvatures(symbols)
         moves, gains = {}, {}
@@ -115,11 +124,12 @@ class SymbolEvaluator:
         return moves, gains
 
     def spending_moves(self, symbols: Symbols) -> tuple[Symbols, Symbols, int]:
-        """For every symbol its better move, and that move's rank among the moves that take bits; and the number of these.
+        """For every symbol, the move (-1 or 1) that lowers the MSE, and the move's rank; and the number of moves that take more bits.
 
-        Moves that better the picture come first, and among them symbols farthest from their best value: moves with the largest
-        gradients would all pull the picture one way, and too far. Moves without an effect follow, then those that worsen it, small
-        ones first.
+        The moves that take more bits have the first ranks. Among them, moves that are predicted to lower the MSE come first, in the order
+        of the distance between a symbol and its best value, the largest first. (Moves with the largest gradients would all change the
+        picture in the same direction, and by too much.) Moves without an effect follow, then moves that raise the MSE, the smallest rise
+        first.
         """
         gradients, curvatures = self.gradients(symbols), self.curvatures(symbols)
         moves, merits = {}, {}
@@ -138,15 +148,15 @@ class SymbolEvaluator:
 
 
 def weight_of_bits(fitter: Fitter) -> float:
-    """The weight of one bit against MSE in the fit's loss."""
+    """The weight of one bit in the fit's loss, where the MSE has the weight 1."""
     return float(jnp.exp(fitter.state.log_rate_weight)) / fitter.problem.video.pixels
 
 
 @lru_cache(maxsize=2)
 def distortions(problem: Problem, consecutive: bool) -> tuple[Callable, Callable]:
-    """The MSE of frames under given weights, and its gradient, compiled once for a problem.
+    """Two compiled functions of (tensors, video, frame indices): the MSE of these frames, and its gradient by the tensors.
 
-    `consecutive` says whether all batches are consecutive frames.
+    They are compiled once for a problem. `consecutive` tells whether each batch consists of consecutive frames.
     """
     network, consecutive = problem.network, problem.consecutive and consecutive
 

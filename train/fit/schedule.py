@@ -1,4 +1,4 @@
-"""Quantities that vary over a fit, as functions of progress, which runs from 0 to 1."""
+"""The schedules of a fit: quantities that are functions of progress, which runs from 0 to 1."""
 
 from typing import NamedTuple
 
@@ -7,12 +7,12 @@ from jaxtyping import Array, Bool, Float
 
 from train.fit.config import FitConfig
 
-LR_DECAY_POWER = 0.75  # of the number of steps, by which learning rates of long fits fall
+LR_DECAY_POWER = 0.75  # the learning rate falls with this power of the number of steps (benchmarks/EXPERIMENTS.md)
 Scalar = Float[Array, ""]
 
 
 def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
-    """A factor of every learning rate: a linear warm-up, then a cosine down to `config.final_lr_scale`."""
+    """The factor of every learning rate at `progress`: a linear warm-up to 1, then a cosine down to `config.final_lr_scale`."""
     after = (progress - config.warmup) / (1 - config.warmup)
     cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(after, 0, 1)))
     rising = progress / max(config.warmup, 1e-9) + 1e-3
@@ -20,12 +20,16 @@ def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
 
 
 def lr_decay(config: FitConfig) -> float:
-    """A factor of the weights' learning rate: below 1 for fits of many steps (benchmarks/EXPERIMENTS.md)."""
+    """A constant factor of the weights' learning rate: below 1 for a fit of more than `config.lr_decay_after_steps` steps."""
     return min(1.0, (config.lr_decay_after_steps / config.steps) ** LR_DECAY_POWER)
 
 
 class Rounding(NamedTuple):
-    """The kind of rounding at a point of a fit: the share of noise, the temperature of soft rounding, and whether it is hard."""
+    """The kind of rounding at a point of a fit.
+
+    `softness` is the share of noise: it falls from 1 to 0 while soft rounding replaces the noise. `temperature` is that of soft rounding.
+    `hard` tells whether weights are rounded exactly as in the file.
+    """
 
     softness: Scalar
     temperature: Scalar

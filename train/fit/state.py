@@ -1,4 +1,4 @@
-"""The state that a fit carries from step to step; a checkpoint holds exactly this."""
+"""The state that a fit carries from step to step. A checkpoint holds exactly this state."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,17 +18,18 @@ from train.fit.base_layers import BaseLayers, initial_scores
 from train.fit.packing import PackedLayout
 from train.fit.problem import Problem
 
-# Short moments follow the moving target that noise and the rate controller make of the loss.
+# The moments average over few steps, because noise and the rate controller change the loss from step to step.
 OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
 
-LEAST_DEVIATION = 0.02  # that the first step size of a tensor of normal values is chosen for
+LEAST_DEVIATION = 0.02  # least standard deviation for which the first step size of a tensor with normal initial values is chosen
 NO_TENSORS: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Parameters(NamedTuple):
-    """The learned values: all weights as rows, a step size's exponent for each tensor, and the embedder (training only).
+    """The learned values: the weights in packed rows, the exponent of each tensor's step size, and the embedder's tensors by path.
 
-    A further video of a bundle that keeps only a part of its base layers also has a score for each weight.
+    The embedder is used in training only. `scores` has a score for each weight if a further video keeps only a part of its base layers'
+    claimed weights, else None.
     """
 
     weights: Float[Array, "rows 64"]
@@ -40,8 +41,8 @@ class Parameters(NamedTuple):
 class TrainState(NamedTuple):
     """Parameters, Adam's moments, and four scalars.
 
-    These are the number of steps done, the logarithm of the rate's weight, the logarithm of the bits (a running mean), and a factor of
-    the learning rate, which is halved whenever the loss is not finite.
+    `step` is the number of steps done. `log_rate_weight` is the natural logarithm of the rate weight, and `log_bits` a running mean of the
+    natural logarithm of the tensors' bits. `lr_backoff` is a factor of the learning rates, which is halved whenever the loss is not finite.
     """
 
     parameters: Parameters
@@ -53,18 +54,18 @@ class TrainState(NamedTuple):
 
 
 def initial_exponents(layout: PackedLayout, tensors: Mapping[str, np.ndarray], bits: float) -> Float[Array, " tensors"]:
-    """Exponents by which each tensor's standard deviation spans 2 ** (bits - 2) step sizes."""
+    """The exponents of the first step sizes: each tensor's standard deviation is 2 ** (bits - 2) step sizes."""
     deviations = np.array([max(float(np.std(tensors[tensor.name])), _least_deviation(tensor)) for tensor in layout.tensors])
     return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
 
 
 def _least_deviation(tensor: TensorSpec) -> float:
-    """The standard deviation that is expected of a tensor which starts at zero; a lower bound for one of normal values."""
+    """The least standard deviation of a tensor's values for which its first step size is chosen."""
     return LEAST_DEVIATION if isinstance(tensor.init, Normal) else tensor.init.expected_deviation
 
 
 def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str, Array]]:
-    """The embedder's structure, and fresh float32 parameters by path: kernels normal with standard deviation 0.02."""
+    """The embedder's graph, and its initial tensors by path, float32: kernels are normal, with the standard deviation 0.02."""
     graph, state = nnx.split(nnx.eval_shape(lambda: Embedder(spec, nnx.Rngs(0))))
     generator = np.random.default_rng(seed)
     constants = {"bias": 0.0, "scale": 1.0, "layer_scale": LAYER_SCALE}
@@ -77,11 +78,11 @@ def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str
 
 
 def initial_state(problem: Problem, base: BaseLayers | None = None, initial_flow: Mapping[str, np.ndarray] = NO_TENSORS) -> TrainState:
-    """A fresh state, a pure function of its arguments; `initial_flow` are float32 tensors that replace the fresh ones.
+    """The state before the first step, a pure function of the arguments; the tensors of `initial_flow`, float32, replace initial ones.
 
-    With `base`, the sums of weight layers start as a lone video's layer does: the base only makes some values cheap to code. To
-    start from another video's values leads where a fit cannot get away from (Ash and Adams, "On Warm-Starting Neural Network
-    Training", NeurIPS 2020). The tensors of `base.initial_values` start as the base has them.
+    With `base`, the sum of the base layers and the video's own layer starts at the same random values as the layer of a video without a
+    base. Only the tensors of `base.initial_values` start at the values of the base. A fit that starts with all weights of another video
+    ends with a worse picture (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
     """
     config, layout = problem.config, problem.layout
     tensors = initial_tensors(problem.spec, problem.video, config.seed)

@@ -1,4 +1,4 @@
-"""One step of a fit: the loss, its gradient, the update. It is compiled once; on accelerators many steps run in one dispatch."""
+"""One step of a fit: the loss, its gradient, the update. The step is compiled once; on an accelerator, one call runs many steps."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -24,30 +24,30 @@ from train.fit.rate import estimated_bits, unimodal_bits
 from train.fit.schedule import learning_rate, rounding
 from train.fit.state import OPTIMISER, Parameters, TrainState, embedder_parts
 
-LOG_WEIGHTS = -25.0, 3.0  # range of the logarithm of the rate's weight: beyond it nothing changes, and the way back is long
-HORIZON = 100.0  # steps for which the trend of the bits is extrapolated; they follow the rate's weight that slowly
-MEMORY = 20.0  # steps over which that trend is measured
-EMBEDDER_LR_SCALE = 0.1  # of the weights' learning rate
+LOG_WEIGHTS = -25.0, 3.0  # range of the natural logarithm of the rate weight; beyond it, the rate weight has no further effect
+HORIZON = 100.0  # steps over which the trend of the bits is extrapolated: bits follow the rate weight with this delay
+MEMORY = 20.0  # steps over which this trend is averaged
+EMBEDDER_LR_SCALE = 0.1  # learning rate of the embedder, as a share of that of the weights
 
-Samples = UInt8[Array, "t h w c"]  # R'G'B', and the pixel weights as a fourth channel where there are any: see `train.fit.loss`
+Samples = UInt8[Array, "t h w c"]  # R'G'B' and, with a mask, the pixel weights as a fourth channel: see `train.fit.loss`
 
 
 class Metrics(NamedTuple):
-    """MSE on [0, 1], the mean over the steps of a call; and the last step's rate in bits of tensors."""
+    """The measures of one or more steps: the mean MSE of samples in [0, 1], and the estimated bits of all tensors in the last step."""
 
     mse: Scalar
     bits: Scalar
 
 
 class Sources(NamedTuple):
-    """The arrays on the device that a fit reads and never changes: the video, and the base layers if there are any."""
+    """The arrays on the device that a fit reads and never changes: the video, and the base layers if the video has any."""
 
     video: Samples
     frozen: Frozen | None = None
 
 
 class Draw(NamedTuple):
-    """The random part of a step: its frames, their indices, and the key of its noise."""
+    """The random choices of a step: the frames of its batch, their indices in the video, and the random key of its noise."""
 
     frames: Samples
     indices: Int[Array, " b"]
@@ -55,7 +55,10 @@ class Draw(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The loss's gradient, the metrics, and the parameters with any fresh embeddings in them."""
+    """The gradient of the loss by the parameters, and the metrics.
+
+    `made` are the parameters that the loss used, with new embeddings of the batch if the embedder makes them.
+    """
 
     gradient: Parameters
     metrics: Metrics
@@ -63,7 +66,7 @@ class Gradients(NamedTuple):
 
 
 def embedded(problem: Problem, parameters: Parameters, draw: Draw) -> Parameters:
-    """`parameters` with the drawn frames' rows of the embedding table as the embedder makes them."""
+    """`parameters` with new embeddings of the batch's frames, which the embedder computes from the frames."""
     layout = problem.layout
     graph = embedder_parts(problem.spec, 0)[0]
     state = nnx.from_flat_state(
@@ -77,7 +80,7 @@ def embedded(problem: Problem, parameters: Parameters, draw: Draw) -> Parameters
 
 
 class Phase(NamedTuple):
-    """The point of a fit at which a loss is taken: progress, the rate's weight, and whether the embedder makes the embeddings."""
+    """The point of a fit at which the loss is computed: progress (0 to 1), rate weight, and whether the embedder makes the embeddings."""
 
     progress: Scalar
     rate_weight: Scalar
@@ -87,9 +90,11 @@ class Phase(NamedTuple):
 def loss(
     parameters: Parameters, problem: Problem, draw: Draw, phase: Phase, frozen: Frozen | None
 ) -> tuple[Scalar, tuple[Metrics, Parameters]]:
-    """MSE + rate weight * bpp of a batch; beside it the metrics, and the parameters with any fresh embeddings.
+    """The loss of a batch, MSE + rate weight * bpp; and its metrics, and the parameters that it used.
 
-    With `frozen` the network's weights are the kept part of the base layers plus the weights that are fitted.
+    With `frozen`, the network's weights are the fitted weights plus the kept part of the base layers. Without `config.corrections`, the
+    fitted weights count as zero where a base layer claims the weight. The returned parameters contain new embeddings of the batch if the
+    embedder makes them.
     """
     if phase.use_embedder:
         parameters = embedded(problem, parameters, draw)
@@ -101,15 +106,15 @@ def loss(
         weights = weights + kept_part(problem, parameters, frozen)
     network = problem.network(problem.layout.unpack(weights))
     mse = mean_squared_error(network(draw.indices, consecutive=problem.consecutive), draw.frames)
-    # Forward: rate of the rounded weights. Backward: gradient of the unimodal rate, because a symbol in the zero bin has none
-    # of its own; without that pull, weights in the zero bin wander out of it.
+    # Forward pass: the rate of the rounded weights. Backward pass: the gradient of the unimodal rate, because the rate of a rounded
+    # weight has no gradient. Without a gradient towards zero, weights that are rounded to zero would drift away from it.
     rounded, unimodal = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
     bits = jnp.sum(straight_through(rounded, unimodal) * bit_share(problem))
     return mse + phase.rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
 
 
 def bit_share(problem: Problem) -> np.ndarray | float:
-    """The share of each tensor's bits that this video pays: all of its private ones, 1/N of those that N videos share."""
+    """The share of each tensor's bits that the video's loss counts: 1 for a private tensor, 1 / N for one that N videos share."""
     if problem.config.num_sharing_videos == 1:
         return 1.0
     shares = [1 if tensor.private else 1 / problem.config.num_sharing_videos for tensor in problem.layout.tensors]
@@ -117,18 +122,20 @@ def bit_share(problem: Problem) -> np.ndarray | float:
 
 
 def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float[Array, "rows 64"]:
-    """The part of the base layers that a further video keeps."""
+    """The sum of the base layers in packed rows, with zeros for the weights that the video drops."""
     if parameters.scores is None:
         return frozen.values
     return frozen.values * subnetwork(problem.layout, parameters.scores, frozen)
 
 
 def steering_error(config: FitConfig, schedule: StepSchedule, metrics: Metrics, lr_scale: Scalar, trend: Scalar) -> Scalar:
-    """By how much (logarithm, within +-1) the rate's weight is too small for the schedule's target.
+    """The controller's error, limited to -1..1: positive if the rate weight must grow to meet the target of `schedule`.
 
-    Bits follow the weight slowly. `trend`, the change of their logarithm in a step, tells where they will end; without it the weight
-    keeps growing long after it is large enough, and the picture is lost. While the learning rate is high (`lr_scale` near 1), a
-    picture is not as good yet as it will be with the same bits, so the target is relaxed by `gain_to_come` decibels then.
+    The error is a natural logarithm: of the bits over their target, or of the target MSE over the measured one. Bits follow the rate weight
+    slowly, so the error includes a prediction: `trend`, the change of the logarithm of the bits in one step, times HORIZON steps. Without
+    it, the rate weight would keep growing long after it is large enough, and the picture would be lost. At a high learning rate (`lr_scale`
+    near 1), the MSE is larger than it will be at the end of the fit with the same bits. The controller therefore aims at an MSE that is
+    larger than the target's by `config.gain_to_come` * `lr_scale` decibels.
     """
     over = jnp.log(metrics.bits / jnp.maximum(schedule.bits, 1))
     expected = schedule.mse * 10 ** (config.gain_to_come * lr_scale / 10)
@@ -137,18 +144,18 @@ def steering_error(config: FitConfig, schedule: StepSchedule, metrics: Metrics, 
 
 
 def step(state: TrainState, problem: Problem, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> tuple[TrainState, Metrics]:
-    """Draw a batch, descend, and move the rate's weight towards the target."""
+    """Run one step: draw a batch, update the parameters along the gradient, and move the rate weight towards the target of `schedule`."""
     found = gradients(state, problem, sources, schedule, use_embedder)
     return apply_update(state, problem, schedule, found, sources.frozen, use_embedder), found.metrics
 
 
 def gradients(state: TrainState, problem: Problem, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> Gradients:
-    """Draw a batch and differentiate its loss."""
+    """Draw the batch of step number `state.step`, and differentiate its loss."""
     config = problem.config
     order, noise = jax.random.split(jax.random.key(config.seed + 1))
     drawn = consecutive_indices if problem.consecutive else batch_indices
     indices = drawn(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
-    # The cheap generator: threefry would cost more than the rest of the quantisation on a CPU.
+    # JAX's fast generator `rbg`: on a CPU, `threefry` would take more time than the rest of the quantisation.
     noise = jax.random.wrap_key_data(jnp.tile(jax.random.key_data(noise), 2), impl="rbg")
     draw = Draw(sources.video[indices], indices, jax.random.fold_in(noise, state.step))
     phase = Phase(jnp.asarray(schedule.progress, jnp.float32), jnp.exp(state.log_rate_weight), use_embedder)
@@ -157,7 +164,11 @@ def gradients(state: TrainState, problem: Problem, sources: Sources, schedule: S
 
 
 class StepLengths(NamedTuple):
-    """Factors of Adam's updates in one step: of the weights and of the step sizes' exponents; and the learning rate's own factor."""
+    """The factors of one step.
+
+    `weights` and `exponents` multiply Adam's updates of the weights and of the step sizes' exponents. `lr_scale` is the factor that all
+    learning rates have in common.
+    """
 
     weights: Scalar
     exponents: Scalar
@@ -165,7 +176,7 @@ class StepLengths(NamedTuple):
 
 
 def step_lengths(config: FitConfig, schedule: StepSchedule, lr_backoff: Scalar | float) -> StepLengths:
-    """The lengths of the step that `schedule` describes."""
+    """The factors of the step that `schedule` describes; `lr_backoff` multiplies all of them."""
     scale = learning_rate(config, jnp.asarray(schedule.progress, jnp.float32)) * lr_backoff
     return StepLengths(config.learning_rate * scale * schedule.lr_decay, config.exponent_learning_rate * scale, scale)
 
@@ -173,7 +184,7 @@ def step_lengths(config: FitConfig, schedule: StepSchedule, lr_backoff: Scalar |
 def apply_update(
     state: TrainState, problem: Problem, schedule: StepSchedule, found: Gradients, frozen: Frozen | None, use_embedder: bool
 ) -> TrainState:
-    """The state after a step along a gradient, the rate's weight included."""
+    """The state after one step along the gradient in `found`, with a new rate weight."""
     config, metrics = problem.config, found.metrics
     updates, moments = cast(tuple[Parameters, Any], OPTIMISER.update(cast(Any, found.gradient), state.moments))
     lengths = step_lengths(config, schedule, state.lr_backoff)
@@ -185,7 +196,7 @@ def apply_update(
         jax.tree.map(lambda p, u: p - lengths.weights * u, start.scores, updates.scores),
     )
     if frozen is not None and not config.corrections:
-        # After the optimiser: without a gradient, momentum alone would still move a weight.
+        # This comes after the optimiser, whose momentum moves a weight even without a gradient.
         after = after._replace(weights=after.weights * (1 - frozen.claimed))
     log_bits = jnp.log(metrics.bits)
     trend = jnp.where(state.step > 0, (log_bits - state.log_bits) / MEMORY, 0)
@@ -201,10 +212,11 @@ Advance = Callable[[TrainState, Sources, StepSchedule, int, bool], tuple[TrainSt
 
 @lru_cache(maxsize=2)
 def make_advance(problem: Problem) -> Advance:
-    """A function (state, sources, schedule, count, use_embedder) that takes `count` steps from the schedule's progress on.
+    """A function (state, sources, schedule, count, use_embedder) that runs `count` steps; it returns the new state and the metrics.
 
-    It is the same object for the same problem, so that the next segment of a long video compiles nothing. On the CPU each step is a
-    call of its own, because XLA:CPU runs convolutions inside a loop ten times slower; elsewhere all steps are one dispatch.
+    `schedule` is that of the first step. The arrays of `state` are donated. Equal problems get the same function, so the next segment of a
+    long video compiles nothing. On the CPU, each step is a call of its own, because XLA:CPU runs convolutions inside a loop ten times
+    slower. Elsewhere, one call runs all steps.
     """
     if jax.default_backend() == "cpu":
         return _one_by_one(problem)

@@ -1,4 +1,4 @@
-"""The target of a fit: a size, a rate or a quality, as a user asks for it."""
+"""The target of a fit: the size, rate or quality that a user asks for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ from codec.sizes import parse_bitrate, parse_size
 from inr.errors import UsageError
 from inr.spec import VideoSpec
 
-LEAST_USED = 0.97  # share of a cap that rate control tries to use
-MOST_ABOVE = 0.3  # decibels above a quality that rate control still takes for reached exactly
-RICH_PSNR = 50.0  # decibels from which a cap need not be used up
+LEAST_USED = 0.97  # least share of a cap that rate control tries to use
+MOST_ABOVE = 0.3  # most decibels above a target PSNR at which rate control stops
+RICH_PSNR = 50.0  # decibels of PSNR from which a file need not use LEAST_USED of its cap
 DEFAULT_QUALITY = 50
 
 
 @dataclass(frozen=True)
 class RateTarget:
-    """A quality of 1 to 100, or one target of the whole file: bytes, bits per pixel, bits per second, or PSNR.
+    """A quality setting, 1 to 100, or one target of the whole file: bytes, bits per pixel, bits per second, or PSNR.
 
-    `target_psnr` is in decibels: the mean over frames of PSNR on 8-bit R'G'B' of the decoded file.
+    `target_bytes`, `target_bpp` and `target_bitrate` are caps. `target_psnr` is in decibels: the mean over frames of the PSNR of the
+    decoded file, in 8-bit R'G'B'. At most one of them is not None. Without a cap, `quality` sets the rate for which the network is sized.
     """
 
     quality: int = DEFAULT_QUALITY
@@ -27,7 +28,7 @@ class RateTarget:
     target_psnr: float | None = None
 
     def cap(self, video: VideoSpec) -> int | None:
-        """Bytes that the whole file may take; None if the target is no size."""
+        """The most bytes that the whole file may have; None if the target is not a cap."""
         if self.target_bytes is not None:
             return self.target_bytes
         if self.target_bpp is not None:
@@ -37,32 +38,37 @@ class RateTarget:
         return None
 
     def resolved(self, video: VideoSpec, used: int = 0) -> "RateTarget":
-        """The same target with its cap in bytes, `used` bytes of which are spent already."""
+        """The same target with its cap in bytes, from which `used` bytes are subtracted."""
         cap = self.cap(video)
         return RateTarget(self.quality, None if cap is None else cap - used, target_psnr=self.target_psnr)
 
     def nominal_bpp(self, video: VideoSpec) -> float:
-        """Bits per pixel to size the network by: the target's, or those that a quality takes on ordinary content."""
+        """The bits per pixel for which the network is sized: those of the cap, or those of the quality setting on ordinary content."""
         cap = self.cap(video)
         return 0.1 * 2 ** ((self.quality - 50) / 14) if cap is None else 8 * cap / video.pixels
 
     def met_by(self, size: int, psnr: Callable[[], float]) -> bool:
-        """Whether a file of `size` bytes is a success: at or under its cap, or at least as good as asked for (resolved targets)."""
+        """Whether a file of `size` bytes meets this target, which must be resolved.
+
+        The file has at most the bytes of the cap, or at least the target's PSNR. `psnr` returns the file's PSNR in decibels; it is called
+        only if it matters.
+        """
         if self.target_bytes is not None:
             return size <= self.target_bytes
         return self.target_psnr is None or psnr() >= self.target_psnr
 
     def hit_by(self, size: int, psnr: Callable[[], float]) -> bool:
-        """Whether rate control may stop: the target is met, and no more than LEAST_USED or MOST_ABOVE away.
+        """Whether rate control may stop at a file of `size` bytes: the file meets this target, which must be resolved, by a small margin.
 
-        `psnr` is called only where it matters.
+        Under a cap, the file uses at least the share LEAST_USED of it, or has a PSNR of at least RICH_PSNR. With a target PSNR, the file
+        exceeds it by at most MOST_ABOVE. `psnr` returns the file's PSNR in decibels; it is called only if it matters.
         """
         if self.target_bytes is not None:
             return size <= self.target_bytes and (size >= LEAST_USED * self.target_bytes or psnr() >= RICH_PSNR)
         return self.target_psnr is None or 0 <= psnr() - self.target_psnr <= MOST_ABOVE
 
     def identity(self) -> str:
-        """The target as text. Its form is frozen: finished files carry its hash, and another form would make them another run's."""
+        """The target as text, a part of a run's key. Its form must not change: finished files contain a hash of the key."""
         return (
             f"Wish(quality={self.quality!r}, target_bytes={self.target_bytes!r}, target_bpp={self.target_bpp!r}, "
             f"target_bitrate={self.target_bitrate!r}, target_psnr={self.target_psnr!r})"
@@ -72,7 +78,10 @@ class RateTarget:
 def checked_target(
     quality: int | None = None, size: str = "", bpp: float | None = None, bitrate: str = "", psnr: float | None = None
 ) -> RateTarget:
-    """The target that options spell; UsageError if they contradict each other or lie outside their range."""
+    """The target from the values of the options -q, --target-size, --target-bpp, --target-bitrate and --target-psnr.
+
+    UsageError if more than one of them is given, or if a value is outside its range.
+    """
     options = {
         "-q": quality,
         "--target-size": size or None,

@@ -1,4 +1,4 @@
-"""TensorBoard's view of a fit: scalars as it goes, and sample frames beside their source."""
+"""The TensorBoard log of a fit: scalars, and pictures that compare a fitted frame with its original."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +12,11 @@ from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.progress import Progress
 
-SCALAR_SECONDS, IMAGE_SECONDS = 2.0, 30.0
+SCALAR_SECONDS, IMAGE_SECONDS = 2.0, 30.0  # least seconds between two writes
 
 
 class TensorBoardLog:
-    """Writes scalars every SCALAR_SECONDS, and original | fitted | difference frames every IMAGE_SECONDS, under `folder`."""
+    """Writes scalars every SCALAR_SECONDS and a picture (original, fitted, difference) every IMAGE_SECONDS, into `folder`."""
 
     def __init__(self, folder: Path, video: Video, fitter: Fitter):
         from tensorboardX import SummaryWriter
@@ -26,7 +26,7 @@ class TensorBoardLog:
         self._noted = -SCALAR_SECONDS
 
     def __call__(self, progress: Progress) -> None:
-        """Write `progress`, if it is due."""
+        """Write the scalars and the picture of `progress` if they are due; the last step is always written."""
         last = progress.step == progress.steps
         if progress.seconds - self._noted < SCALAR_SECONDS and not last:
             return
@@ -43,7 +43,7 @@ class TensorBoardLog:
                 self._writer.add_scalar(f"bpp/{part}", bits / self._video.pixels, progress.step)
 
     def _picture(self, model: QuantizedModel) -> np.ndarray:
-        """The middle frame as the file would decode now, beside its source and their difference."""
+        """Three pictures of the middle frame side by side: the original, the frame decoded from `model`, and their difference."""
         middle = len(self._video) // 2
         return comparison_image(self._video.frames[middle], model.render_entry(-1, [middle])[0])
 
@@ -52,7 +52,7 @@ class TensorBoardLog:
 
 
 def bits_by_part(tensors: Mapping[str, QuantizedTensor]) -> dict[str, float]:
-    """Coded bits of tensors by the part of the network that they belong to."""
+    """The bits of the tensors' symbols, added up for each part of the network, such as 'blocks' or 'canvas'."""
     parts: dict[str, float] = {}
     for name, tensor in tensors.items():
         part = name.split(".")[0]

@@ -1,1 +1,1 @@
-"""Plans made before a fit: options, networks, targets, motion analysis, pilots, estimates."""
+"""Plans that are made before a fit: options, networks, targets, motion analysis, pilots, estimates."""

@@ -1,4 +1,4 @@
-"""The time that a fit takes: foreseen from its network's cost, and said in words."""
+"""The duration of a fit: its prediction from the cost of the network, and its form in words."""
 
 import time
 
@@ -9,12 +9,12 @@ from inr.cost import macs_per_pixel
 from inr.layout import weights
 from train.fit.problem import Problem
 
-# Relative cost of a step: for each pixel of its padded frames, each multiply-accumulate, and each weight. Least squares over the set of
-# eight at two rates (two Zen 3 cores, where the unit is a second).
+# Seconds of a step for each pixel of its padded frames, for each multiply-accumulate, and for each weight, on two Zen 3 cores. They are
+# the least-squares solution for the steps of eight clips at two rates.
 PER_PIXEL, PER_MAC, PER_WEIGHT = 1.9e-7, 1.07e-10, 3.5e-8
-REFERENCE_PROBE = 1.5e-3  # seconds of the probe below on the machine of that fit
-PROBE_SIDE, PROBE_RUNS = 512, 5
-WORTH_A_HINT = 120.0  # seconds from which a line says how to make a fit shorter
+REFERENCE_PROBE = 1.5e-3  # `probe_seconds` on that machine
+PROBE_SIDE, PROBE_RUNS = 512, 5  # rows of the probe's square matrices, and repetitions
+WORTH_A_HINT = 120.0  # seconds from which a message says how to shorten the fit
 DEFAULT_SHORTER = "--time-budget 5m, --preset fast, or --scale 1/2"
 
 
@@ -27,12 +27,12 @@ def relative_cost(problem: Problem) -> float:
 
 
 def foreseen_step_seconds(problem: Problem) -> float:
-    """Seconds of a step of `problem` on this machine, from its cost and a probe of the machine's speed; nothing large is compiled."""
+    """The predicted seconds of a step of `problem` on this machine; nothing large is compiled."""
     return relative_cost(problem) * probe_seconds() / REFERENCE_PROBE
 
 
 def probe_seconds() -> float:
-    """Least seconds of a small matrix product: the speed of this machine at this moment."""
+    """The least seconds of a matrix product over PROBE_RUNS runs, which measures the present speed of this machine."""
     product = jax.jit(jnp.matmul)
     a = jnp.ones((PROBE_SIDE, PROBE_SIDE), jnp.float32)
     jax.block_until_ready(product(a, a))
@@ -45,14 +45,14 @@ def probe_seconds() -> float:
 
 
 def duration_line(steps: int, step_seconds: float) -> str:
-    """The time of a fit in words, and ways to shorten a long one."""
+    """The duration of a fit in words, and ways to shorten a long one."""
     seconds = steps * step_seconds
     line = f"the fit takes about {spoken(seconds)}: {steps} steps of {1e3 * step_seconds:.0f} ms"
     return line if seconds < WORTH_A_HINT else f"{line}; shorter: {DEFAULT_SHORTER}"
 
 
 def spoken(seconds: float) -> str:
-    """'a second', '40 seconds', '12 minutes' or '3.5 hours'."""
+    """A duration in words: 'a second', '40 seconds', '12 minutes' or '3.5 hours'."""
     if seconds < 1.5:
         return "a second"
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""The plan of an encode: the problem to fit, the target of its file, its key and its folder, all known before the first step."""
+"""The plan of an encode: its problem, target, key and folder. All of them are known before the first step."""
 
 import math
 import time
@@ -29,20 +29,20 @@ from train.plan.options import EncodeOptions, FitOptions
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
 
-CAP_AIM = 0.99  # share of a cap at which the rate's controller aims; the rest is what rate control may need
-SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # of a time budget, kept for rate control, verifying and the machine's moods
-EXTRA_SHARE = 0.12  # of a fit's steps, kept for reaching a quality that it narrowly missed
-LEAST_STEPS = 50
-LEAST_FOR_MARGINS = 1000  # bytes; a smaller file has better use for the bytes that margins take
+CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
+SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
+EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
+LEAST_STEPS = 50  # fewest steps of a fit, however small its time budget is
+LEAST_FOR_MARGINS = 1000  # bytes; in a smaller file, the bytes of margins are better spent on other tensors
 
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """A planned encode.
+    """The plan of an encode.
 
-    `target` is resolved for the file, or for the file's growth if it adds to `base`. `pixel_weights` is None if all pixels count,
-    `path` the camera's path if it is known. `spared` are seconds of a time budget for the work after the fit, and `step_seconds` the
-    time of a step if a fit like this one ran before.
+    `key` identifies the run, and `workdir` is its folder. `target` is resolved for the file, or for the growth of the bundle `base`.
+    `pixel_weights` is None if all pixels count equally. `path` is the camera's path, None if it is not known. `spared` are seconds of a
+    time budget for the work after the fit. `step_seconds` is the duration of a step if a similar fit ran before, else None.
     """
 
     problem: Problem
@@ -57,7 +57,10 @@ class EncodePlan:
     step_seconds: float | None = None
 
     def fitter(self, video: Video) -> Fitter:
-        """The fit of `video`, not begun. A further segment starts on the canvas of the one before, so it gets no initial flow."""
+        """The fit of `video` before its first step.
+
+        A further segment starts with the canvas of the segment before, so its fit gets no initial flow.
+        """
         flow: Mapping[str, np.ndarray] = {}
         if self.problem.spec.canvas and not (self.base is not None and self.base.continues):
             path = camera_path(video.frames, self.pixel_weights) if self.path is None else self.path
@@ -65,7 +68,10 @@ class EncodePlan:
         return Fitter(self.problem, video, self.base, self.pixel_weights, flow)
 
     def sized(self, video: Video) -> "EncodePlan":
-        """The plan with a network for the rate that its quality is expected to take, found once by a pilot."""
+        """The plan with a network for the rate that its target PSNR is expected to need.
+
+        A pilot predicts this rate once, and the run's folder keeps it. Without a target PSNR, or with a base, the plan stays as it is.
+        """
         psnr = self.options.target.target_psnr
         if psnr is None or self.base is not None:
             return self
@@ -77,9 +83,10 @@ class EncodePlan:
         return replace(self, problem=replace(problem, config=replace(problem.config, target_psnr=psnr)))
 
     def with_step_count(self, fitter: Fitter, started: float) -> "EncodePlan":
-        """The plan with its number of steps, noted in the run's folder for a run that resumes it.
+        """The plan with its final number of steps, which the run's folder keeps for a process that resumes the run.
 
-        A time budget becomes a number once: the steps that fit into the rest of it, but not more than the preset allows.
+        `started` is the run's start in seconds of the monotonic clock. A time budget becomes a number of steps only once: those that fit
+        into the rest of the budget, but not more than the preset allows.
         """
         budget = self.options.time_budget
         steps: int = self.problem.config.steps if budget is None else self.workdir.facts.get("steps", 0)
@@ -88,7 +95,7 @@ class EncodePlan:
             within = steps_within(budget, time.monotonic() - started, step_seconds, self.spared)
             share = 1.0 if self.problem.config.target_psnr is None else 1 + EXTRA_SHARE
             rest = int((within - cost_in_steps(self.problem)) / share)
-            # Time is kept for RDOQ only if the rest makes a fit that is long enough for it.
+            # Time is kept for RDOQ only if the remaining steps are enough for RDOQ to be worthwhile.
             steps = rest if worthwhile(self.problem.with_steps(rest)) else int(within / share)
             steps = int(min(steps, self.options.preset.most_steps))
         self.workdir.remember(steps=steps)
@@ -96,12 +103,18 @@ class EncodePlan:
 
 
 def steps_within(budget: float, spent: float, step_seconds: float, spared: float = SPARED_SECONDS) -> int:
-    """Steps that fit into a time budget (seconds) of which `spent` are gone and `spared` are kept."""
+    """The number of steps that fit into a time budget; at least LEAST_STEPS.
+
+    Of the `budget` in seconds, `spent` have passed, and `spared` are kept for the work after the fit.
+    """
     return max(LEAST_STEPS, int((budget * (1 - SPARED_SHARE) - spared - spent) / step_seconds))
 
 
 def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights: PixelWeights | None = None) -> EncodePlan:
-    """Plan an encode to a file of its own; TargetMissed if its cap is out of reach, UsageError if its folder holds another run."""
+    """Plan an encode to a file of its own.
+
+    TargetMissed if no file fits under the cap. UsageError if the run's folder holds another run, or for a mask together with a target PSNR.
+    """
     check_mask(options)
     path, described = analyse_motion(video, options.fit, pixel_weights)
     target = options.fit.target.resolved(described)
@@ -116,7 +129,10 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
 
 
 def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeights | None = None) -> tuple[CameraPath | None, VideoSpec]:
-    """The camera's path over `video` (None for networks without a canvas), and the video's spec, with margins that hold all it sees."""
+    """The camera's path over `video` (None for a network without a canvas), and the video's spec.
+
+    The spec has margins of the canvas for all content that the camera sees, unless the target is a very small file.
+    """
     described = VideoSpec.of(video)
     if options.model.name != "cam":
         return None, described
@@ -127,24 +143,27 @@ def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeight
 
 
 def planned_problem(video: VideoSpec, options: FitOptions, bpp: float, key: str) -> Problem:
-    """The problem of fitting `video` at about `bpp`, with the bits that its file takes beside its tensors."""
+    """The problem of a fit of `video` at about `bpp` bits per pixel.
+
+    Its `overhead_bits` are those of a file whose symbols are all zero, with the fingerprint of the run that `key` identifies.
+    """
     spec, config = plan(video, bpp, options)
     overhead = 8 * len(encode(replace(zero_model(spec, video), fingerprints=fingerprint_of(key))))
     return Problem(spec, video, config, overhead)
 
 
 def zero_model(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
-    """The model whose tensors are all zero. Its file is what any file takes beside its tensors."""
+    """The model whose symbols are all zero. The bytes of its file are those that any file of this spec takes outside its tensors."""
     return single_video(spec, video, {tensor.name: zero_tensor(tensor.shape) for tensor in tensor_specs(spec, video)})
 
 
 def least_bytes(video: VideoSpec) -> int:
-    """Bytes of the smallest file that `video` can have: the zeros of the smallest network."""
+    """The bytes of the smallest file that `video` can have: the smallest network, with symbols that are all zero."""
     return len(encode(zero_model(modulated_spec(video, 0.0), video)))
 
 
 def check_reachable(video: VideoSpec, cap: int) -> None:
-    """TargetMissed, before anything is spent, if no file of `video` fits into `cap` bytes."""
+    """Check a cap before any work is done; TargetMissed if no file of `video` fits into `cap` bytes."""
     least = least_bytes(video)
     if cap < least:
         raise TargetMissed(
@@ -155,30 +174,33 @@ def check_reachable(video: VideoSpec, cap: int) -> None:
 
 
 def fit_deadline(budget: float | None, spared: float = SPARED_SECONDS) -> float:
-    """Seconds after which a fit must round and end to keep to `budget`, however slow the machine has become."""
+    """The seconds from a run's start after which its fit must end early to keep to `budget` (seconds); infinite without a budget.
+
+    A fit reaches this deadline only if its steps become slower than planned. `spared` is as for `steps_within`.
+    """
     return math.inf if budget is None else 0.97 * budget - min(FINISH_SECONDS, FINISH_SHARE * budget) - spared / 3
 
 
-# The mask: white pixels do not count
+# The mask, whose white pixels have no weight
 
 
 def check_mask(options: EncodeOptions) -> None:
-    """UsageError if a mask is given together with a quality."""
+    """Check the options; UsageError if they have both a mask and a target PSNR."""
     if options.selection.mask is not None and options.fit.target.target_psnr is not None:
-        raise UsageError("mask-psnr", "--mask and --target-psnr: masked pixels have no quality to reach", "--target-bpp 0.05")
+        raise UsageError("mask-psnr", "--mask excludes --target-psnr: masked pixels have no quality to reach", "--target-bpp 0.05")
 
 
 def weights_of_mask(mask: Frames, video: Video) -> PixelWeights:
-    """Pixel weights of `video` from a mask whose white pixels do not count: one image for all frames, or one for each.
+    """The pixel weights of `video` from a mask whose white pixels have no weight: one image for all frames, or one for each.
 
-    InputError if its size is not the video's, if its length is neither 1 nor the video's, or if no pixel counts.
+    InputError if the size of the mask is not that of the video, if its length is neither 1 nor the video's, or if all weights are 0.
     """
     if mask.shape[1:] != video.frames.shape[1:] or len(mask) not in (1, len(video)):
-        (count, height, width, _), of = mask.shape, f"{video.width}x{video.height}"
+        (count, height, width, _), size = mask.shape, f"{video.width}x{video.height}"
         raise InputError(
             "mask-size",
-            f"the mask is {width}x{height}, {count} frames; the video {of}, {len(video)} frames",
-            f"a mask of {of}, one image or as many as the video has frames",
+            f"the mask is {width}x{height}, {count} frames; the video is {size}, {len(video)} frames",
+            f"a mask of {size}, one image or as many as the video has frames",
         )
     pixel_weights = MAX_LEVEL - mask.max(axis=-1, keepdims=True)
     if not pixel_weights.any():
@@ -187,5 +209,5 @@ def weights_of_mask(mask: Frames, video: Video) -> PixelWeights:
 
 
 def weights_identity(pixel_weights: PixelWeights | None) -> tuple[int, ...]:
-    """The pixel weights' part of a run's identity; empty without a mask."""
+    """The part of a run's identity that depends on the pixel weights, a CRC-32; empty without a mask."""
     return () if pixel_weights is None else (zlib.crc32(pixel_weights.tobytes()),)

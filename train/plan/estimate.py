@@ -1,7 +1,8 @@
-"""`inr encode --estimate`: size, quality, time and memory of an encode, foreseen within 30 s on two cores whatever the input is.
+"""`inr encode --estimate` predicts size, quality, time and memory of an encode, within 30 s on two cores for any input.
 
-Only the source's header and a few frames are read. A short pilot fits a small copy of them; the time of a step at full size is foreseen
-from the pilot's own step, because compiling and running the full network takes minutes on a large source.
+It reads only the source's header and a few frames. A pilot, which is a short fit, runs on a small copy of these frames. The duration of a
+step at full size is predicted from that of the pilot's steps, because compiling and running the full network takes minutes for a large
+source.
 """
 
 from dataclasses import replace
@@ -19,22 +20,23 @@ from train.plan.options import EncodeOptions
 from train.plan.pilot import BPP, DB_PER_OCTAVE, LEAST_BITS, Pilot, reduced
 from train.plan.presets import plan
 
-PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot's frames, their number, and its steps
-SPREAD = 2.0  # decibels that the pilot may be wrong by, either way
-UNTARGETED_OCTAVES = 0.5  # octaves of rate that the quality dial may be off by, either way
-AUTO_FRAMES = 16  # of a segment whose length follows the motion
-OTHER_SECONDS = 12.0  # start, compilation, rate control, verification
+PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot: most pixels of a frame, most frames, and steps
+SPREAD = 2.0  # largest expected error of the predicted PSNR, in decibels
+UNTARGETED_OCTAVES = 0.5  # largest expected error of the predicted size in octaves, for a quality setting
+AUTO_FRAMES = 16  # assumed frames of a segment whose length follows the motion
+OTHER_SECONDS = 12.0  # assumed duration of start, compilation, rate control and verification
 
 
 def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
-    """Facts for a result line: ranges of bytes and decibels, seconds, bytes of memory. Writes nothing.
+    """The fields of the result line: ranges of bytes and of PSNR in decibels, seconds, bytes of memory, steps and weights.
 
-    InputError if the source cannot be read, TargetMissed if a cap is out of reach. A video in segments needs the memory of one.
+    Nothing is written. A video in segments needs the memory of one segment. InputError if the source cannot be read, TargetMissed if no
+    file fits under the cap, UsageError for a mask together with a target PSNR.
     """
     check_mask(options)
     selection, fit = options.selection, options.fit
     extent = probe(source, selection.frames, selection.scale)
-    video = VideoSpec(extent.width, extent.height, extent.frames)
+    video = VideoSpec(extent.width, extent.height, max(1, extent.frames))  # a header without frames may be wrong: reading will tell
     target = fit.target.resolved(video)
     if target.target_bytes is not None:
         check_reachable(video, target.target_bytes)
@@ -71,13 +73,13 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
 
 
 def first_frames(span: Span, extent: Extent) -> Span:
-    """The first PILOT_FRAMES frames of a span."""
+    """The first PILOT_FRAMES frames of the source's part `span`; `span` itself if its start counts from the end."""
     start = span[0] or 0
     return (start, start + min(PILOT_FRAMES, extent.frames)) if start >= 0 else (start, span[1])
 
 
 def estimate_line(facts: dict) -> str:
-    """The same for a person."""
+    """The fields that `estimate` returns, as text."""
     (least, most), (worst, best) = facts["estimated_bytes"], facts["estimated_psnr_rgb"]
     seconds, memory = facts["estimated_seconds"], facts["estimated_memory_bytes"] / 1e9
     line = (

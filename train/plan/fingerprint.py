@@ -9,10 +9,11 @@ from inr.video import Video
 
 
 def run_key(video: Video, identity: str) -> str:
-    """A hash of everything that decides the result: pixels, timing, the options' `identity`, format version and draft.
+    """A SHA-256 hash in hexadecimal of all that determines the result of a run.
 
-    Facts that are measured once and then kept in the run's folder are no part of it: the number of steps that a time budget becomes,
-    and the rate that a quality is expected to take.
+    This is: pixels, frame rate, colour tags and name of `video`, the options' `identity`, and the format's version and draft. The hash
+    leaves out facts that are measured once and kept in the run's folder: the number of steps that follows from a time budget, and the rate
+    that a target PSNR is expected to need.
     """
     digest = hashlib.sha256(np.ascontiguousarray(video.frames).data)
     facts = (video.frames.shape, video.fps, video.colour, video.name)
@@ -21,5 +22,5 @@ def run_key(video: Video, identity: str) -> str:
 
 
 def fingerprint_of(key: str) -> bytes:
-    """The part of a run's key that its finished file carries."""
+    """The part of a run's key that the finished file contains: its first FINGERPRINT_BYTES bytes."""
     return bytes.fromhex(key)[:FINGERPRINT_BYTES]

@@ -10,11 +10,11 @@ from inr.pixels import CHANNELS
 from inr.spec import NetworkSpec, VideoSpec
 from train.fit.config import FitConfig
 
-COPIES_OF_WEIGHTS = 10  # value, gradient, two moments, noise, quantised value, snapshot, and temporary copies
-COPIES_OF_FEATURES = 8  # forward and backward, normalised and activated
-SAMPLES = 30  # floats for each sample of a canvas: pairs of three channels, and their gradients
-FIELDS_OF_FLOW = 60  # floats for each pixel: positions, four corners of three channels twice, blend, and their gradients
-BASE = 600 << 20  # bytes of the runtime itself
+COPIES_OF_WEIGHTS = 10  # arrays as large as the weights: value, gradient, two moments, noise, quantised value, snapshot, temporary copies
+COPIES_OF_FEATURES = 8  # arrays as large as a block's features: forward and backward, normalised and activated
+SAMPLES = 30  # floats for each sample of a canvas: pairs of neighbouring samples of three channels, and their gradients
+FIELDS_OF_FLOW = 60  # floats for each pixel of a frame: positions, four corners of three channels twice, blend, and their gradients
+BASE = 600 << 20  # bytes that the runtime takes without a fit
 
 
 def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
@@ -55,7 +55,7 @@ def available_bytes() -> int | None:
 
 
 def check_memory(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
-    """The estimate of `fit_bytes`; ResourceError if it exceeds the free memory."""
+    """The bytes that `fit_bytes` estimates; ResourceError if they exceed the free memory."""
     needed, available = fit_bytes(spec, video, config), available_bytes()
     if available is not None and needed > available:
         size = f"{video.width}x{video.height}, {video.frames} frames"

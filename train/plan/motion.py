@@ -1,8 +1,8 @@
-"""The camera's motion, and the initial flow to a video's canvas that follows from it.
+"""Measures the camera's motion, and computes from it the initial flow with which frames read a canvas.
 
-A fit moves a flow only over a pixel or two. From farther away, gradients follow unrelated texture, and a frame would not find its content
-on the canvas. Phase correlation (Kuglin and Hines, 1975) of whole frames measures the shift between them; phase correlation of windows
-all over a frame measures rotation, zoom and approach.
+A fit changes a flow only by a pixel or two. Over larger distances, gradients follow unrelated texture, and a frame would not find its
+content on the canvas. The motion is therefore measured before the fit. Phase correlation (Kuglin and Hines, 1975) of whole frames gives the
+shift between two frames. Phase correlation of windows all over a frame gives rotation, zoom and forward motion.
 """
 
 from typing import NamedTuple
@@ -15,27 +15,28 @@ from inr.layout import CameraFlow, tensor_specs
 from inr.pixels import MID_LEVEL, Frame, Frames, grey
 from inr.spec import NetworkSpec, VideoSpec
 
-WIDEST, NARROWEST = 480, 16  # pixels: larger frames are reduced to this longer side, but not below this shorter side
-MOST_RESIDUAL, MOST_RESIDUAL_OF_ANY = 0.8, 0.9  # share of the difference after compensation: of near frames, of any two frames
+WIDEST, NARROWEST = 480, 16  # pixels: larger frames are reduced to about this longer side, but not below this shorter side
+MOST_RESIDUAL, MOST_RESIDUAL_OF_ANY = 0.8, 0.9  # largest share of the squared difference that compensation leaves: near frames, any frames
 LITTLE = 1.0  # pixels; smaller motion is accepted without a check, and gives no initial flow
-HIDDEN = np.uint8(MID_LEVEL)  # the level of pixels without weight
+HIDDEN = np.uint8(MID_LEVEL)  # the level that replaces pixels of weight 0
 NEAR = 0.15  # the largest shift between compared frames, as a share of their size
-WINDOWS = 4  # windows along the shorter side without overlap; others overlap them by half
+WINDOWS = 4  # windows side by side along the shorter side; further windows overlap them by half
 JUMP = 0.1  # the largest difference between the shifts of a frame and of a neighbour, as a share of the shorter side
 MOST_BEYOND = 0.5  # the largest margin of a canvas, as a share of the frame's size
 FEWEST, BOUNDS = 8, (4.0, 2.0, 1.0, 1.0)  # the fewest windows that must agree, and their largest deviation in pixels, by iteration
 
 Grey = Float[np.ndarray, "h w"]
 Shift = Float[np.ndarray, "2"]  # pixels down and to the right
-Affine = Float[np.ndarray, "3 2"]  # times (y, x, 1) it is a shift; y and x go from -0.5 to 0.5 over the frame
+Affine = Float[np.ndarray, "3 2"]  # (y, x, 1) @ affine is the shift at (y, x); y and x go from -0.5 to 0.5 over the frame
 CameraPath = Float[np.ndarray, "t 3 2"]  # one affine motion for each frame, in pixels of the frame
 
 
 def camera_path(frames: Frames, pixel_weights: UInt8[np.ndarray, "t h w 1"] | None = None) -> CameraPath:
     """For each frame, the shift of its content relative to the reference frame, as an affine function of position.
 
-    The reference frame is the one whose shift is nearest to the median of all shifts. A frame's motion is zero if compensation does not
-    reduce its difference from the reference frame, or if both neighbours move very differently. Pixels without weight are hidden.
+    The reference frame is the one whose shift is nearest to the median of all shifts. A frame has zero motion if compensation does not
+    reduce its difference from the reference frame, or if its shift is very different from those of both neighbouring frames. Pixels of
+    weight 0 are replaced by grey.
     """
     frames = frames if pixel_weights is None else np.where(pixel_weights > 0, frames, HIDDEN)
     if len(frames) == 1:
@@ -52,9 +53,9 @@ def camera_path(frames: Frames, pixel_weights: UInt8[np.ndarray, "t h w 1"] | No
 
 
 def initial_flow(spec: NetworkSpec, video: VideoSpec, path: CameraPath) -> dict[str, Float[np.ndarray, "t r c 2"]]:
-    """The flow by which every frame reads its own content from the canvas: float32, in units of FLOW_UNIT pixels, by tensor.
+    """The flow tensor, by name, with which every frame reads its own content from the canvas: float32, in units of FLOW_UNIT pixels.
 
-    It is empty if the network has no canvas, or if the camera moves by less than LITTLE.
+    The result is empty if the network has no canvas, or if the camera moves by less than LITTLE pixels.
     """
     for tensor in tensor_specs(spec, video):
         if spec.canvas and isinstance(tensor.init, CameraFlow):
@@ -67,7 +68,7 @@ def initial_flow(spec: NetworkSpec, video: VideoSpec, path: CameraPath) -> dict[
 def margins(path: CameraPath, height: int, width: int) -> tuple[int, int, int, int]:
     """The margins of a canvas that holds the content of all frames: pixels above, left of, below and right of a frame.
 
-    Each margin is at most MOST_BEYOND of the frame's size.
+    Each margin is at most the share MOST_BEYOND of the frame's size.
     """
     corners = np.array([[y, x, 1.0] for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
     reach = -corners @ path
@@ -78,7 +79,10 @@ def margins(path: CameraPath, height: int, width: int) -> tuple[int, int, int, i
 
 
 def thin(frame: Frame, by: int) -> Grey:
-    """A frame in grey, reduced to the means of squares of `by` x `by` pixels. An incomplete last row or column is dropped."""
+    """`frame` in grey, reduced by the factor `by`: each value is the mean over a square of `by` x `by` pixels.
+
+    An incomplete last row or column is dropped.
+    """
     view = grey(frame)
     h, w = (size // by for size in view.shape)
     return view[: h * by, : w * by].reshape(h, by, w, by).mean(axis=(1, 3))
@@ -102,9 +106,9 @@ def shifts(views: list[Grey]) -> Float[np.ndarray, "t 2"]:
 
 
 def camera(view: Grey, reference: Grey, shift: Shift) -> Affine:
-    """The motion from `reference` to `view` as an affine function; `shift` is the motion of the whole view.
+    """The motion from `reference` to `view` in pixels, as an affine function of position; `shift` is the motion of the whole view.
 
-    If too few windows agree, the function is `shift` everywhere.
+    If too few windows agree, the motion is `shift` everywhere.
     """
     uniform = np.stack([np.zeros(2), np.zeros(2), shift])
     (h, w), size = view.shape, min(view.shape) // WINDOWS
@@ -142,7 +146,7 @@ def validated(view: Grey, reference: Grey, affine: Affine) -> Affine:
 
 
 def reject_outliers(motions: list[Affine], jump: float) -> list[Affine]:
-    """`motions`, with zero for each frame whose shift differs from those of both neighbours by more than `jump` pixels."""
+    """`motions`, with zero motion for each frame whose shift differs from those of both neighbours by more than `jump` pixels."""
     whole = np.stack([motion[2] for motion in motions])
     jumps = np.max(np.abs(np.diff(whole, axis=0)), axis=1, initial=0) > jump
     outliers = np.concatenate([[True], jumps]) & np.concatenate([jumps, [True]])
@@ -150,31 +154,33 @@ def reject_outliers(motions: list[Affine], jump: float) -> list[Affine]:
 
 
 def explains_better(compensated: Grey, uncompensated: Grey, view: Grey, most: float = MOST_RESIDUAL) -> bool:
-    """Whether compensation reduces the squared difference from `view` to at most the share `most` of its value."""
+    """Whether compensation reduces the mean squared difference from `view`, to at most the share `most` of the value without it."""
     return bool(np.mean(np.square(view - compensated)) <= most * np.mean(np.square(view - uncompensated)))
 
 
 def positions(grid: tuple[int, int]) -> Float[np.ndarray, "r c 3"]:
-    """(y, x, 1) at the centres of the cells that divide a frame into (rows, columns); y and x from -0.5 to 0.5."""
+    """(y, x, 1) at the centres of the cells of `grid` (rows, columns), which divides a frame; y and x are in -0.5..0.5."""
     y, x = np.meshgrid(*((np.arange(n) + 0.5) / n - 0.5 for n in grid), indexing="ij")
     return np.stack([y, x, np.ones(grid)], axis=-1)
 
 
 class WindowSpectrum(NamedTuple):
-    """A view or a window of one, and its spectrum."""
+    """A view, or a window of a view, and its Fourier spectrum."""
 
     view: Grey
     spectrum: Complex[np.ndarray, "h w2"]
 
     @classmethod
     def of(cls, view: Grey) -> "WindowSpectrum":
+        """The spectrum of `view` less its mean, under a Hann window, which suppresses the effect of the edges."""
         window = np.hanning(view.shape[0])[:, None] * np.hanning(view.shape[1])
         return cls(view, np.fft.rfft2((view - view.mean()) * window))
 
     def shift_from(self, other: "WindowSpectrum") -> Shift | None:
-        """The shift in pixels from `other`, at the peak of the phase correlation; None if it explains little of their difference.
+        """The shift in pixels from `other` to this view; None if the shift explains little of their difference.
 
-        A parabola through the peak and its neighbours gives the position between samples.
+        The shift is at the peak of the phase correlation. A parabola through the peak and its neighbours gives its position to a fraction
+        of a pixel.
         """
         size, cross = self.view.shape, self.spectrum * np.conj(other.spectrum)
         correlation = np.fft.irfft2(cross / (np.abs(cross) + 1e-6), s=size)
@@ -187,7 +193,7 @@ class WindowSpectrum(NamedTuple):
         return whole + np.clip(fraction, -0.5, 0.5) if self.moved_by(whole, other) else None
 
     def moved_by(self, whole: Int[np.ndarray, "2"], other: "WindowSpectrum") -> bool:
-        """Whether a shift by `whole` pixels reduces the difference from `other` enough; True for no shift."""
+        """Whether compensation of a shift by `whole` pixels reduces the difference from `other` enough; True for no shift."""
         (h, w), (down, right) = self.view.shape, whole.tolist()
         view = self.view[max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)]
         compensated = other.view[max(-down, 0) : h + min(-down, 0), max(-right, 0) : w + min(-right, 0)]

@@ -8,28 +8,28 @@ import numpy as np
 from inr.layout import layer_specs, weights
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, VideoSpec
 
-# Strides of the blocks, and the stride of the head. The choice for a frame is a matter of padding: see `upsampling`.
+# Strides of the blocks, and for each the stride of the head. `upsampling` chooses from them for a frame size.
 UPSAMPLINGS: dict[tuple[int, ...], int] = {
     (1,): 1, (2,): 1, (1, 1): 4, (2, 1): 4, (2, 2): 4, (3, 2): 4, (4, 2): 4, (5, 2): 4, (3, 2, 2): 4, (4, 2, 2): 4,
     (5, 2, 2): 4, (4, 3, 2): 4, (4, 4, 2): 4, (5, 4, 2): 4, (4, 4, 3): 4, (5, 4, 3): 4, (5, 4, 4): 4, (5, 5, 4): 4,
     (5, 4, 3, 2): 4, (5, 4, 4, 2): 4,
 }  # fmt: skip
-MEASURED_BPP = 0.05  # bits per pixel at which networks were sized and presets measured
-BITS_PER_WEIGHT, FEWEST_BITS = 3.2, 2.2  # of a weight on average: up to MEASURED_BPP, and at high rates
-EMBEDDING_SHARE = 0.2  # share of the bits for embeddings, at most
-BITS_PER_EMBEDDING = 3.2
+MEASURED_BPP = 0.05  # bits per pixel at which network sizes were tested and presets were measured
+BITS_PER_WEIGHT, FEWEST_BITS = 3.2, 2.2  # mean bits of a weight: at rates up to MEASURED_BPP, and at high rates
+EMBEDDING_SHARE = 0.2  # largest share of the bits for embeddings
+BITS_PER_EMBEDDING = 3.2  # mean bits of a weight in an embedding
 CANVAS_SHARE = 0.55  # share of the bits for the canvas
-PYRAMID = (2, 2, 2, 2)  # number of a canvas's grids with cells of 2, 4, 8 and 16 pixels
-FLOW_CELL = 0.64  # pixels between the vectors of a flow, times bits per pixel
-FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # limits of this distance in pixels, and factor of the coarse flow
-MOST_FLOW = 1 << 19  # weights in the fine flows of all frames; more would slow down every step
-SMALLEST_UNIT, LARGEST_UNIT = 4, 256  # channels of the last block
+PYRAMID = (2, 2, 2, 2)  # numbers of a canvas's grids with cells of 2, 4, 8 and 16 pixels
+FLOW_CELL = 0.64  # pixels between neighbouring vectors of the fine flow, times bits per pixel
+FINEST_FLOW, COARSEST_FLOW, FLOW_RATIO = 6.0, 32.0, 3.2  # range of this distance in pixels, and its factor in the coarse flow
+MOST_FLOW = 1 << 19  # most weights in the fine flows of all frames; more would make every step slower
+SMALLEST_UNIT, LARGEST_UNIT = 4, 256  # range of the last block's channels
 
 
 def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
     """The strides of the blocks and of the head for frames of this size.
 
-    They leave two cells or a little more along the short side, and need little padding.
+    With them, the first features have two cells or a few more along the short side, and frames need little padding.
     """
     short = min(height, width)
     fitting = [strides for strides, head in UPSAMPLINGS.items() if math.prod(strides) * head <= max(1, short / 2)] or [(1,)]
@@ -45,9 +45,10 @@ def upsampling(height: int, width: int) -> tuple[tuple[int, ...], int]:
 
 
 def weight_bits(video: VideoSpec, bpp: float) -> float:
-    """The bits of a weight for which a network is sized. They fall as the rate rises, because a larger network fits better.
+    """The expected mean bits of a weight at `bpp` bits per pixel, by which a network is sized.
 
-    The figures are in benchmarks/EXPERIMENTS.md.
+    They fall as the rate rises: at a high rate, a larger network with fewer bits per weight gives a better picture
+    (benchmarks/EXPERIMENTS.md).
     """
     if video.frames == 1:
         return BITS_PER_WEIGHT
@@ -57,8 +58,8 @@ def weight_bits(video: VideoSpec, bpp: float) -> float:
 def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None = None, shared: int | None = None) -> NetworkSpec:
     """The largest network of the default family whose tensors are expected to take at most `bpp` bits per pixel of `video`.
 
-    A weight outside the canvas counts as `bits_per_weight` bits, by default `weight_bits`. If `shared` is given, it replaces this limit:
-    the network is the largest with at most `shared` weights in the tensors of a weight layer.
+    A weight outside the canvas counts as `bits_per_weight` bits, by default those of `weight_bits`. If `shared` is given, it replaces this
+    limit: the network is the largest with at most `shared` weights in the tensors of a weight layer.
     """
     bits, bits_each = bpp * video.pixels, weight_bits(video, bpp) if bits_per_weight is None else bits_per_weight
     strides, head_stride = upsampling(video.height, video.width)
@@ -69,8 +70,8 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
     canvas_bits = CANVAS_SHARE * bits if canvas else 0.0
 
     def network(unit: float) -> NetworkSpec:
-        # Widths fall from 1.67 to 1 unit over the blocks. Unlike in HNeRV, the first block convolves 3x3: embeddings have few cells, and
-        # a cell that also reads its neighbours saves a tenth of the bits.
+        # Channels fall from 1.67 units to 1 unit over the blocks. Unlike in HNeRV, the first block has kernels of 3x3: embeddings have
+        # few cells, and a kernel that also reads neighbouring cells saves a tenth of the bits.
         widths = np.geomspace(5 / 3, 1, len(strides)) * unit if len(strides) > 1 else [unit]
         blocks = tuple(BlockSpec(_rounded(width), stride, 3) for width, stride in zip(widths, strides, strict=True))
         return NetworkSpec(
@@ -97,12 +98,15 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
 
 
 def temporal_grid_length(frames: int) -> int:
-    """The length of CAM's grids over time; 0 (no grid) for an image."""
+    """The number of points in time of CAM's grids; 0 (no grid) for an image."""
     return min(round(1.4 * frames**0.5), max(2, frames // 4)) if frames > 1 else 0
 
 
 def flow_grids(video: VideoSpec, bpp: float) -> tuple[tuple[int, int], ...]:
-    """(rows, columns) of a frame's coarse and fine flow, which are finer at higher rates; one flow of a single vector for an image."""
+    """(rows, columns) of the coarse and the fine flow of a frame, which are finer at a higher rate.
+
+    An image has one flow of a single vector.
+    """
     if video.frames == 1:
         return ((1, 1),)
     cell = float(np.clip(FLOW_CELL / max(bpp, 1e-6), FINEST_FLOW, COARSEST_FLOW))
@@ -117,5 +121,5 @@ def shared_weights(spec: NetworkSpec) -> int:
 
 
 def _rounded(width: float) -> int:
-    """The nearest multiple of 4, at least 4, which the vector units of CPUs process fastest."""
+    """The multiple of 4 nearest to `width`, at least 4. CPUs process such numbers of channels fastest."""
     return max(4, 4 * round(width / 4))

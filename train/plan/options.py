@@ -1,7 +1,7 @@
-"""The options of an encode as a few frozen objects; each room gets the one that it needs.
+"""The options of an encode as a few frozen objects; each package of `train` gets only the object that it needs.
 
-`FitOptions` and `ReuseOptions` decide the result, and `EncodeOptions.identity` is made of them. `Selection` decides the pixels, which are
-hashed by themselves. `RunOptions` decide where and when, and never the result.
+`FitOptions` and `ReuseOptions` determine the result, so `EncodeOptions.identity` contains them. `Selection` determines the pixels, of which
+a run's key contains a hash. `RunOptions` determine place and time of a run, but never its result.
 """
 
 import math
@@ -14,21 +14,21 @@ from inr.images import Span
 from inr.scale import Scale
 from train.fit.target import RateTarget, checked_target
 
-PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit, unless a time budget says otherwise
+PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit without a time budget
 MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana")
-MODULATED = "+cam"  # behind the name of a paper's network: with norm and CAM
+MODULATED = "+cam"  # after the name of a paper's network: norm and CAM are added
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named effort, or a number of steps; `name` is its spelling on the command line."""
+    """A number of steps; `name` is its spelling on the command line: 'fast', 'medium', 'slow', or the number itself."""
 
     name: str
     steps: int
 
     @classmethod
     def parse(cls, text: str) -> "Preset":
-        """'fast', 'medium', 'slow', or a number of steps; UsageError for anything else."""
+        """The preset 'fast', 'medium' or 'slow', or that of a number of steps; UsageError for any other text."""
         if text.isdecimal() and int(text) > 0:
             return cls(text, int(text))
         if text not in PRESETS:
@@ -37,20 +37,23 @@ class Preset:
 
     @property
     def most_steps(self) -> float:
-        """Steps that a time budget never exceeds: those of a preset that is a number."""
+        """The most steps of a fit with a time budget: those of a preset that is a number, else infinity."""
         return math.inf if self.name in PRESETS else self.steps
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network family by name, and whether norm and CAM are added to a paper's network."""
+    """A family of networks by name, and whether norm and CAM are added to a paper's network."""
 
     name: str
     modulated: bool = False
 
     @classmethod
     def parse(cls, text: str, modulated: bool = False) -> "Model":
-        """'hnerv' or 'hnerv+cam'; UsageError for an unknown name. The default family is modulated by itself."""
+        """The model of a text such as 'hnerv' or 'hnerv+cam'; UsageError for an unknown name.
+
+        `modulated` has the same effect as '+cam'. It has no effect on the default family, which has norm and CAM anyway.
+        """
         name = text.removesuffix(MODULATED)
         if name not in MODELS:
             raise UsageError("unknown-choice", f"--model {text}: it is one of {', '.join(MODELS)}", "--model cam")
@@ -62,7 +65,10 @@ class Model:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The options that decide a fit's result. `time_budget` is in seconds, from the process's start to the renamed file."""
+    """The options that determine the result of a fit.
+
+    `time_budget` is in seconds, from the start of the process to the finished file (None: no time budget).
+    """
 
     target: RateTarget = field(default_factory=RateTarget)
     preset: Preset = Preset("medium", PRESETS["medium"])
@@ -71,13 +77,17 @@ class FitOptions:
     time_budget: float | None = None
 
     def identity(self) -> tuple[str, ...]:
-        """The options as texts; the form of each is frozen (see `RateTarget.identity`)."""
+        """The options as texts, a part of a run's key. Their form must not change (see `RateTarget.identity`)."""
         return (self.target.identity(), repr(self.preset.name), repr(str(self.model)), repr(self.seed), repr(self.time_budget))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The part of a source that is coded: frames (half-open), size, and a mask whose white pixels do not count in the loss."""
+    """The part of a source that is encoded.
+
+    `frames` is a half-open range of frames. `scale` gives the size of the picture (None: that of the source). The white pixels of `mask`
+    have no weight in the loss.
+    """
 
     frames: Span = (None, None)
     scale: Scale | None = None
@@ -86,7 +96,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A long video in segments of `frames` frames (0: as many as the motion suggests); every `key_every`-th references no other."""
+    """The segments of a long video, of `frames` frames each (0: of lengths that follow the motion).
+
+    Every `key_every`-th segment references no other segment.
+    """
 
     frames: int
     key_every: int = 8
@@ -94,10 +107,11 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class ReuseOptions:
-    """The use that a further video of a bundle makes of earlier ones.
+    """The options for the use of earlier videos' weights by a further video of a bundle.
 
-    `density` is the share of the claimed weights that it keeps (None: `train.plan.addition.density_of` decides), `corrections` whether
-    its layer may change them, `every_layer` whether it references all layers or the first alone.
+    `density` is the share of the claimed weights that the video keeps, 0 to 1 (None: `train.plan.addition.density_of` chooses it).
+    `corrections` tells whether the video's own layer may change claimed weights. `every_layer` tells whether the video references all
+    layers or only the first.
     """
 
     density: float | None = None
@@ -107,7 +121,12 @@ class ReuseOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The place and time of a run. `started` is the process's start on the monotonic clock."""
+    """The place and time of a run.
+
+    `workdir` is the folder of its state (None: a folder beside the output). `resume` tells whether an unfinished run continues, `overwrite`
+    whether an existing file may be replaced. `started` is the start of the process in seconds of the monotonic clock (None: the start of
+    the call).
+    """
 
     workdir: Path | None = None
     resume: bool = True
@@ -115,13 +134,13 @@ class RunOptions:
     started: float | None = None
 
     def folder(self, output: Path) -> Path:
-        """The folder in which a run that makes `output` keeps its state."""
+        """The folder that keeps the state of a run whose output is `output`."""
         return self.workdir or output.with_name(output.name + ".work")
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """All options of an encode; see `inr encode --help`. `reuse` is None unless the video goes into a bundle."""
+    """All options of an encode; see `inr encode --help`. `reuse` is None unless the video is added to a bundle."""
 
     fit: FitOptions = field(default_factory=FitOptions)
     selection: Selection = field(default_factory=Selection)
@@ -130,30 +149,31 @@ class EncodeOptions:
     run: RunOptions = field(default_factory=RunOptions)
 
     def identity(self, *facts: object) -> str:
-        """The text that, besides the pixels, a run's key is made of: every option that decides the result, and `facts` of the run.
+        """The options' part of a run's key: the text of every option that determines the result, and of further `facts`.
 
-        The form is frozen: a finished file carries the key's hash, and another form would make it another run's.
+        Its form must not change: a finished file contains a hash of the key, and a run recognises its file by this hash.
         """
         reuse = () if self.reuse is None else (repr((self.reuse.density, self.reuse.corrections, self.reuse.every_layer)),)
         return f"({', '.join((*self.fit.identity(), *reuse, *map(repr, facts)))})"
 
     def with_fit(self, **changes: Any) -> "EncodeOptions":
-        """The options with some of `fit`'s fields changed."""
+        """The same options with other values for some fields of `fit`."""
         return replace(self, fit=replace(self.fit, **changes))
 
     def with_run(self, **changes: Any) -> "EncodeOptions":
-        """The options with some of `run`'s fields changed."""
+        """The same options with other values for some fields of `run`."""
         return replace(self, run=replace(self.run, **changes))
 
 
+# Keywords of `encode_options`, and the parameters of `checked_target` that they give.
 TARGETS = {"quality": "quality", "target_size": "size", "target_bpp": "bpp", "target_bitrate": "bitrate", "target_psnr": "psnr"}
 
 
 def encode_options(**keywords: Any) -> EncodeOptions:
-    """Options from flat keywords, spelt as on the command line: `encode_options(target_bpp=0.05, preset="fast", frames=(0, 8))`.
+    """Options from keywords, which are named as on the command line: `encode_options(target_bpp=0.05, preset="fast", frames=(0, 8))`.
 
-    A target is given as at the shell ("120kB" or 120000). UsageError for a value that the shell would refuse, TypeError for an unknown
-    keyword.
+    A size or a bit rate is a text as on the command line ("120kB") or a number (120000). `time_budget` is in seconds. `chunk` is the number
+    of frames of a segment (0: by motion). UsageError for a value that the command line refuses, TypeError for an unknown keyword.
     """
     given = dict(keywords)
     target = {TARGETS[name]: given.pop(name) for name in list(given) if name in TARGETS}

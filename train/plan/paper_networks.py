@@ -1,4 +1,4 @@
-"""The networks of the papers. A paper's own sizing rule is used if it has one. `train.plan.presets` plans with these networks."""
+"""The networks of published papers, sized to a number of weights; by the paper's own rule for sizes if it has one."""
 
 import math
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from inr.layout import weights
 from inr.spec import BlockSpec, Embeddings, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
 PAPER_EMBEDDING = 16  # channels of an embedding (HNeRV, table 17)
-LEVELS = 40  # frequencies of NeRV's code of time, which has the base 1.25
-NARROWEST = 12  # fewest channels of a block whose width is not given by a paper
+LEVELS = 40  # frequencies of NeRV's positional encoding of time, whose base is 1.25
+NARROWEST = 12  # fewest channels of a block for which no paper gives a number
 CELLS = 9  # cells of the first features along the short side, in NeRV and its successors
 STRIDES = ((1,), (2,), (2, 2), (2, 2, 2), (2, 2, 2, 2), (5, 2, 2), (5, 2, 2, 2), (5, 2, 2, 2, 2), (5, 3, 2, 2, 2), (5, 3, 2, 2, 2, 2))
 HNERV_STRIDES = (
@@ -16,13 +16,16 @@ HNERV_STRIDES = (
     (4, 2, 2, 2), (5, 2, 2), (4, 2, 2), (2, 2, 2), (2, 2), (2,), (1,),
 )  # fmt: skip
 CONV_GROUPS = 8  # groups of FFNeRV's compact convolutions
-NEIGHBOURS = (-2, -1, 1, 2)  # frames that FFNeRV also reads, relative to the frame
-NIRVANA_SEGMENT = 4  # frames that share a network by default; 3 in the paper
-MOST_UNITS = 4096  # of a family's growth parameter
+NEIGHBOURS = (-2, -1, 1, 2)  # offsets of the neighbouring frames that FFNeRV reads
+NIRVANA_SEGMENT = 4  # default frames of a segment, which share a network; 3 in the paper
+MOST_UNITS = 4096  # largest argument of a family: see `largest`
 
 
 def largest(family: Callable[[int], NetworkSpec], video: VideoSpec, size: float) -> NetworkSpec:
-    """The largest network of `family`, which grows with its argument, with at most `size` weights; the smallest if none is small enough."""
+    """The largest network of `family` with at most `size` weights; the smallest network if none is small enough.
+
+    `family` makes a network from an integer, 1 to MOST_UNITS; a larger integer gives more weights.
+    """
     low, high = 1, MOST_UNITS
     while low < high:
         middle = (low + high + 1) // 2
@@ -39,10 +42,10 @@ def hnerv_strides(height: int, width: int) -> tuple[int, ...]:
 
 
 def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = None) -> NetworkSpec:
-    """HNeRV of about `size` weights by its own sizing rule (section 3.2 and the public code), reduction 1.2.
+    """HNeRV with about `size` weights by its own rule for sizes (section 3.2 and the public code), with a channel reduction of 1.2.
 
-    The stem's width w solves a w^2 + b w = size - embeddings, where the left side counts the weights of stem and blocks. As in the public
-    code, the stem counts nine times its weights, and head and biases are not counted.
+    The number w of the stem's channels solves a w^2 + b w = size - weights of the embeddings. The left side counts the weights of stem and
+    blocks. As in the public code, it counts the weights of the stem nine times, and those of head and biases not at all.
     """
     strides = strides or hnerv_strides(video.height, video.width)
     reduction = 1.2
@@ -61,7 +64,7 @@ def hnerv_spec(video: VideoSpec, size: float, strides: tuple[int, ...] | None = 
 
 
 def hnerv_within(video: VideoSpec, size: float) -> NetworkSpec:
-    """The largest HNeRV by the paper's rule with at most `size` weights; the rule alone gives small networks twice as many."""
+    """The largest HNeRV by the paper's rule with at most `size` weights; for a small `size`, the rule itself gives twice as many."""
     return largest(lambda hundreds: hnerv_spec(video, 100.0 * hundreds), video, size)
 
 
@@ -69,7 +72,10 @@ def hnerv_within(video: VideoSpec, size: float) -> NetworkSpec:
 
 
 def nerv_strides(height: int, width: int) -> tuple[int, ...]:
-    """The strides that leave about CELLS cells along the short side with little padding; the paper's strides for its frame sizes."""
+    """The strides that give about CELLS cells along the short side with little padding.
+
+    For the frame sizes of the paper, they are the paper's strides.
+    """
     short = min(height, width)
 
     def misfit(strides: tuple[int, ...]) -> float:
@@ -81,9 +87,11 @@ def nerv_strides(height: int, width: int) -> tuple[int, ...]:
 
 
 def nerv(video: VideoSpec, channels: int, hidden: int, narrowest: int, separable: int = 0, skip: bool = False) -> NetworkSpec:
-    """NeRV (Chen et al., NeurIPS 2021) with `channels` first features. Widths halve from block to block, but not below `narrowest`.
+    """NeRV (Chen et al., NeurIPS 2021) with `channels` channels of first features, and `hidden` channels of its hidden layer.
 
-    The paper's S, M and L for frames of 1280 x 720 pixels have 26, 58 and 112 channels, `hidden` 512 and `narrowest` 96 (NeRV++: 80).
+    The channels halve from block to block, but not below `narrowest`. `separable` is the kernel size of NeRV++'s separable residual blocks
+    (0: none), and `skip` adds its bilinear skips. The paper's networks S, M and L for frames of 1280 x 720 pixels have 26, 58 and 112
+    channels, a `hidden` of 512 and a `narrowest` of 96 (NeRV++: 80).
     """
     strides = nerv_strides(video.height, video.width)
     widths = [channels, *(max(channels >> (index + 1), narrowest) for index in range(len(strides) - 1))]
@@ -92,12 +100,15 @@ def nerv(video: VideoSpec, channels: int, hidden: int, narrowest: int, separable
 
 
 def nerv_spec(video: VideoSpec, size: float) -> NetworkSpec:
-    """NeRV with at most `size` weights: the hidden layer and the first features grow together."""
+    """NeRV with at most `size` weights. The hidden layer and the first features grow together."""
     return largest(lambda unit: nerv(video, unit, 8 * unit, NARROWEST), video, size)
 
 
 def nerv_plus_plus_spec(video: VideoSpec, size: float) -> NetworkSpec:
-    """NeRV++ (Ghorbel et al., 2024) with at most `size` weights: separable residual blocks around each convolution, bilinear skips."""
+    """NeRV++ (Ghorbel et al., 2024) with at most `size` weights.
+
+    It is NeRV with separable residual blocks around each convolution, and with bilinear skips.
+    """
     return largest(lambda unit: nerv(video, unit, 8 * unit, NARROWEST, separable=3, skip=True), video, size)
 
 
@@ -105,7 +116,11 @@ def nerv_plus_plus_spec(video: VideoSpec, size: float) -> NetworkSpec:
 
 
 def ffnerv(video: VideoSpec, channels: int, lengths: tuple[int, ...], expansion: int, narrowest: int) -> NetworkSpec:
-    """FFNeRV (Lee et al., 2023) with `channels` in all grids together. All blocks but the first are compact (convolutions in groups)."""
+    """FFNeRV (Lee et al., 2023) with time grids of `lengths` points in time, and `channels` channels in all grids together.
+
+    The first block has `expansion` * `channels` channels. The channels halve from block to block, but not below `narrowest`. All blocks but
+    the first are compact: their convolutions are in groups.
+    """
     strides = nerv_strides(video.height, video.width)
     widths = [channels * expansion]
     while len(widths) < len(strides):
@@ -119,11 +134,14 @@ def ffnerv(video: VideoSpec, channels: int, lengths: tuple[int, ...], expansion:
 
 
 def ffnerv_spec(video: VideoSpec, size: float) -> NetworkSpec:
-    """FFNeRV with at most `size` weights. Its grids have half as many and as many entries as frames, as in the paper's compression."""
+    """FFNeRV with at most `size` weights.
+
+    One of its two time grids has a point for each frame, the other has half as many, as in the paper's experiments on compression.
+    """
     lengths = (-(-video.frames // 2), video.frames)
 
     def family(unit: int) -> NetworkSpec:
-        # Widths are multiples of CONV_GROUPS, so that every convolution can be split into groups.
+        # Channels are multiples of CONV_GROUPS, so that every convolution can be split into groups.
         return ffnerv(video, 2 * unit, lengths, CONV_GROUPS, 2 * CONV_GROUPS)
 
     return largest(family, video, size)
@@ -133,9 +151,9 @@ def ffnerv_spec(video: VideoSpec, size: float) -> NetworkSpec:
 
 
 def nirvana_spec(video: VideoSpec, size: float) -> NetworkSpec:
-    """NIRVANA (Maiya et al., CVPR 2023) with at most `size` weights: three layers of sines, one block and the head grow together.
+    """NIRVANA (Maiya et al., CVPR 2023) with at most `size` weights. Its three sine layers, its block and its head grow together.
 
-    In the paper, a patch has 32 x 32 pixels, and its features have half of the picture's resolution. Here a patch has 16 x 16 pixels, and
+    In the paper, a patch has 32 x 32 pixels, and its features have half of the picture's resolution. Here, a patch has 16 x 16 pixels, and
     its features have an eighth of the resolution, which makes the last layer small enough for short segments.
     """
 

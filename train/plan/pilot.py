@@ -1,4 +1,4 @@
-"""A pilot: a short fit of a video, or of a smaller copy of it, from which rate and quality of a whole fit are foreseen."""
+"""A pilot: a short fit of a video, or of a smaller copy of it, that predicts rate and quality of a whole fit."""
 
 import math
 import time
@@ -14,18 +14,18 @@ from train.plan.motion import CameraPath, camera_path, initial_flow
 from train.plan.options import FitOptions, Preset
 from train.plan.presets import plan
 
-MOST_PIXELS, MOST_FRAMES = 110_000, 128  # of a frame and of a video that a pilot fits as they are; larger ones are reduced
-STEPS, LAST_SHARE = 300, 0.2  # steps of a pilot, and the share of them at its end that is measured
-BPP, LEAST_BITS = 0.06, 16_000  # a first pilot is sized for, and steered at, the larger of the two
-DB_PER_OCTAVE = 2.0  # decibels for each doubling of the rate, on ordinary content (benchmarks/EXPERIMENTS.md)
-STILL_TO_GAIN = 2.2  # decibels between a pilot and a whole fit at the same rate
-FAR = 2.5  # decibels from the pilot at which a second one pays
-LEAST, MOST = 0.001, 8.0  # bits per pixel
-AREA_POWER = 0.75  # bits per pixel at equal PSNR fall with this power of the area: 0.77 to 0.85 for x264 on three of four clips
+MOST_PIXELS, MOST_FRAMES = 110_000, 128  # most pixels of a frame, and most frames, for a pilot; a larger video is reduced
+STEPS, LAST_SHARE = 300, 0.2  # steps of a pilot, and the share of them, at its end, that is measured
+BPP, LEAST_BITS = 0.06, 16_000  # rate of a first pilot: bits per pixel, but at least this many bits for the video
+DB_PER_OCTAVE = 2.0  # decibels of PSNR for each doubling of the rate, on ordinary content (benchmarks/EXPERIMENTS.md)
+STILL_TO_GAIN = 2.2  # decibels that a whole fit gains over a pilot at the same rate
+FAR = 2.5  # decibels between target and first pilot from which a second pilot is run
+LEAST, MOST = 0.001, 8.0  # range of predicted bits per pixel
+AREA_POWER = 0.75  # bits per pixel at equal PSNR fall with this power of a frame's area; x264: 0.77 to 0.85 on three of four clips
 
 
 def reduced(video: Video, pixels: int = MOST_PIXELS, frames: int = MOST_FRAMES) -> Video:
-    """`video`, or a smaller copy with at most about `pixels` a frame and the middle `frames` frames."""
+    """`video`, or a copy of its middle `frames` frames with about `pixels` pixels each, if it has more of either."""
     first = max(0, (len(video) - frames) // 2)
     part = video[first : first + frames] if len(video) > frames else video
     if part.height * part.width <= pixels:
@@ -36,9 +36,10 @@ def reduced(video: Video, pixels: int = MOST_PIXELS, frames: int = MOST_FRAMES) 
 
 @dataclass(frozen=True)
 class Pilot:
-    """A point (bits per pixel, decibels) of the source's curve that a whole fit should come through, give or take 1.5 dB.
+    """A point on the source's curve of PSNR over rate, as predicted for whole fits, with an error of about 1.5 dB.
 
-    `step_seconds` is the mean time of the pilot's last steps, on `problem`, which may be a reduced copy of the source.
+    `bpp` is in bits per pixel, `psnr` in decibels. `problem` is that of the pilot, which may fit a reduced copy of the source.
+    `step_seconds` is the mean duration of the pilot's last steps.
     """
 
     bpp: float
@@ -48,9 +49,9 @@ class Pilot:
 
     @classmethod
     def of(cls, video: Video, options: FitOptions, path: CameraPath | None = None) -> "Pilot":
-        """The point of `video` by a pilot fit, and by a second one if the target's PSNR lies far from the first.
+        """The point of `video` from one pilot, or from a second one if the target PSNR is FAR decibels or more from the first point.
 
-        `path` is the camera's path over `video`, if it is known.
+        `path` is the camera's path over `video`, None if it is not known.
         """
         small, psnr = reduced(video), options.target.target_psnr
         path = path if small is video else None
@@ -61,7 +62,10 @@ class Pilot:
 
     @classmethod
     def at(cls, bpp: float, video: Video, options: FitOptions, path: CameraPath | None = None, steps: int = STEPS) -> "Pilot":
-        """The point of `video` near `bpp`, by `steps` steps."""
+        """The point of `video` near `bpp` bits per pixel, from a pilot of `steps` steps.
+
+        `path` is the camera's path over `video`, None if it is not known.
+        """
         described, last = VideoSpec.of(video), round(LAST_SHARE * steps)
         spec, config = plan(described, bpp, replace(options, preset=Preset.parse("fast")))
         problem = Problem(spec, described, replace(config, steps=steps, target_bpp=bpp))
@@ -80,9 +84,9 @@ class Pilot:
         return replace(self, bpp=self.bpp * (own / area) ** AREA_POWER)
 
     def expected_bpp(self, psnr: float) -> float:
-        """Bits per pixel that `psnr` decibels should take."""
+        """The predicted bits per pixel of a whole fit with a PSNR of `psnr` decibels."""
         return min(max(self.bpp * 2 ** ((psnr - self.psnr) / DB_PER_OCTAVE), LEAST), MOST)
 
     def expected_psnr(self, bpp: float) -> float:
-        """Decibels that `bpp` should give."""
+        """The predicted PSNR in decibels of a whole fit at `bpp` bits per pixel."""
         return self.psnr + DB_PER_OCTAVE * math.log2(bpp / self.bpp)

@@ -1,4 +1,4 @@
-"""From a video and options to a spec and a config."""
+"""The plan of a fit: a network spec and a config, from a video spec, a rate and options."""
 
 from dataclasses import replace
 
@@ -11,28 +11,31 @@ from train.plan import paper_networks
 from train.plan.network_size import BITS_PER_WEIGHT, MEASURED_BPP, modulated_spec, temporal_grid_length, weight_bits
 from train.plan.options import FitOptions
 
-ACCELERATED_BITS = 0.5  # factor of the bits that a weight should cost on an accelerator, where a step of a large network is cheap
-ACCELERATED_PIXELS, LARGEST_BATCH = 3_300_000, 8  # of a step there, and its frames at most
-DECAY_AFTER, LEAST_DECAY_AFTER = 10_000, 1_800  # steps after which learning rates fall, up to MEASURED_BPP and at high rates
-PLAIN_RATE, MODULATED_RATE = 8e-3, 16e-3  # learning rates that papers' networks bear, without and with norm and CAM
+ACCELERATED_BITS = 0.5  # factor of the expected bits of a weight on an accelerator, where the steps of a larger network are cheap
+ACCELERATED_PIXELS, LARGEST_BATCH = 3_300_000, 8  # batch on an accelerator: about this many pixels, at most this many frames
+DECAY_AFTER, LEAST_DECAY_AFTER = 10_000, 1_800  # range of `lr_decay_after_steps`: at rates up to MEASURED_BPP, and at high rates
+PLAIN_RATE, MODULATED_RATE = 8e-3, 16e-3  # learning rates of the papers' networks, without and with norm and CAM
 
 
 def rate_weight(bpp: float) -> float:
-    """Weight of bpp against MSE: the slope of ordinary content's curve at `bpp`, as measured."""
+    """The initial rate weight at `bpp` bits per pixel: the measured slope of MSE over bits per pixel, on ordinary content."""
     return 1.3e-3 * bpp**-1.2
 
 
 def lr_decay_steps(video: VideoSpec, bpp: float) -> int:
-    """Steps after which learning rates fall: the higher the rate, the finer the details still to be learned (benchmarks/EXPERIMENTS.md)."""
+    """`lr_decay_after_steps` of a fit's config at `bpp` bits per pixel.
+
+    It falls as the rate rises, because finer details remain to be learned at a higher rate (benchmarks/EXPERIMENTS.md).
+    """
     if video.frames == 1:
         return DECAY_AFTER
     return round(float(np.clip(DECAY_AFTER * (MEASURED_BPP / bpp) ** 1.5, LEAST_DECAY_AFTER, DECAY_AFTER)))
 
 
 def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | None = None) -> tuple[NetworkSpec, FitConfig]:
-    """The spec and config for `video` at about `bpp` bits per pixel.
+    """The network spec and the config for `video` at about `bpp` bits per pixel.
 
-    `accelerated` says whether the fit runs on a GPU or TPU; None: wherever JAX runs.
+    `accelerated` tells whether the fit runs on a GPU or TPU (None: whether JAX does).
     """
     config = FitConfig(options.preset.steps, rate_weight=rate_weight(bpp), seed=options.seed)
     size = bpp * video.pixels / BITS_PER_WEIGHT
@@ -57,7 +60,10 @@ def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | 
 
 
 def default_plan(video: VideoSpec, bpp: float, config: FitConfig, accelerated: bool) -> tuple[NetworkSpec, FitConfig]:
-    """The spec of the default family, and `config` adapted to it. On an accelerator the network is larger, and so is the batch."""
+    """The network spec of the default family, and `config` adapted to it.
+
+    On an accelerator (`accelerated`), the network and the batch are larger.
+    """
     config = replace(config, lr_decay_after_steps=lr_decay_steps(video, bpp))
     if not accelerated or video.frames == 1:
         return modulated_spec(video, bpp), config

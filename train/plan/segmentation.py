@@ -1,4 +1,4 @@
-"""A source in segments: where they start, and what each has of the frames, the pixel weights, the identity and the target."""
+"""A source in segments: their boundaries, and the frames, pixel weights, key and target of each segment."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -19,17 +19,17 @@ from train.plan.encode_plan import weights_identity, weights_of_mask
 from train.plan.fingerprint import fingerprint_of, run_key
 from train.plan.options import EncodeOptions
 
-FEWEST, MOST = 4, 64  # frames of a segment whose length follows the motion
-MOST_CHANGE = 0.3  # of the samples' range, added up from frame to frame over a segment: beyond it the next one starts
-CUT = 0.12  # of the samples' range between two frames: another scene
-STRIDE = 4  # rows and columns that are compared: every fourth
+FEWEST, MOST = 4, 64  # range of the frames of a segment whose length follows the motion
+MOST_CHANGE = 0.3  # largest sum of the changes from frame to frame in a segment, as a share of the samples' range
+CUT = 0.12  # change between two frames that is taken for the end of a scene, as a share of the samples' range
+STRIDE = 4  # every fourth row and column are compared
 
 
 def boundaries(source: Source, frames: int) -> list[int]:
-    """The first frame of each segment, and the end.
+    """The index of each segment's first frame, followed by the number of all frames.
 
-    With `frames` 0 a segment ends after FEWEST to MOST frames, where much has moved or a scene ends. A short rest belongs to the segment
-    before it: alone it could not pay for its records.
+    Segments have `frames` frames. With `frames` = 0, a segment has FEWEST to MOST frames: it ends where much has moved, or where a scene
+    ends. A short last segment is joined to the segment before it, because records of its own would take too many bytes.
     """
     if frames:
         return _merged([*range(0, len(source), frames), len(source)], frames / 2)
@@ -45,21 +45,26 @@ def boundaries(source: Source, frames: int) -> list[int]:
 
 
 def _merged(found: list[int], least: float) -> list[int]:
-    """Boundaries without the last but one, if fewer than `least` frames follow it."""
+    """The boundaries `found`, with the last segment joined to the one before it if it has fewer than `least` frames."""
     return [*found[:-2], found[-1]] if len(found) > 2 and found[-1] - found[-2] < least else found
 
 
 def segment_target(target: RateTarget, video: VideoSpec, frames: int, rest: int, used: int = 0) -> RateTarget:
-    """The target of one segment, `video`, of a video of `frames` frames of which `rest` are not fitted yet.
+    """The target of the segment `video`, in a whole video of `frames` frames, of which `rest` are not fitted yet.
 
-    It is the segment's share, by frames, of what is left of a cap after `used` bytes, or the target itself.
+    Of a cap for the whole video, `used` bytes are spent. The segment's cap is its share, by frames, of the remaining bytes. A target
+    without a cap stays as it is.
     """
     cap = target.cap(replace(video, frames=frames))
     return target if cap is None else RateTarget(target_bytes=int((cap - used) * video.frames / rest))
 
 
 class SegmentedSource:
-    """A source in segments, read on demand: each with its frames, its pixel weights and its key."""
+    """A source in segments, which are read when they are needed.
+
+    ValueError if `options` ask for no segments. InputError if the source cannot be read, or if the length of the mask is neither 1 nor the
+    source's.
+    """
 
     def __init__(self, source: str | Path, options: EncodeOptions):
         if options.segmentation is None:
@@ -76,28 +81,28 @@ class SegmentedSource:
         return len(self.ranges)
 
     def segment(self, index: int) -> Video:
-        """The frames of a segment."""
+        """The frames of segment number `index`."""
         start, end = self.ranges[index]
         return self.source[start:end]
 
     def pixel_weights(self, index: int, video: Video) -> PixelWeights | None:
-        """The pixel weights of a segment; None if all pixels count."""
+        """The pixel weights of segment number `index`, whose frames are `video`; None without a mask."""
         if self.mask is None:
             return None
         start, end = self.ranges[index] if len(self.mask) > 1 else (0, 1)
         return weights_of_mask(self.mask[start:end].frames, video)
 
     def key(self, index: int, video: Video, pixel_weights: PixelWeights | None) -> str:
-        """The key of a segment's fit."""
+        """The key that identifies the run of segment number `index`, whose frames are `video`."""
         place = ("group", index, self.ranges[index], self.segmentation.key_every)  # a frozen text, see `EncodeOptions.identity`
         return run_key(video, self.options.identity(place, *weights_identity(pixel_weights)))
 
     def rest(self, index: int) -> int:
-        """Number of frames from a segment on."""
+        """The number of frames from the first frame of segment number `index` to the end of the source."""
         return len(self.source) - self.ranges[index][0]
 
     def is_prefix(self, model: QuantizedModel) -> bool:
-        """Whether a file's segments are the first of these, made by this run."""
+        """Whether the segments in the file of `model` are the first segments of this source, made by the same run."""
         for index in range(min(len(model.videos), len(self))):
             video = self.segment(index)
             if fingerprint_of_video(model, index) != fingerprint_of(self.key(index, video, self.pixel_weights(index, video))):
