@@ -1,57 +1,42 @@
-"""The headline runs: bunny-small in five minutes on a CPU, and every figure that goes with it, as a table.
+"""The headline runs: bunny-small in five minutes on a CPU, and every figure that belongs to it, as a table.
 
     INR_CLIPS=DIR python benchmarks/bunny_small.py --target-psnr 25.3
     INR_CLIPS=DIR python benchmarks/bunny_small.py --target-bpp 0.15 [--time-budget 5m]
 
-Each step is a process of its own, as a user would run it. Writes benchmarks/bunny_small_psnr.csv or bunny_small_bpp.csv.
+Each step is a process of its own, as a user would run it. The script writes benchmarks/bunny_small_psnr.csv or bunny_small_bpp.csv.
 """
 
 import argparse
 import csv
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from clips import clip
+from command_line import inr
+
+from codec.decoder import decode
 
 HERE = Path(__file__).parent
 ONE_THREAD = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
-
-
-def clip(name: str) -> Path:
-    """A measuring clip under INR_CLIPS; leaves with a reason if there is none."""
-    folder = os.environ.get("INR_CLIPS")
-    if not folder or not (Path(folder) / name).exists():
-        sys.exit(f"skipped: INR_CLIPS is unset or holds no {name}")
-    return Path(folder) / name
-
-
-def inr(*arguments: object, environment: dict[str, str] | None = None) -> dict:
-    """The result line of a run of the command line, with the whole process's seconds."""
-    began = time.monotonic()
-    command = [sys.executable, "-m", "train", *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **(environment or {})})
-    return json.loads(done.stdout.splitlines()[-1]) | {"process_seconds": time.monotonic() - began}
+PASSES = 5  # of a compiled renderer
 
 
 def main() -> None:
     """Encode, decode twice, measure, tabulate."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--time-budget", default="5m")
-    asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--target-bpp")
-    asked.add_argument("--target-psnr")
-    options = parser.parse_args()
-    source, kind = clip("bunny-small.mkv"), "bpp" if options.target_bpp else "psnr"
+    target_group = parser.add_mutually_exclusive_group(required=True)
+    target_group.add_argument("--target-bpp")
+    target_group.add_argument("--target-psnr")
+    asked = parser.parse_args()
+    source, kind = clip("bunny-small.mkv"), "bpp" if asked.target_bpp else "psnr"
     rows: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.inr"
         encode = inr(
-            "encode", source, target, f"--target-{kind}", options.target_bpp or options.target_psnr, "--time-budget", options.time_budget
+            "encode", source, target, f"--target-{kind}", asked.target_bpp or asked.target_psnr, "--time-budget", asked.time_budget
         )
         rows |= {f"encode {key}": value for key, value in encode.items() if not isinstance(value, str)}
         info = inr("info", target)
@@ -70,24 +55,22 @@ def main() -> None:
         a, b = (np.load(Path(folder) / f"{name}.npy").astype(int) for name in ("whole", "single"))
         rows["largest pixel difference between the two decodes"] = int(abs(a - b).max())
         rows["eval psnr_rgb"] = inr("eval", target, "--ref", source)["psnr_rgb"]
-        rows |= warm_decode(target)
+        rows["decode fps, compiled"] = warm_fps(target)
     with (HERE / f"bunny_small_{kind}.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("figure", "value"), *rows.items()])
     for name, value in rows.items():
         print(f"{name:60} {value}")
 
 
-def warm_decode(target: Path) -> dict[str, object]:
-    """Frames a second of a renderer that is compiled already: the median of five passes."""
-    from codec.decoder import decode
-
+def warm_fps(target: Path) -> float:
+    """Frames a second of a renderer that is compiled already: the median of PASSES passes."""
     model = decode(target.read_bytes())
-    seconds = []
-    for _ in range(6):
+    frames, seconds = model.render(), []
+    for _ in range(PASSES):
         began = time.monotonic()
-        frames = model.render()
+        model.render()
         seconds.append(time.monotonic() - began)
-    return {"decode fps, compiled": len(frames) / sorted(seconds[1:])[2]}
+    return len(frames) / sorted(seconds)[PASSES // 2]
 
 
 if __name__ == "__main__":

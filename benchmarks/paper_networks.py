@@ -1,9 +1,10 @@
-"""All models, plain and with CAM, at equal bytes and equal seconds: real files, into benchmarks/family.csv.
+"""All models, plain and with CAM, at equal bytes and equal seconds.
 
-    INR_CLIPS=DIR python benchmarks/family.py [--seconds 60] [--models nerv,ffnerv]
+    INR_CLIPS=DIR python benchmarks/paper_networks.py [--seconds 60] [--models nerv,ffnerv] [--clips bunny-small] [--out DIR]
 
-Two clips of 32 frames at 320x160 (bunny-small, BasketballPass), two sizes each. NIRVANA runs in groups of four frames, the others on the
-whole clip. What is decoded is timed warm: rendering alone, frames in order. Rows that are there already are not made again.
+Two clips of 32 frames at 320x160 (bunny-small, BasketballPass), two rates each. NIRVANA runs in segments of four frames, the other models
+on the whole clip. Bytes are of the file; decoding is timed compiled, rendering alone, frames in order. The script writes
+benchmarks/paper_networks.csv; rows that are there already are not made again.
 """
 
 import argparse
@@ -11,35 +12,30 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bunny_small import clip
+from clips import PAIR, ClipPart, clip
 from tables import read_rows, write_rows
 
 from codec.decoder import decode
 from codec.evaluation import compare
 from inr.cost import macs_per_pixel
 from inr.layout import weights
-from inr.reading import read_video
 from inr.runtime import prepare_jax
-from train.encode.run import EncodeOptions
 from train.encode.files import encode_file
-from train.plan.presets import MODELS, MODULATED
-from train.fit.target import RateTarget
+from train.plan.options import MODELS, MODULATED
+from train.plan.paper_networks import NIRVANA_SEGMENT
 
-CLIPS = {"bunny-small": "bunny-small.mkv", "BasketballPass": "BasketballPass_416x240_100f.ffv1.mkv"}
-FRAMES, SCALE = (0, 32), "320x160"
-RATES = (0.05, 0.15)
+RATES = (0.05, 0.15)  # bits per pixel
 NAMES = [name + suffix for name in MODELS[1:] for suffix in ("", MODULATED)] + ["cam"]
-TABLE = Path(__file__).parent / "family.csv"
+TABLE = Path(__file__).with_name("paper_networks.csv")
 
 
-def measured(name: str, source: Path, bpp: float, seconds: float, folder: Path) -> dict[str, object]:
+def measured(name: str, part: ClipPart, bpp: float, seconds: float, folder: Path) -> dict[str, object]:
     """One file, as a row."""
+    source = clip(part.file)
     target = folder / f"{source.stem}-{name.replace('+', 'p')}-{bpp}.inr"
-    chunk = 4 if name.startswith("nirvana") else None
-    options = EncodeOptions(
-        model=name, target=RateTarget(target_bpp=bpp), frames=FRAMES, scale=SCALE, time_budget=seconds, overwrite=True, chunk=chunk
-    )
-    done = encode_file(source, target, options)
+    chunk = NIRVANA_SEGMENT if name.startswith("nirvana") else None
+    options = {"model": name, "target_bpp": bpp, "time_budget": seconds, "chunk": chunk, "overwrite": True}
+    done = encode_file(source, target, frames=part.frames, scale=part.scale, **options)
     assert done is not None
     data = target.read_bytes()
     model = decode(data)
@@ -47,7 +43,7 @@ def measured(name: str, source: Path, bpp: float, seconds: float, folder: Path) 
     began = time.monotonic()
     frames = model.render()
     fps = len(frames) / (time.monotonic() - began)
-    report = compare(frames, read_video(source, FRAMES, SCALE).frames, len(data))
+    report = compare(frames, part.read().frames, len(data))
     first = model.videos[0].spec
     return {
         "model": name, "asked_bpp": bpp, "bytes": len(data), "bpp": round(report.bpp, 5), "psnr_rgb": round(report.psnr_rgb, 3),
@@ -58,22 +54,22 @@ def measured(name: str, source: Path, bpp: float, seconds: float, folder: Path) 
 
 
 def main() -> None:
-    """Every row that is not there."""
+    """Make every row that is not there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--models", default=",".join(NAMES))
-    parser.add_argument("--clips", default=",".join(CLIPS))
-    parser.add_argument("--out", type=Path, default=Path("family-files"))
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--clips", default=",".join(PAIR))
+    parser.add_argument("--out", type=Path, default=Path("paper-networks"))
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
     prepare_jax()
     rows: list[Mapping[str, object]] = [*read_rows(TABLE)]
-    for title in options.clips.split(","):
+    for title in asked.clips.split(","):
         for bpp in RATES:
-            for name in options.models.split(","):
+            for name in asked.models.split(","):
                 if any((row["clip"], row["model"], row["asked_bpp"]) == (title, name, str(bpp)) for row in rows):
                     continue
-                rows.append({"clip": title} | measured(name, clip(CLIPS[title]), bpp, options.seconds, options.out))
+                rows.append({"clip": title} | measured(name, PAIR[title], bpp, asked.seconds, asked.out))
                 print(rows[-1], flush=True)
                 write_rows(TABLE, rows)
 

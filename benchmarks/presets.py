@@ -1,23 +1,28 @@
-"""What presets take and give: bunny-small at 0.05 bits per pixel by each, in processes of their own. Writes benchmarks/presets.csv.
+"""The cost and the result of each preset: bunny-small at 0.05 bits per pixel, each fit in a process of its own.
 
     INR_CLIPS=DIR python benchmarks/presets.py
 
-`inr presets` shows these figures: after a change, copy them into `train/presets.py`.
+The script writes benchmarks/presets.csv. `inr presets` shows seconds and PSNR from it: after a change, copy them into
+`train/cli/preset_tables.py`.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
-from bunny_small import clip, inr
+from clips import clip
+from command_line import inr
 from tables import write_rows
 
-from train.plan.presets import MEASURED_BPP, PRESETS
+from train.plan.network_size import MEASURED_BPP
+from train.plan.options import PRESETS
 
 KEYS = ("steps", "bytes", "bpp", "psnr_rgb", "ms_ssim_rgb", "seconds", "step_seconds")
 
 
 def main() -> None:
-    """A row a preset."""
+    """Fit a row for each preset and write the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for preset in PRESETS:
@@ -25,7 +30,7 @@ def main() -> None:
             result = inr("encode", clip("bunny-small.mkv"), target, "--preset", preset, "--target-bpp", MEASURED_BPP)
             rows.append({"preset": preset, **{key: round(value, 4) for key in KEYS if (value := result[key]) is not None}})
             print(rows[-1], flush=True)
-    write_rows(Path(__file__).parent / "presets.csv", rows)
+    write_rows(Path(__file__).with_name("presets.csv"), rows)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The set of eight: bits of `inr encode` against x264's and x265's at equal PSNR, clip by clip and as geometric means.
+"""Compares the bits of `inr encode` with those of x264 and x265 at equal PSNR, for each of eight clips and as geometric means.
 
     INR_CLIPS=DIR python benchmarks/set.py OUT [--time-budget 2m] [--rates 0.05 0.15]
 
-DIR holds the eight clips (bunny.mkv, basketball.mkv, ...). Each fit is a process of its own and its result stays in OUT,
-so the same command continues where it was stopped. The hybrids' points are in set_hybrids.csv. Writes benchmarks/set.csv.
+DIR holds the eight clips (bunny.mkv, basketball.mkv, ...). Each fit is a process of its own, and its result stays in OUT, so the same
+command continues after an interruption. The points of x264 and x265 are in benchmarks/set_hybrids.csv. The script writes benchmarks/set.csv
+and prints the table of benchmarks/RESULTS.md.
 """
 
 import argparse
@@ -21,11 +22,11 @@ from tables import write_rows
 HERE = Path(__file__).parent
 CLIPS = ("bunny", "basketball", "tennis", "calendar", "carphone", "blocks", "bmx", "blackswan")
 FFMPEG_CODECS = ("x264", "x265")
-FITTED, TARGET_MISSED = 0, 6  # exit codes that leave a file to measure
+FITTED, TARGET_MISSED = 0, 6  # exit codes of encodes that wrote a file
 
 
 def main() -> None:
-    """Fit what OUT lacks, compare, write the table, print it as Markdown."""
+    """Fit the clips that OUT has no result of, compare, write the table, and print it as Markdown."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--time-budget", default="2m")
@@ -51,7 +52,10 @@ def main() -> None:
 
 
 def fit(source: Path, result: Path, rate: str, budget: str) -> dict:
-    """The result line of one encode; read from `result` where an earlier run left it there."""
+    """The result line of one encode of `source` at `rate` bits per pixel, with the time budget `budget`.
+
+    The result is read from the file `result` if an earlier run wrote it; otherwise, this function fits and writes it.
+    """
     if not result.exists():
         words = ["encode", source, result.with_suffix(".inr"), "--target-bpp", rate, "--time-budget", budget, "--overwrite", "--json"]
         done = subprocess.run([sys.executable, "-m", "train", *map(str, words)], capture_output=True, text=True)
@@ -62,7 +66,10 @@ def fit(source: Path, result: Path, rate: str, budget: str) -> dict:
 
 
 def bits_ratio(clip: str, codec: str, bpp: float, psnr: float) -> float:
-    """Our bits over a hybrid's at the same PSNR: log(bpp) is linear in PSNR between its points, and beyond its ends."""
+    """The ratio of `bpp` to the bits per pixel that `codec` takes on `clip` at the same PSNR, `psnr` in decibels.
+
+    The logarithm of the codec's rate is interpolated linearly in PSNR between its measured points, and extrapolated beyond them.
+    """
     with (HERE / "set_hybrids.csv").open(newline="") as file:
         points = sorted(
             (float(row["psnr_rgb"]), float(row["bpp"])) for row in csv.DictReader(file) if (row["clip"], row["codec"]) == (clip, codec)
@@ -74,27 +81,26 @@ def bits_ratio(clip: str, codec: str, bpp: float, psnr: float) -> float:
 
 
 def markdown(rows: list[dict]) -> str:
-    """One line a clip with both rates side by side, then the geometric means, the best and the worst clip."""
+    """The rows as a Markdown table: a line for each clip and a cell for each rate, then a line of geometric means.
+
+    A last line names the best and the worst clip against x264.
+    """
     rates = list(dict.fromkeys(row["target_bpp"] for row in rows))
-    lines = [
-        "| clip | " + " | ".join(f"{rate} bpp: PSNR, bits against x264, x265" for rate in rates) + " |",
-        "|---" * (1 + len(rates)) + "|",
-    ]
+    table = [["clip", *(f"{rate} bpp: PSNR, x264, x265" for rate in rates)]]
     for clip in CLIPS:
         mine = [row for row in rows if row["clip"] == clip]
-        cells = [f"{row['psnr_rgb']:.2f} dB, {row['x264_ratio']:.2f}, {row['x265_ratio']:.2f}" for row in mine]
-        lines.append(f"| {clip} | " + " | ".join(cells) + " |")
+        table.append([clip, *(f"{row['psnr_rgb']:.2f} dB, {row['x264_ratio']:.2f}, {row['x265_ratio']:.2f}" for row in mine)])
     means = []
     for rate in rates:
         ratios = [[row[f"{codec}_ratio"] for row in rows if row["target_bpp"] == rate] for codec in FFMPEG_CODECS]
         means.append(", ".join(f"{math.exp(np.log(column).mean()):.2f}" for column in ratios))
-    lines.append("| **geometric mean** | " + " | ".join(f"**{mean}**" for mean in means) + " |")
+    table.append(["**geometric mean**", *(f"**{mean}**" for mean in means)])
     over = {clip: np.mean([math.log(row["x264_ratio"]) for row in rows if row["clip"] == clip]) for clip in CLIPS}
     best, worst = (pick(over, key=lambda clip: over[clip]) for pick in (min, max))
-    return (
-        "\n".join(lines)
-        + f"\n\nAgainst x264, both rates: best {best} {math.exp(over[best]):.2f}, worst {worst} {math.exp(over[worst]):.2f}"
-    )
+    lines = [f"| {' | '.join(cells)} |" for cells in table]
+    lines.insert(1, "|---" * len(table[0]) + "|")
+    last = f"Against x264, all rates: best {best} {math.exp(over[best]):.2f}, worst {worst} {math.exp(over[worst]):.2f}"
+    return "\n".join([*lines, "", last])
 
 
 if __name__ == "__main__":

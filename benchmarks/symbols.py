@@ -1,29 +1,30 @@
-"""What a finished file's symbols would take under other distributions, per-axis tables, contexts and predictions.
+"""Bits of a finished file's symbols under other distributions, tables for parts of a tensor, contexts and predictions.
 
     python benchmarks/symbols.py FILE.inr [...]
 
-Bits of all tensors together, each tensor under the best parameters of its family; ours with its quantised tables, the
-others with exact parameters and none of their side information counted unless said. Writes benchmarks/symbols.csv.
+Bits are of all tensors together, each tensor under the best parameters of its distribution. This codec's own tables count as the file has
+them; the other distributions have exact parameters, and their side information is not counted unless the row says so. The script writes
+benchmarks/symbols.csv.
 """
 
 import argparse
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from tables import write_rows
 
-from codec.decoder import decode
 from codec.coding import best_coding, differences
+from codec.decoder import decode
 from codec.frequency_tables import best_table, information
 
 SCALES = 2.0 ** np.linspace(-6, 10, 129)
-CLASS_BITS = 19  # a table's side information
+CLASS_BITS = 19  # of side information for each table
 
 
 def of_distribution(values: np.ndarray, cumulative: Callable[[np.ndarray, float], np.ndarray]) -> float:
-    """Bits of integers under a distribution over the bins around them, its scale the best of SCALES."""
+    """Bits of integers under a distribution, each with the probability of the bin around it; its scale is the best of SCALES."""
     symbols, counts = np.unique(values, return_counts=True)
     best = np.inf
     for scale in SCALES:
@@ -33,22 +34,23 @@ def of_distribution(values: np.ndarray, cumulative: Callable[[np.ndarray, float]
 
 
 def entropy(values: np.ndarray) -> float:
-    """Bits under the values' own histogram: no memoryless table takes less."""
+    """Bits under the values' own histogram: no table without context takes fewer."""
     counts = np.unique(values, return_counts=True)[1]
     return float(-(counts * np.log2(counts / counts.sum())).sum())
 
 
 def ours(values: np.ndarray) -> float:
+    """Bits under this codec's best table."""
     return information(values, best_table(values))
 
 
 def per_output(values: np.ndarray) -> float:
-    """A table of our family for each output channel of a kernel, side information not counted: a bound."""
+    """Bits with a table for each output channel of a kernel, side information not counted: a lower bound."""
     return sum(ours(values[..., i]) for i in range(values.shape[-1])) if values.ndim == 4 and len(values) < 10 else ours(values)
 
 
 def by_neighbours(values: np.ndarray, causal_row: bool) -> float:
-    """A grid's symbols in up to six classes by the magnitudes around them, each class with a table, side information counted."""
+    """Bits of a grid's symbols in up to six classes by the magnitudes around them: a table for each class, side information counted."""
     if values.ndim != 2:
         return ours(values)
     padded = np.pad(np.abs(values), 2)
@@ -68,7 +70,7 @@ def by_neighbours(values: np.ndarray, causal_row: bool) -> float:
 
 
 def predicted(values: np.ndarray) -> float:
-    """A grid's symbols less a linear prediction from four neighbours, coefficients not counted; whichever takes less."""
+    """Bits of a grid's symbols minus a linear prediction from four neighbours, or of the symbols, whichever is less; no coefficients."""
     if values.ndim != 2:
         return ours(values)
     p = np.pad(values, ((1, 0), (1, 1)))
@@ -92,25 +94,22 @@ WAYS: dict[str, Callable[[np.ndarray], float]] = {
 
 
 def main() -> None:
-    """Tabulate every way for every file."""
-    parser = argparse.ArgumentParser()
+    """Write a row for every way of coding every file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
     rows = []
     for path in parser.parse_args().files:
         model = decode(path.read_bytes())
         tensors = model.layers[0].tensors | model.videos[0].tensors
-        coded = {name: best_coding(tensor.symbols) for name, tensor in tensors.items()}
+        codings = [best_coding(tensor.symbols) for tensor in tensors.values()]
         plain = sum(ours(tensor.symbols) for tensor in tensors.values())
-        reference = sum(coding.bits for coding in coded.values())
+        reference = sum(coding.bits for coding in codings)
         flows = [t.symbols for name, t in tensors.items() if name.startswith("canvas.flows")]
         bits = {"no differences along time": plain}
         bits["flows as differences, nothing else"] = plain + sum(ours(differences(s)) - ours(s) for s in flows)
-        bits |= {name: sum(way(coding.values) for coding in coded.values()) for name, way in WAYS.items()}
+        bits |= {name: sum(way(coding.values) for coding in codings) for name, way in WAYS.items()}
         rows += [{"file": path.stem, "way": name, "bits": round(b), "against ours": round(b / reference, 4)} for name, b in bits.items()]
-    with (Path(__file__).parent / "symbols.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(Path(__file__).with_name("symbols.csv"), rows)
     for row in rows:
         print(*row.values(), sep="   ")
 

@@ -1,11 +1,11 @@
-"""What a fitted network is also good for, each with a number on two clips. Writes benchmarks/tasks.csv.
+"""Three other uses of a fitted network, each measured on two clips: frames between frames, inpainting, denoising.
 
-    INR_CLIPS=DIR python benchmarks/tasks.py [--bpp 0.1]
+    INR_CLIPS=DIR python benchmarks/tasks.py [--bpp 0.1] [--model cam]
 
-Frames between frames: every second frame is fitted, the others are rendered between them, and scored. Painting over: five boxes
-are masked (HNeRV's places, as large against the picture), and the picture in them is scored. Noise: the source is noisy, the score
-is against the clean one. Beside each the simplest rival: the mean of the two frames around; the boxes filled with the mean of the
-picture; a 3x3 median.
+Interpolation: every second frame is fitted, and the frames between them are rendered and measured. Inpainting: a mask covers five boxes
+(at HNeRV's places, as large relative to the picture), and the picture inside them is measured. Denoising: the source is noisy, and the
+result is measured against the clean source. Each has a simple rival: the mean of the two source frames around; boxes of the picture's mean
+colour; a 3x3 median. The script writes benchmarks/tasks.csv.
 """
 
 import argparse
@@ -14,34 +14,31 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from bunny_small import clip
-from family import CLIPS, FRAMES, SCALE
-from jaxtyping import Bool, UInt8
+from clips import PAIR
+from jaxtyping import Bool
 from tables import write_rows
 
 from codec.decoder import decode
 from codec.evaluation import mean_psnr
 from codec.metrics import psnr
 from codec.model import QuantizedModel
-from inr.reading import read_video
+from inr.pixels import MAX_LEVEL, Frames
 from inr.runtime import prepare_jax
 from inr.video import Video
 from inr.writing import write_video
-from train.encode.run import EncodeOptions, encode_video
-from train.fit.target import RateTarget
+from train.encode.run import encode_video
+from train.plan.options import encode_options
 
 DEVIATION = 15.0  # of the noise, in levels
-PLACES = ((1 / 2, 1 / 2), (1 / 4, 1 / 4), (1 / 4, 3 / 4), (3 / 4, 1 / 4), (3 / 4, 3 / 4))
+PLACES = ((1 / 2, 1 / 2), (1 / 4, 1 / 4), (1 / 4, 3 / 4), (3 / 4, 1 / 4), (3 / 4, 3 / 4))  # of the boxes' centres: row, column
 BOX = 50 / 640  # of the picture's height: HNeRV's boxes of 50 pixels
-
-Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 def fitted(video: Video, bpp: float, model: str, mask: Path | None = None) -> tuple[QuantizedModel, float]:
     """The model in the file of a fit of 2,500 steps, and its bits per pixel."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "task.inr"
-        done = encode_video(video, target, EncodeOptions(preset="fast", model=model, target=RateTarget(target_bpp=bpp), mask=mask))
+        done = encode_video(video, target, encode_options(preset="fast", model=model, target_bpp=bpp, mask=mask))
         assert done is not None
         return decode(target.read_bytes()), done.report.bpp
 
@@ -53,15 +50,15 @@ def interpolation(video: Video, bpp: float, model: str) -> dict[str, object]:
     hidden = video.frames[1:-1:2]
     rendered = found.render(np.arange(len(even) - 1) + 0.5)
     both = even.frames[:-1].astype(float), even.frames[1:].astype(float)
-    blended = np.round((both[0] + both[1]) / 2).astype(np.uint8)
+    mean = np.round((both[0] + both[1]) / 2).astype(np.uint8)
     return {
         "bpp": used, "psnr_fitted": mean_psnr(found.render(), even.frames), "psnr": mean_psnr(rendered, hidden),
-        "rival": "mean of the source's frames around", "psnr_rival": mean_psnr(blended, hidden),
+        "rival": "mean of the source's frames around", "psnr_rival": mean_psnr(mean, hidden),
     }  # fmt: skip
 
 
 def boxes(height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Where the boxes are."""
+    """True inside the boxes."""
     mask, side = np.zeros((height, width), bool), round(BOX * height)
     for row, column in PLACES:
         top, left = round(row * height - side / 2), round(column * width - side / 2)
@@ -70,13 +67,13 @@ def boxes(height: int, width: int) -> Bool[np.ndarray, "h w"]:
 
 
 def inpainting(video: Video, bpp: float, model: str) -> dict[str, object]:
-    """The picture under five boxes that the fit did not see."""
+    """The picture inside five boxes that the fit did not see."""
     hidden = boxes(video.height, video.width)
     holed = video.frames.copy()
     holed[:, hidden] = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mask.png"
-        write_video(Video(np.repeat(255 * hidden.astype(np.uint8)[None, ..., None], 3, axis=-1)), str(path))
+        write_video(Video(np.repeat(MAX_LEVEL * hidden.astype(np.uint8)[None, ..., None], 3, axis=-1)), str(path))
         found, used = fitted(replace(video, frames=holed), bpp, model, path)
     frames = found.render()
     filled = video.frames.copy()
@@ -94,7 +91,7 @@ def inpainting(video: Video, bpp: float, model: str) -> dict[str, object]:
 def denoising(video: Video, bpp: float, model: str) -> dict[str, object]:
     """The clean picture from a fit of the noisy one."""
     noise = DEVIATION * np.random.default_rng(0).standard_normal(video.frames.shape)
-    noisy = np.clip(np.round(video.frames + noise), 0, 255).astype(np.uint8)
+    noisy = np.clip(np.round(video.frames + noise), 0, MAX_LEVEL).astype(np.uint8)
     found, used = fitted(replace(video, frames=noisy), bpp, model)
     frames = found.render()
     edged = np.pad(noisy, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
@@ -107,21 +104,21 @@ def denoising(video: Video, bpp: float, model: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """All tasks on all clips."""
+    """Run all tasks on both clips and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bpp", type=float, default=0.1)
     parser.add_argument("--model", default="cam")
-    options = parser.parse_args()
+    asked = parser.parse_args()
     prepare_jax()
     rows = []
-    for title, name in CLIPS.items():
-        video = read_video(clip(name), FRAMES, SCALE)
+    for title, part in PAIR.items():
+        video = part.read()
         for task in (interpolation, inpainting, denoising):
-            found = task(video, options.bpp, options.model)
+            found = task(video, asked.bpp, asked.model)
             rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
-            rows.append({"clip": title, "task": task.__name__, "model": options.model, **rounded})
+            rows.append({"clip": title, "task": task.__name__, "model": asked.model, **rounded})
             print(rows[-1], flush=True)
-    write_rows(Path(__file__).parent / "tasks.csv", rows)
+    write_rows(Path(__file__).with_name("tasks.csv"), rows)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""A training step against the machine: seconds, FLOPs, and the peak of a plain matrix product.
+"""A training step against the machine: its milliseconds, its FLOPs, and its share of the speed of a plain matrix product.
 
     python benchmarks/train_step.py [--width 320 --height 160 --frames 32 --bpp 0.15]
 
-Patch convolution (what CPUs fit with) and XLA's own are timed in turn in one run. Writes benchmarks/train_step.csv.
+The patch convolution, which fits use on CPUs and GPUs, and XLA's own convolution are timed in turn in one run. The script writes
+benchmarks/train_step.csv.
 """
 
 import argparse
 import csv
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -20,15 +22,16 @@ from inr.layout import weights
 from inr.network import bind
 from inr.spec import VideoSpec
 from inr.video import Video
-from train.fit.loop import Fitter
+from train.fit.fitter import Fitter
+from train.fit.problem import Problem
+from train.plan.options import FitOptions
 from train.plan.presets import plan
-from train.fit.step import Problem
 
-PAIRS, STEPS = 7, 20
+PAIRS, STEPS = 7, 20  # timings of each convolution, and steps of a timing
 
 
-def median_seconds(call, count: int) -> float:
-    """Median of `count` timed calls after one that compiles."""
+def median_seconds(call: Callable[[], jax.Array], count: int) -> float:
+    """Median seconds of `count` calls, after one that compiles."""
     call()
     seconds = []
     for _ in range(count):
@@ -39,21 +42,21 @@ def median_seconds(call, count: int) -> float:
 
 
 def matmul_peak(size: int = 2048) -> float:
-    """FLOP/s of a float32 matrix product."""
+    """FLOPs a second of a float32 matrix product."""
     a = jnp.ones((size, size))
     product = jax.jit(lambda a: a @ a)
     return 2 * size**3 / median_seconds(lambda: product(a), 7)
 
 
 def main() -> None:
-    """Time both convolutions pair by pair and tabulate."""
-    parser = argparse.ArgumentParser()
+    """Time both convolutions pair by pair and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("width", 320), ("height", 160), ("frames", 32)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--bpp", type=float, default=0.15)
-    options = parser.parse_args()
-    video = VideoSpec(options.width, options.height, options.frames)
-    spec, config = plan(video, options.bpp, "medium", "cam", 0)
+    asked = parser.parse_args()
+    video = VideoSpec(asked.width, asked.height, asked.frames)
+    spec, config = plan(video, asked.bpp, FitOptions())
     pixels = np.random.default_rng(0).integers(0, 256, (video.frames, video.height, video.width, 3), np.uint8)
 
     class XlaProblem(Problem):
@@ -88,7 +91,7 @@ def main() -> None:
         table += [(f"{name}: ms a step, median", 1e3 * median), (f"{name}: share of matmul peak", flops / median / peak)]
     ratios = sorted(a / b for a, b in zip(times["patches"], times["xla"], strict=True))
     table.append(("patches / xla, median of pairs", ratios[len(ratios) // 2]))
-    with (Path(__file__).parent / "train_step.csv").open("w", newline="") as file:
+    with Path(__file__).with_name("train_step.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("figure", "value"), *table])
     for name, value in table:
         print(f"{name:55} {value}")

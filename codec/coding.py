@@ -26,7 +26,7 @@ from codec.frequency_tables import (
     best_table,
     information,
     precision,
-    probabilities,
+    symbol_costs,
     tails,
     zeros,
 )
@@ -85,7 +85,7 @@ class StaticTable:
 
     def savings(self, move: int) -> Float64[np.ndarray, "..."]:
         limit = self.table.limit
-        within = -np.log2(probabilities(self.table)) if limit else np.zeros(1)
+        within = symbol_costs(self.table) if limit else np.zeros(1)
         costs = np.pad(within, 1, constant_values=within[0] + (OUTLIER_BITS if limit else FIRST_SYMBOL_BITS))
         return costs[self.values + limit + 1] - costs[self.values + limit + 1 + move]
 

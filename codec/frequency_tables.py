@@ -121,10 +121,15 @@ def probabilities(table: Table) -> Float64[np.ndarray, " n"]:
     return np.diff(scaled) / (1 << CODER_BITS)
 
 
+@lru_cache(maxsize=512)
+def symbol_costs(table: Table) -> Float64[np.ndarray, " n"]:
+    """The bits that the range coder takes for each of the symbols -limit..limit; do not write to the array, which is shared."""
+    return -np.log2(probabilities(table))
+
+
 def information(symbols: Int32[np.ndarray, "..."], table: Table) -> float:
     """The number of bits that the range coder takes for `symbols` under `table`, before the stream is rounded up to whole words."""
-    cost = -np.log2(probabilities(table))
-    return float(cost[symbols.ravel() + table.limit].sum())
+    return float(symbol_costs(table)[symbols.ravel() + table.limit].sum())
 
 
 def best_table(symbols: Int32[np.ndarray, "..."]) -> Table:

@@ -1,11 +1,12 @@
-"""Write tests/vectors: small files of every kind, and what they must decode to.
+"""Write tests/vectors: a small file of every kind, and the symbols, tensors and pixels that it must decode to.
 
-EncodePlan it (`python tests/make_vectors.py`) only when the format's version changes: a vector, once its version is no
-draft, is never written again.
+Run it (`python tests/make_vectors.py`) only when the format's version changes: once a version is no draft, its vectors are never
+written again. With a folder as argument it writes there instead.
 """
 
 import hashlib
 import json
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from codec.encoder import encode
-from codec.weight_masks import normalised
-from codec.model import WeightLayer, QuantizedModel, QuantizedTensor, VideoEntry, single_video, tensors_checksum
+from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer, single_video, tensors_checksum
 from codec.quantizer import quantize
+from codec.weight_masks import normalised
 from inr.layout import tensor_shapes
 from inr.network import initial_tensors
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
@@ -45,7 +46,7 @@ VECTORS = {
     ),
     "ffnerv": (
         NetworkSpec(
-            TimeGrids((2, 4)), 4, (BlockSpec(8, 2, 3), BlockSpec(4, 2, 3, groups=4)), 1, 1, neighbours=NeighboursSpec((-2, -1, 1), 0)
+            TimeGrids((2, 4)), 4, (BlockSpec(8, 2, 3), BlockSpec(4, 2, 3, conv_groups=4)), 1, 1, neighbours=NeighboursSpec((-2, -1, 1), 0)
         ),
         VideoSpec(18, 12, 4, name="ffnerv"),
     ),
@@ -53,8 +54,8 @@ VECTORS = {
         NetworkSpec(Patches(8, 7, 3), 6, (BlockSpec(4, 2, 3),), 3, 2, norm=True, temporal_grid=2),
         VideoSpec(20, 12, 3, name="nirvana"),
     ),
-    "groups": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first group's layer
-    "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three, on the layers of the others
+    "segments": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first segment's layer
+    "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three videos, on the layers of the others
 }
 
 
@@ -64,13 +65,13 @@ def hashes(tensors: dict[str, np.ndarray]) -> dict[str, str]:
 
 
 def symbols_of(model: QuantizedModel) -> dict[str, np.ndarray]:
-    """The symbols of the last video's own tensors, int32."""
+    """The symbols, int32, of the last layer's and the last video's tensors."""
     tensors = model.layers[-1].tensors | model.videos[-1].tensors
     return {name: tensor.symbols for name, tensor in tensors.items()}
 
 
 def model_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
-    """A model with every kind of tensor busy: steps that differ, zeros, tails, one tensor of nothing but zeros."""
+    """A model of one video in which every tensor has its own step size, zeros, large symbols; one tensor holds nothing but zeros."""
     generator = np.random.default_rng(7)
     tensors = {}
     for index, (name, value) in enumerate(initial_tensors(spec, video, seed=7).items()):
@@ -84,7 +85,7 @@ def model_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
 
 
 def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
-    """Three videos; the second masks by weights and by channels, the third stands on the second's layer alone."""
+    """Three videos: the second masks the first layer by weights and by channels, the third references the last two layers."""
     alone = [model_of(spec, described) for described in (VideoSpec(37, 26, 4, name="first"), VideoSpec(24, 24, 1, name="second"), video)]
     layers = tuple(WeightLayer({name: t.coarser(8 * at) for name, t in model.layers[0].tensors.items()}) for at, model in enumerate(alone))
     own = [model.videos[0].tensors for model in alone]
@@ -103,24 +104,27 @@ def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     return replace(model, videos=(first, second, replace(third, checksum=tensors_checksum(model.tensors(2)))))
 
 
-def groups_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
-    """Two groups of one video; the second stands on the first one's layer, and on a residual of its own."""
+def segments_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
+    """Two segments of one video; the second references the first one's layer and adds a layer of small differences."""
     key, residual = (model_of(spec, described) for described in (replace(video, frames=3), video))
     small = WeightLayer({name: t.coarser(24) for name, t in residual.layers[0].tensors.items()})
     second = VideoEntry(video, (0, 1), residual.videos[0].tensors, continues=True)
     return QuantizedModel(spec, (key.layers[0], small), (key.videos[0], second))
 
 
-def main() -> None:
-    """Write every vector and its json."""
-    FOLDER.mkdir(exist_ok=True)
+MAKERS = {"bundle": bundle_of, "segments": segments_of}  # any other vector is a single video
+
+
+def main(folder: Path = FOLDER) -> None:
+    """Write every vector's file, pixels and hashes."""
+    folder.mkdir(exist_ok=True)
     for name, (spec, video) in VECTORS.items():
-        model = {"bundle": bundle_of, "groups": groups_of}.get(name, model_of)(spec, video)
-        (FOLDER / f"{name}.inr").write_bytes(encode(model))
-        np.save(FOLDER / f"{name}.npy", model.render_entry(-1))
+        model = MAKERS.get(name, model_of)(spec, video)
+        (folder / f"{name}.inr").write_bytes(encode(model))
+        np.save(folder / f"{name}.npy", model.render_entry(-1))
         facts = {"symbols": hashes(symbols_of(model)), "tensors": hashes(model.tensors(-1))}
-        (FOLDER / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

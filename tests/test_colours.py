@@ -6,20 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from test_canvas import SPEC, VIDEO, drawn
+from test_canvas import SPEC, VIDEO, apply_network, drawn
 
-from inr.colours import BASIS, convolved_to_rgb, to_rgb
+from inr.colours import convolved_to_rgb, to_rgb
+from inr.constants import OPPONENT_BASIS
 from inr.convolutions import convolution
-from inr.network import apply_network, initial_tensors
+from inr.network import initial_tensors
 from train.fit.patch_convolution import patch_convolution
 
 
 def test_the_basis_is_orthonormal_and_begins_with_grey():
-    np.testing.assert_allclose(BASIS @ BASIS.T, np.eye(3), atol=1e-6)
-    assert len(set(BASIS[0].tolist())) == 1
+    np.testing.assert_allclose(OPPONENT_BASIS @ OPPONENT_BASIS.T, np.eye(3), atol=1e-6)
+    assert len(set(OPPONENT_BASIS[0].tolist())) == 1
 
 
-def test_folding_it_into_the_kernel_is_the_same_as_changing_pixels():
+def test_a_kernel_with_the_basis_folded_in_gives_the_same_as_changed_pixels():
     x = drawn(2, 5, 6, 4)
     for convolve in (jax.lax.conv_general_dilated, patch_convolution):
         conv = convolution(4, 12, 3, nnx.Rngs(0), convolve)
@@ -28,7 +29,7 @@ def test_folding_it_into_the_kernel_is_the_same_as_changing_pixels():
         np.testing.assert_array_equal(convolved_to_rgb(conv, x, False), conv(x))
 
 
-def test_head_and_canvas_both_paint_in_it():
+def test_head_and_canvas_use_the_basis():
     opponent = replace(SPEC, opponent=True)
     tensors = initial_tensors(SPEC, VIDEO, seed=0)
     converted = {

@@ -1,38 +1,33 @@
-"""`inr doctor` and `inr presets`: what there is, said."""
+"""`inr doctor` and `inr presets`: facts of the machine, and tables of networks."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Outcome
 
-from codec.shell import run
 from inr.layout import weights
 from inr.spec import VideoSpec
-from train import doctor
-from train.cli.main import application
-from train.cli.preset_tables import listed
-from train.plan.presets import MEASURED, MODELS, PRESETS, modulated_spec
+from train.cli import doctor
+from train.cli.preset_tables import MEASURED, listed
+from train.plan.network_size import modulated_spec
+from train.plan.options import MODELS, PRESETS
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    capsys.readouterr()
-    assert run(application, list(map(str, arguments))) == 0
-    return capsys.readouterr().out
-
-
-def test_doctor_says_what_there_is(capsys: pytest.CaptureFixture[str]):
-    facts = json.loads(said(capsys, "doctor", "--json"))
+def test_doctor_lists_devices_cores_versions_and_encoders(inr: Callable[..., Outcome]):
+    facts = inr("doctor", "--json").last
     assert facts["backend"] == "cpu"
     assert facts["devices"]
     assert facts["cores"] >= 1
     assert facts["versions"]["constriction"].startswith("0.5")
     assert "x264" in facts["encoders"]
-    text = said(capsys, "doctor")
+    text = inr("doctor").out
     for word in ("JAX", "compiled", "encoders", "versions"):
         assert word in text
 
 
-def test_doctor_finds_what_would_be_imported_in_our_place(tmp_path: Path):
+def test_doctor_finds_files_that_would_be_imported_in_our_place(tmp_path: Path):
     assert not doctor.examined(tmp_path)["warnings"]
     (tmp_path / "train.py").write_text("")
     (tmp_path / "codec").mkdir()
@@ -48,13 +43,13 @@ def test_doctor_knows_accelerators_that_are_not_used(monkeypatch: pytest.MonkeyP
     assert any("bfloat16" in warning for warning in doctor._accelerators("tpu"))
 
 
-def test_presets_list_what_is_planned_and_measured(clip_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_presets_list_planned_networks_and_measured_times(clip_file: Path, inr: Callable[..., Outcome]):
     found = listed()
     assert [row["preset"] for row in found["presets"]] == list(PRESETS) == list(MEASURED)
     assert {row["model"].removesuffix("+cam") for row in found["models"]} == set(MODELS)
     nominal = VideoSpec(320, 160, 32)
     assert found["presets"][0]["weights"] == weights(modulated_spec(nominal, 0.05), nominal)
-    assert "medium" in said(capsys, "presets")
-    own = json.loads(said(capsys, "presets", clip_file, "--target-bpp", 1, "--json"))
+    assert "medium" in inr("presets").out
+    own = json.loads(inr("presets", clip_file, "--target-bpp", 1, "--json").out)
     video = VideoSpec(48, 32, 6)
     assert own["presets"][0]["weights"] == weights(modulated_spec(video, 1.0), video)

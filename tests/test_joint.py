@@ -1,4 +1,4 @@
-"""train/together.py: several videos put into a bundle at once, on one layer that was fitted to all of them."""
+"""train/bundle/joint.py: several videos put into a bundle at once, on one layer that is fitted to all of them."""
 
 import json
 from collections.abc import Callable
@@ -10,27 +10,28 @@ import numpy as np
 import pytest
 from conftest import Outcome, moving_square
 
-from codec.bitstream import Kind, AppendableFile
-from codec.bundle import BundleSettings, bundle_settings, empty, extracted, checksums_match, record_sizes, video_stats, without
+from codec.bitstream import AppendableFile, Kind
+from codec.bundle import BundleSettings, bundle_settings, checksums_match, empty_bundle, extracted, record_sizes, video_stats, without
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel, QuantizedTensor, VideoEntry
 from inr.errors import TargetMissed, UsageError
-from inr.layout import tensor_shapes
+from inr.layout import tensor_shapes, tensor_specs
 from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
 from train.bundle.adding import add_video
+from train.bundle.joint import add_files_jointly, add_jointly
+from train.encode.outcome import Encoded
 from train.fit.base_layers import BaseLayers
-from train.encode.run import Encoded, EncodeOptions, zero_tensors
+from train.fit.fitter import zero_tensor
 from train.fit.interrupts import Interrupts, Preempted, StopRequest
-from train.fit.state import packed_layout
-from train.bundle.joint import add_jointly
-from train.fit.target import RateTarget
+from train.fit.packing import PackedLayout
+from train.plan.options import Model, encode_options
 
 STEPS = 100
-OPTIONS = EncodeOptions(preset=str(STEPS), target=RateTarget(quality=60))
+OPTIONS = encode_options(preset=str(STEPS), quality=60)
 CAP = 1500
 
 
@@ -42,21 +43,21 @@ def clips() -> list[Video]:
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[Encoded]]:
-    """A bundle that the three went into together."""
-    target = tmp_path_factory.mktemp("together") / "t.inr"
-    target.write_bytes(empty(BundleSettings()))
+def joint(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[Encoded]]:
+    """A bundle to which the three were added jointly, and the outcomes."""
+    target = tmp_path_factory.mktemp("joint") / "j.inr"
+    target.write_bytes(empty_bundle(BundleSettings()))
     done = add_jointly(clips(), target, OPTIONS)
-    assert not target.with_name("t.inr.work").exists()
+    assert not target.with_name("j.inr.work").exists()
     return target.read_bytes(), done
 
 
-def test_all_stand_on_one_layer_and_what_is_reported_is_the_file(together: tuple[bytes, list[Encoded]]):
-    data, done = together
+def test_all_videos_reference_one_layer_and_their_bytes_add_up_to_the_file(joint: tuple[bytes, list[Encoded]]):
+    data, done = joint
     model = decode(data)
     assert [video.layers[0] for video in model.videos] == [0, 0, 0]
     assert any(tensor.symbols.any() for tensor in model.layers[0].tensors.values())
-    assert bundle_settings(data).learned
+    assert bundle_settings(data).pretrained
     assert sum(encoded.report.bytes for encoded in done) == len(data)
     for at, (video, encoded) in enumerate(zip(clips(), done, strict=True)):
         assert checksums_match(model, at)
@@ -64,17 +65,37 @@ def test_all_stand_on_one_layer_and_what_is_reported_is_the_file(together: tuple
         assert encoded.report.psnr_rgb > 15
 
 
-def test_each_keeps_to_its_cap_the_layer_included(tmp_path: Path):
-    target, images = tmp_path / "t.inr", [replace(clip, frames=clip.frames[:1]) for clip in clips()[:2]]
-    target.write_bytes(empty(BundleSettings()))
-    for encoded in add_jointly(images, target, replace(OPTIONS, target=RateTarget(target_bytes=CAP))):
+@pytest.fixture(scope="module")
+def image_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The first frames of two of the clips."""
+    folder = tmp_path_factory.mktemp("images")
+    for clip in clips()[:2]:
+        write_video(clip[:1], str(folder / f"{clip.name}.png"))
+    return [folder / f"{clip.name}.png" for clip in clips()[:2]]
+
+
+@pytest.fixture(scope="module")
+def capped(image_files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[Encoded]]:
+    """A bundle of the two images at CAP bytes each, and the outcomes."""
+    target = tmp_path_factory.mktemp("capped") / "j.inr"
+    target.write_bytes(empty_bundle(BundleSettings()))
+    with patch("train.fit.rdoq.SHARES", (0.06,)):
+        done = add_files_jointly(image_files, target, encode_options(preset=str(STEPS), target_size=CAP))
+    return target.read_bytes(), done
+
+
+def test_each_video_keeps_to_its_cap_with_its_part_of_the_layer(capped: tuple[bytes, list[Encoded]]):
+    data, done = capped
+    assert [encoded.problem.video.name for encoded in done] == ["first", "second"]
+    for encoded in done:
         assert encoded.target_hit
         assert encoded.report.bytes <= CAP
-    assert target.stat().st_size <= 2 * CAP
+        assert encoded.estimated_bits == pytest.approx(8 * encoded.report.bytes, rel=0.02, abs=8 * 64)
+    assert sum(encoded.report.bytes for encoded in done) == len(data) <= 2 * CAP
 
 
-def test_the_layer_is_nobody_s_part(together: tuple[bytes, list[Encoded]]):
-    data = together[0]
+def test_the_shared_layer_is_no_videos_part(joint: tuple[bytes, list[Encoded]]):
+    data = joint[0]
     model, sizes = decode(data), record_sizes(data)
     parts = video_stats(data, model)
     assert sum(part.bytes for part in parts) == sum(sizes[Kind.VIDEO]) + sum(sizes[Kind.LAYER][1:])
@@ -84,9 +105,9 @@ def test_the_layer_is_nobody_s_part(together: tuple[bytes, list[Encoded]]):
         assert (part.layer_bytes > 0) == (len(video.layers) > 1)
 
 
-def test_others_may_follow_leave_or_go(together: tuple[bytes, list[Encoded]], tmp_path: Path):
-    """A further video changes nothing; each is a file of its own; without one, the others are what they were."""
-    data, target = together[0], tmp_path / "t.inr"
+def test_a_further_video_changes_no_earlier_one(joint: tuple[bytes, list[Encoded]], tmp_path: Path):
+    """Each can be extracted as a file of its own; without one, the others are as they were."""
+    data, target = joint[0], tmp_path / "j.inr"
     target.write_bytes(data)
     fourth = Video(np.ascontiguousarray(clips()[0].frames[:, ::-1]), name="fourth")
     assert add_video(fourth, target, OPTIONS) is not None
@@ -99,82 +120,99 @@ def test_others_may_follow_leave_or_go(together: tuple[bytes, list[Encoded]], tm
     assert all(np.array_equal(left.render(clip=at), after.render(clip=at + 1)) for at in range(3))
 
 
-def test_the_same_command_again_does_nothing(together: tuple[bytes, list[Encoded]], tmp_path: Path):
-    target = tmp_path / "t.inr"
-    target.write_bytes(together[0])
+def test_the_same_command_again_does_nothing(joint: tuple[bytes, list[Encoded]], tmp_path: Path):
+    target = tmp_path / "j.inr"
+    target.write_bytes(joint[0])
     assert add_jointly(clips(), target, OPTIONS) == []
-    with pytest.raises(UsageError, match="a decoder already"):
-        add_jointly(clips(), target, replace(OPTIONS, seed=1))
-    assert target.read_bytes() == together[0]
+    with pytest.raises(UsageError) as raised:
+        add_jointly(clips(), target, OPTIONS.with_fit(seed=1))
+    assert raised.value.identifier == "has-decoder"
+    assert target.read_bytes() == joint[0]
 
 
 @pytest.mark.parametrize("when", [STEPS // 2, STEPS + 2])
-def test_told_to_leave_it_goes_on_to_the_same_bytes(together: tuple[bytes, list[Encoded]], tmp_path: Path, when: int):
-    """In the middle of the fit, or between two videos that are being landed."""
-    target, asked = tmp_path / "t.inr", []
+def test_a_joint_fit_that_is_told_to_leave_resumes_to_the_same_bytes(joint: tuple[bytes, list[Encoded]], tmp_path: Path, when: int):
+    """In the middle of the fit, or between the rate control of two videos."""
+    target, asked = tmp_path / "j.inr", []
 
-    def target(self: Interrupts, deadline: float, whole: bool = False) -> StopRequest:
+    def request_by(self: Interrupts, deadline: float, whole: bool = False) -> StopRequest:
         asked.append(whole)
         return StopRequest.LEAVE if len(asked) == when else StopRequest.NOTHING
 
-    target.write_bytes(before := empty(BundleSettings()))
-    with patch.object(Interrupts, "wish_by", target):
+    target.write_bytes(before := empty_bundle(BundleSettings()))
+    with patch.object(Interrupts, "request_by", request_by):
         with pytest.raises(Preempted):
             add_jointly(clips(), target, OPTIONS)
         assert target.read_bytes() == before
         add_jointly(clips(), target, OPTIONS)
-    assert target.read_bytes() == together[0]
-    assert not (tmp_path / "t.inr.work").exists()
+    assert target.read_bytes() == joint[0]
+    assert not (tmp_path / "j.inr.work").exists()
 
 
-def test_what_cannot_go_together_is_refused(tmp_path: Path):
-    target = tmp_path / "t.inr"
-    target.write_bytes(before := empty(BundleSettings()))
-    with pytest.raises(UsageError, match="two videos"):
-        add_jointly(clips()[:1], target, OPTIONS)
-    with pytest.raises(UsageError, match="need a name each"):
-        add_jointly([clips()[0], clips()[0]], target, OPTIONS)
-    with pytest.raises(TargetMissed, match="below what any video takes"):
-        add_jointly(clips(), target, replace(OPTIONS, target=RateTarget(target_bytes=30)))
+def test_a_joint_fit_that_cannot_be_is_refused(tmp_path: Path):
+    target = tmp_path / "j.inr"
+    target.write_bytes(before := empty_bundle(BundleSettings()))
+    tiny = encode_options(preset=str(STEPS), target_size=30)
+    for videos, options, error, identifier in (
+        (clips()[:1], OPTIONS, UsageError, "too-few"),
+        ([clips()[0], clips()[0]], OPTIONS, UsageError, "duplicate-name"),
+        (clips(), tiny, TargetMissed, "target-too-small"),
+    ):
+        with pytest.raises(error) as raised:
+            add_jointly(videos, target, options)
+        assert raised.value.identifier == identifier
     assert target.read_bytes() == before
 
 
-# A layer that says nothing
+def test_a_bundle_of_another_model_is_another_runs(joint: tuple[bytes, list[Encoded]], tmp_path: Path):
+    """The run's key contains the model, so the bundle is not up to date."""
+    target = tmp_path / "j.inr"
+    target.write_bytes(joint[0])
+    with pytest.raises(UsageError) as raised:
+        add_jointly(clips(), target, OPTIONS.with_fit(model=Model("nerv")))
+    assert raised.value.identifier == "has-decoder"
+
+
+# A layer of zeros
+
+
+def zeros(base: BaseLayers, video: VideoSpec) -> dict[str, QuantizedTensor]:
+    """Tensors of nothing but zeros."""
+    return {name: zero_tensor(shape) for name, shape in tensor_shapes(base.model.spec, video).items()}
 
 
 def one_symbol(base: BaseLayers, video: VideoSpec) -> dict[str, QuantizedTensor]:
-    """Tensors of zeros but for a single weight of the backbone."""
-    tensors = zero_tensors(base.model.spec, video)
+    """Tensors of zeros but for a single weight of the layer."""
     symbols = np.zeros(tensor_shapes(base.model.spec, video)["stem.bias"], np.int32)
     symbols[0] = 1
-    return tensors | {"stem.bias": QuantizedTensor(symbols, 0)}
+    return zeros(base, video) | {"stem.bias": QuantizedTensor(symbols, 0)}
 
 
-def test_a_layer_that_says_nothing_is_left_out(together: tuple[bytes, list[Encoded]]):
-    base = BaseLayers.of(together[0])
+def test_a_layer_of_zeros_is_left_out(joint: tuple[bytes, list[Encoded]]):
+    base = BaseLayers.of(joint[0])
     video = replace(base.model.videos[0].spec, name="next")
     count = len(base.model.layers)
-    silent = base.joined(video, zero_tensors(base.model.spec, video), {})
+    silent = base.joined(video, zeros(base, video), {})
     assert (silent.videos[-1].layers, len(silent.layers)) == ((0,), count)
     assert set(base.own(silent)) == set(silent.videos[-1].tensors)
     shorter, longer = (base.encoded(model, b"") for model in (silent, base.joined(video, one_symbol(base, video), {})))
-    assert record_sizes(shorter)[Kind.LAYER] == record_sizes(together[0])[Kind.LAYER]
+    assert record_sizes(shorter)[Kind.LAYER] == record_sizes(joint[0])[Kind.LAYER]
     assert decode(longer).videos[-1].layers == (0, count)
     assert checksums_match(decode(shorter), 3)
     assert checksums_match(decode(longer), 3)
 
 
-def test_a_mask_needs_a_layer_above_it(together: tuple[bytes, list[Encoded]]):
-    base = replace(BaseLayers.of(together[0]), density=0.5)
+def test_a_weight_mask_needs_a_layer_of_its_own(joint: tuple[bytes, list[Encoded]]):
+    base = replace(BaseLayers.of(joint[0]), density=0.5)
     video = replace(base.model.videos[0].spec, name="next")
-    masks = base.first_masks(packed_layout(base.model.spec, video))
-    model = decode(base.encoded(base.joined(video, zero_tensors(base.model.spec, video), masks), b""))
+    weight_masks = base.first_masks(PackedLayout(tensor_specs(base.model.spec, video)))
+    model = decode(base.encoded(base.joined(video, zeros(base, video), weight_masks), b""))
     assert model.videos[-1].layers == (0, len(base.model.layers))
     assert checksums_match(model, 3)
 
 
-def test_a_layer_belongs_to_the_first_that_has_it_as_its_last(together: tuple[bytes, list[Encoded]]):
-    model = decode(together[0])
+def test_a_layer_belongs_to_the_first_video_that_has_it_as_its_last(joint: tuple[bytes, list[Encoded]]):
+    model = decode(joint[0])
     entry = model.videos[0]
     entries = tuple(VideoEntry(replace(entry.spec, name=name), layers, entry.tensors) for name, layers in (("a", (0,)), ("b", (0,))))
     twice = QuantizedModel(model.spec, model.layers[:1], entries)
@@ -186,19 +224,20 @@ def test_a_layer_belongs_to_the_first_that_has_it_as_its_last(together: tuple[by
     assert second.claimed == first.reused == 0
 
 
-def test_at_a_shell(inr: Callable[..., Outcome], tmp_path: Path):
-    sources = [tmp_path / f"{video.name}.png" for video in clips()[:2]]
-    for source, video in zip(sources, clips(), strict=False):
-        write_video(replace(video, frames=video.frames[:1]), str(source))
-    bundle, asked = tmp_path / "b.inr", ("--preset", "30", "-q", "50", "--joint")
-    bundle.write_bytes(empty(BundleSettings()))
-    assert inr("bundle", "add", bundle, *sources, *asked, "--density", "0.5", "--json").last["id"] == "together"
-    added = inr("bundle", "add", bundle, *sources, *asked, "--json")
+def test_the_shell_makes_the_same_bundle(
+    image_files: list[Path], capped: tuple[bytes, list[Encoded]], inr: Callable[..., Outcome], tmp_path: Path
+):
+    bundle, options = tmp_path / "b.inr", ("--preset", STEPS, "--target-size", CAP, "--joint", "--json")
+    bundle.write_bytes(empty_bundle(BundleSettings()))
+    assert inr("bundle", "add", bundle, *image_files, *options, "--density", "0.5").last["id"] == "joint"
+    with patch("train.fit.rdoq.SHARES", (0.06,)):
+        added = inr("bundle", "add", bundle, *image_files, *options)
     assert added.code == 0, added.err
     assert added.last["added"] == ["first", "second"]
+    assert bundle.read_bytes() == capped[0]
     lines = [json.loads(line) for line in added.out.splitlines()]
-    assert added.last["bytes"] == bundle.stat().st_size == sum(line["bytes"] for line in lines if line["type"] == "video")
-    again = inr("bundle", "add", bundle, *sources, *asked, "--json")
+    assert added.last["bytes"] == len(capped[0]) == sum(line["bytes"] for line in lines if line["type"] == "video")
+    again = inr("bundle", "add", bundle, *image_files, *options)
     assert (again.code, again.last["added"]) == (0, [])
     assert inr("bundle", "verify", bundle).code == 0
-    assert "learned for all" in inr("bundle", "info", bundle).out
+    assert inr("bundle", "info", bundle, "--json").last["pretrained_bytes"] > 0

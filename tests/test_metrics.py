@@ -1,14 +1,15 @@
-"""codec/metrics.py and codec/evaluation.py."""
+"""codec/metrics.py and codec/evaluation.py: distortion and reports."""
 
 import numpy as np
 import pytest
 
-from codec.evaluation import compare
+from codec.evaluation import combine_reports, compare, mean_psnr
 from codec.metrics import ms_ssim, mse, psnr, window_size
 from inr.errors import InputError
 
 
 def noisy(size: tuple[int, ...], amount: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth picture, and the same with noise."""
     generator = np.random.default_rng(seed)
     smooth = np.cumsum(np.cumsum(generator.normal(size=size), axis=0), axis=1)
     clean = np.clip(128 + 100 * smooth / np.abs(smooth).max(), 0, 255).astype(np.uint8)
@@ -19,9 +20,10 @@ def test_psnr_by_hand():
     a = np.zeros((4, 4, 3), np.uint8)
     assert psnr(mse(a, a + 10)) == pytest.approx(20 * np.log10(25.5), rel=1e-6)
     assert psnr(mse(a, a)) == 100
+    assert mean_psnr(np.stack([a, a + 10]), np.stack([a, a])) == pytest.approx((100 + 20 * np.log10(25.5)) / 2)
 
 
-def test_ms_ssim_against_a_plain_double_precision_twin():
+def test_ms_ssim_agrees_with_a_plain_version_in_double_precision():
     from scipy.signal import convolve2d
 
     a, b = noisy((180, 200, 3), 12)
@@ -65,6 +67,17 @@ def test_a_report_counts_the_whole_file():
     assert report.frame_psnr_rgb[0] == 100
     assert report.psnr_rgb == pytest.approx(np.mean(report.frame_psnr_rgb))
     assert report.psnr_rgb_of_mean_mse == pytest.approx(report.frame_psnr_rgb[1] + 10 * np.log10(2))
+
+
+def test_reports_of_segments_combine_to_that_of_the_whole():
+    pairs = [noisy((40, 50, 3), 5 * amount, seed=amount) for amount in (1, 2, 4)]
+    reference, decoded = (np.stack(side) for side in zip(*pairs, strict=True))
+    whole = compare(decoded, reference, 700)
+    parts = [compare(decoded[start:end], reference[start:end], 0) for start, end in ((0, 2), (2, 3))]
+    together = combine_reports(parts, 700, reference.size // 3)
+    assert (together.bytes, together.bpp, together.frame_psnr_rgb) == (whole.bytes, whole.bpp, whole.frame_psnr_rgb)
+    for measure in ("psnr_rgb", "psnr_rgb_of_mean_mse", "ms_ssim_rgb"):
+        assert getattr(together, measure) == pytest.approx(getattr(whole, measure))
 
 
 def test_frames_must_match_one_to_one():

@@ -1,25 +1,28 @@
-"""train/motion.py: what the camera does, and what a fit gains by knowing it."""
+"""train/plan/motion.py: the camera's motion, the flows and margins that follow from it, and the gain of a fit that knows it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from codec.encoder import encode
 from codec.model import QuantizedTensor, single_video
-from inr.canvas import FLOW_UNIT
+from inr.constants import FLOW_UNIT
 from inr.layout import tensor_shapes
-from inr.spec import VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from train.fit.base_layers import BaseLayers
-from train.encode.run import EncodeOptions, analyse_motion
-from train.fit.loop import Fitter, fit
-from train.plan.motion import beginning, camera_path, margins, shifts, thin, reject_outliers
-from train.plan.presets import plan
-from train.fit.state import initial_state
-from train.fit.step import Problem
+from train.fit.checkpoint import Workdir
+from train.fit.fitter import Fitter
+from train.fit.problem import Problem
 from train.fit.target import RateTarget
+from train.plan.encode_plan import EncodePlan, analyse_motion
+from train.plan.motion import LITTLE, camera_path, initial_flow, margins, reject_outliers, shifts, thin
+from train.plan.options import FitOptions, encode_options
+from train.plan.presets import plan
 
+FLOW = "canvas.flows.0"
 PATH = np.array([[0, 0], [2, 1], [5, 3], [8, 5], [12, 7], [14, 9], [14, 9], [14, 9]])  # pixels down and to the right
 
 
@@ -33,31 +36,40 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def panned(height: int = 64, width: int = 96) -> np.ndarray:
-    """What a camera sees of a texture whose content moves along PATH."""
+    """The frames of a camera under which a texture moves along PATH."""
     world = texture(height + 20, width + 20)
     return np.stack([world[16 - down : 16 - down + height, 12 - right : 12 - right + width] for down, right in PATH])
 
 
-def spec_of(frames: np.ndarray, bpp: float = 0.5):
-    _, height, width, _ = frames.shape
-    return plan(VideoSpec(width, height, len(frames)), bpp, "medium", "cam", 0)
+def described(frames: np.ndarray) -> VideoSpec:
+    """The spec of a video of these frames."""
+    return VideoSpec.of(Video(frames))
+
+
+def network_of(frames: np.ndarray) -> NetworkSpec:
+    """The default network for these frames at half a bit per pixel."""
+    return plan(described(frames), 0.5, FitOptions())[0]
+
+
+def flow_of(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """The initial flow of these frames, by tensor."""
+    return initial_flow(network_of(frames), described(frames), camera_path(frames))
 
 
 def test_shifts_add_up_along_a_pan():
     np.testing.assert_allclose(shifts([thin(frame, 1) for frame in panned()]), PATH, atol=0.3)
 
 
-def test_flows_begin_where_the_canvas_shows_the_same():
+def test_initial_flows_point_to_the_same_content_on_the_canvas():
     frames = panned()
-    spec, _ = spec_of(frames)
-    flow = FLOW_UNIT * beginning(spec, camera_path(frames))["canvas.flows.0"]
-    assert flow.shape == (8, *spec.canvas.flow_grids[0], 2)
+    flow = FLOW_UNIT * flow_of(frames)[FLOW]
+    assert flow.shape == (8, *network_of(frames).canvas.flow_grids[0], 2)
     against = PATH[np.argmin(np.abs(flow).sum(axis=(1, 2, 3)))] - PATH
     np.testing.assert_allclose(flow, np.broadcast_to(against[:, None, None, ::-1], flow.shape), atol=0.5)
 
 
-def test_a_canvas_holds_what_the_camera_sees():
-    """A pan's canvas reaches as far as other frames than the one that does not move lie beyond that, but not by more than half a frame."""
+def test_margins_hold_all_that_the_camera_sees():
+    """They reach as far as the other frames lie beyond the one that does not move, but not by more than half a frame."""
     path = camera_path(panned())
     still = PATH[np.argmin(np.abs(path).sum(axis=(1, 2)))]
     above, left, below, right = margins(path, 64, 96)
@@ -69,17 +81,17 @@ def test_a_canvas_holds_what_the_camera_sees():
     assert margins(np.zeros((3, 3, 2)), 64, 96) == (0, 0, 0, 0)
 
 
-def test_margins_are_for_files_that_can_pay_for_them():
+def test_only_files_that_can_pay_for_margins_have_them():
     video = Video(panned())
-    rich, poor, other = (
-        EncodeOptions(target=RateTarget(target_bytes=size), model=model) for size, model in ((3000, "cam"), (900, "cam"), (3000, "nerv"))
-    )
-    assert analyse_motion(video, rich)[1].margins == margins(camera_path(video.frames), 64, 96)
+    rich, poor = (FitOptions(target=RateTarget(target_bytes=size)) for size in (3000, 900))
+    path, spec = analyse_motion(video, rich)
+    assert np.array_equal(path, camera_path(video.frames))
+    assert spec.margins == margins(path, 64, 96) != (0, 0, 0, 0)
     assert analyse_motion(video, poor)[1] == VideoSpec.of(video)
-    assert analyse_motion(video, other) == (None, VideoSpec.of(video))
+    assert analyse_motion(video, encode_options(model="nerv", target_size=3000).fit) == (None, VideoSpec.of(video))
 
 
-def test_a_zoom_is_seen():
+def test_a_zoom_gives_a_flow_that_grows_from_the_centre():
     height, width = 96, 128
     world = texture(height, width, seed=1).astype(np.float32)
     y, x = np.indices((height, width))
@@ -89,58 +101,62 @@ def test_a_zoom_is_seen():
         return world[rows.round().astype(int), columns.round().astype(int)].astype(np.uint8)
 
     frames = np.stack([zoomed(by) for by in (1.0, 1.0, 1.0, 0.94)])
-    spec, _ = spec_of(frames)
-    flow = FLOW_UNIT * beginning(spec, camera_path(frames))["canvas.flows.0"][3]
-    rows, columns = spec.canvas.flow_grids[0]
+    flow = FLOW_UNIT * flow_of(frames)[FLOW][3]
+    rows, columns = network_of(frames).canvas.flow_grids[0]
     across = (np.arange(columns) + 0.5) / columns - 0.5
     np.testing.assert_allclose(flow[..., 0], np.broadcast_to(-0.06 * width * across, (rows, columns)), atol=1.0)
 
 
 @pytest.mark.parametrize("kind", ["cuts", "still", "image"])
-def test_what_does_not_move_as_a_whole_begins_without_flow(kind: str):
+def test_frames_that_do_not_move_as_a_whole_have_no_initial_flow(kind: str):
     world = texture(64, 96)
     made = {"cuts": [texture(64, 96, seed) for seed in range(4)], "still": [world] * 4, "image": [world]}
-    frames = np.stack(made[kind])
-    assert beginning(spec_of(frames)[0], camera_path(frames)) == {}
+    assert flow_of(np.stack(made[kind])) == {}
 
 
-def test_a_frame_that_jumps_there_and_back_is_not_believed():
+def test_a_frame_that_jumps_there_and_back_has_no_motion():
     moved = [np.array([[0, 0], [0, 0], [down, 0.0]]) for down in (0, 1, 20, 2, 3, 30, 31)]
     assert [motion[2, 0] for motion in reject_outliers(moved, 6.0)] == [0, 1, 0, 2, 3, 30, 31]
 
 
-@pytest.mark.parametrize("size", [(8, 1000), (8, 8), (500, 16)])
-def test_strips_and_specks_are_no_trouble(size: tuple[int, int]):
+SLIVER = pytest.mark.xfail(strict=True, reason="train/plan/motion.py, camera: windows of no pixels where a side is under WINDOWS pixels")
+
+
+@pytest.mark.parametrize("size", [(8, 200), (8, 8), (200, 16), pytest.param((3, 40), marks=SLIVER), pytest.param((1, 1), marks=SLIVER)])
+def test_unlike_frames_of_any_shape_have_no_motion(size: tuple[int, int]):
     frames = np.stack([texture(*size, seed) for seed in range(2)])
-    assert beginning(spec_of(frames)[0], camera_path(frames)).keys() <= {"canvas.flows.0"}
+    path = camera_path(frames)
+    assert path.shape == (2, 3, 2)
+    assert np.abs(path).max() < LITTLE  # and finite
+    assert initial_flow(network_of(frames), described(frames), path) == {}
 
 
-def test_on_the_layers_of_another_video_flows_begin_at_the_camera_too():
-    """But not in a further group of frames: that one begins on the canvas of the group before."""
+def test_only_a_further_segment_starts_without_the_flow_of_the_camera(tmp_path: Path):
+    """A further video on another one's layers starts with it; a further segment starts on the canvas of the segment before."""
     frames = panned()
-    spec, config = spec_of(frames)
-    video = VideoSpec.of(Video(frames))
-    ones = {name: QuantizedTensor(np.ones(shape, np.int32), 0) for name, shape in tensor_shapes(spec, video).items()}
-    base = BaseLayers.of(encode(single_video(spec, video, ones)))
+    video, options = Video(frames), encode_options()
+    spec, config = plan(described(frames), 0.5, options.fit)
+    ones = {name: QuantizedTensor(np.ones(shape, np.int32), 0) for name, shape in tensor_shapes(spec, described(frames)).items()}
+    base = BaseLayers.of(encode(single_video(spec, described(frames), ones)))
+    problem = Problem(spec, described(frames), config)
 
-    def flows(base: BaseLayers) -> np.ndarray:
-        fitter = Fitter(Problem(spec, video, config), Video(frames), base)
-        return fitter.problem.layout.unpack(np.asarray(fitter.state.parameters.weights))["canvas.flows.0"]
+    def initial(base: BaseLayers | None) -> np.ndarray:
+        plan = EncodePlan(problem, options.fit, "key", Workdir(tmp_path / "work", "key"), options.fit.target, base)
+        return problem.layout.unpack(np.asarray(plan.fitter(video).state.parameters.weights))[FLOW]
 
-    assert base.begins
-    np.testing.assert_array_equal(flows(base), beginning(spec, camera_path(frames))["canvas.flows.0"])
-    assert not flows(replace(base, continues=True)).any()
+    assert base.initial_values
+    for unrelated in (None, base):
+        np.testing.assert_array_equal(initial(unrelated), flow_of(frames)[FLOW])
+    assert not initial(replace(base, continues=True)).any()
 
 
-def test_a_fit_of_a_pan_is_better_for_it():
+def test_a_fit_of_a_pan_is_better_if_it_starts_with_the_flow_of_the_camera():
     frames = panned()
-    video = Video(frames)
-    spec, config = spec_of(frames)
-    problem = Problem(spec, VideoSpec.of(video), replace(config, steps=160, rate_weight=1e-5))
-    fitter, blank = Fitter(problem, video), Fitter(problem, video)
-    blank.state = initial_state(spec, problem.video, problem.config)
+    spec, config = plan(described(frames), 0.5, FitOptions())
+    problem = Problem(spec, described(frames), replace(config, steps=40, rate_weight=1e-5))
 
     def error(fitter: Fitter) -> float:
-        return float(np.mean(np.square(fit(fitter).model.render_entry(-1) - frames.astype(np.float32))))
+        fitter.run_steps(40, 0.0, 1 / 40)
+        return float(np.mean(np.square(fitter.model().render_entry(-1) - frames.astype(np.float32))))
 
-    assert error(fitter) < 0.7 * error(blank)
+    assert error(Fitter(problem, Video(frames), initial_flow=flow_of(frames))) < 0.6 * error(Fitter(problem, Video(frames)))

@@ -1,9 +1,11 @@
-"""The wheel: three packages, the format page, the sample and its credit, and nothing else."""
+"""The wheel holds three packages, the format page, the sample and its credit, and nothing else."""
 
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -15,7 +17,16 @@ def test_the_wheel_holds_three_packages(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"inr", "codec", "train"}
-    assert {"codec/FORMAT.md", "inr/sample/bunny.mp4", "inr/sample/CREDITS.md"} <= set(names)
+    assert {"codec/FORMAT.md", "codec/report/page.html", "inr/sample/bunny.mp4", "inr/sample/CREDITS.md"} <= set(names)
+
+
+def test_the_script_and_the_public_names_exist():
+    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["inr"].split(":")
+    assert callable(getattr(import_module(module), function))
+    for package in map(import_module, ("inr", "codec", "train")):
+        assert package.__all__
+        for name in package.__all__:
+            assert getattr(package, name).__name__ == name
 
 
 def test_the_readme_gives_two_commands_that_set_themselves_up():

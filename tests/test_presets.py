@@ -1,6 +1,6 @@
-"""train/presets.py: networks sized to a rate, and to the paper."""
+"""train/plan/presets.py and network_size.py: networks sized to a rate, and the settings of their fits."""
 
-from dataclasses import replace
+import math
 
 import numpy as np
 import pytest
@@ -8,8 +8,10 @@ import pytest
 from inr.errors import UsageError
 from inr.layout import weights
 from inr.spec import VideoSpec
+from train.plan.network_size import flow_grids, modulated_spec, upsampling
+from train.plan.options import FitOptions, Model, Preset, encode_options
 from train.plan.paper_networks import hnerv_spec
-from train.plan.presets import flow_grids, modulated_spec, plan, rate_weight, steps_of, upsampling
+from train.plan.presets import lr_decay_steps, plan, rate_weight
 
 BUNNY = VideoSpec(1280, 640, 132)
 
@@ -18,7 +20,7 @@ BUNNY = VideoSpec(1280, 640, 132)
     ("size", "stem", "total"),
     [(0.35e6, 32, 329_726), (0.75e6, 48, 736_152), (1.5e6, 68, 1_505_172), (3e6, 97, 3_029_582)],
 )
-def test_the_papers_widths_come_out(size: float, stem: int, total: int):
+def test_hnervs_rule_gives_the_papers_widths(size: float, stem: int, total: int):
     spec = hnerv_spec(BUNNY, size)
     assert spec.stem == stem
     assert [block.kernel for block in spec.blocks] == [1, 3, 5, 5, 5]
@@ -26,12 +28,12 @@ def test_the_papers_widths_come_out(size: float, stem: int, total: int):
     assert weights(spec, BUNNY) == total
 
 
-def test_the_papers_channels_for_one_and_a_half_million():
+def test_hnerv_of_one_and_a_half_million_weights_has_the_papers_channels():
     assert [block.width for block in hnerv_spec(BUNNY, 1.5e6).blocks] == [57, 48, 40, 33, 28]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (31, 40), (97, 131), (160, 320), (720, 1280), (1080, 1920), (1, 5000)])
-def test_padding_stays_moderate(size: tuple[int, int]):
+def test_upsampling_pads_moderately(size: tuple[int, int]):
     strides, head = upsampling(*size)
     scale = int(np.prod(strides)) * head
     assert scale <= max(1, min(size) / 2)
@@ -39,7 +41,7 @@ def test_padding_stays_moderate(size: tuple[int, int]):
     assert canvas <= 1.6 * size[0] * size[1]
 
 
-def test_more_bits_make_larger_networks():
+def test_more_bits_give_larger_networks():
     video = VideoSpec(320, 160, 32)
     sizes = [weights(modulated_spec(video, bpp), video) for bpp in (0.01, 0.05, 0.15, 0.5)]
     assert sizes == sorted(set(sizes))
@@ -47,13 +49,21 @@ def test_more_bits_make_larger_networks():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(UsageError, match="no preset 'quick'"):
-        plan(BUNNY, 0.1, "quick", "cam", 0)
-    with pytest.raises(UsageError, match="no model 'siren'"):
-        plan(BUNNY, 0.1, "fast", "siren", 0)
+    with pytest.raises(UsageError, match="--preset quick: it is one of fast, medium, slow, or a number of steps"):
+        Preset.parse("quick")
+    with pytest.raises(UsageError, match="--model siren: it is one of cam, hnerv"):
+        Model.parse("siren")
+    with pytest.raises(UsageError, match="or a number of steps"):
+        Preset.parse("0")
 
 
-def test_flows_are_finer_where_bits_pay_for_it():
+def test_a_preset_may_be_a_number_of_steps():
+    assert plan(BUNNY, 0.1, encode_options(preset="1234").fit)[1].steps == 1234
+    assert [Preset.parse(name).steps for name in ("fast", "medium", "slow")] == [2500, 10_000, 32_000]
+    assert (Preset.parse("1234").most_steps, Preset.parse("fast").most_steps) == (1234, math.inf)
+
+
+def test_flows_are_finer_at_higher_rates():
     video = VideoSpec(640, 320, 132)
     (_, poor), (coarse, rich) = (flow_grids(video, bpp) for bpp in (0.02, 0.1))
     assert poor == (10, 20)
@@ -65,24 +75,18 @@ def test_flows_are_finer_where_bits_pay_for_it():
     assert flow_grids(VideoSpec(640, 320, 1), 0.1) == ((1, 1),)
 
 
-def test_where_steps_are_cheap_networks_are_larger_and_batches_too():
-    video, picture = VideoSpec(640, 320, 132), VideoSpec(640, 320, 1)
-    (small, slow), (large, quick) = (plan(video, 0.1, "fast", "cam", 0, accelerated) for accelerated in (False, True))
+def test_networks_and_batches_are_larger_on_an_accelerator():
+    video, picture, options = VideoSpec(640, 320, 132), VideoSpec(640, 320, 1), FitOptions()
+    (small, slow), (large, quick) = (plan(video, 0.1, options, accelerated) for accelerated in (False, True))
     assert weights(large, video) > 1.2 * weights(small, video)
     assert (slow.batch, quick.batch) == (2, 8)
-    assert plan(BUNNY, 0.02, "fast", "cam", 0, True)[1].batch == 4  # as many pixels a step
-    assert plan(picture, 0.1, "fast", "cam", 0, True) == plan(picture, 0.1, "fast", "cam", 0, False)
+    assert plan(BUNNY, 0.02, options, True)[1].batch == 4  # as many pixels a step
+    assert plan(picture, 0.1, options, True) == plan(picture, 0.1, options, False)
 
 
-def test_a_preset_may_be_a_number_of_steps():
-    assert plan(BUNNY, 0.1, "1234", "cam", 0)[1].steps == 1234
-    with pytest.raises(UsageError, match="or a number of steps"):
-        steps_of("0")
-
-
-def test_fits_of_more_bits_are_long_sooner():
-    """At twice the bits it takes 2 ** 1.5 times fewer steps, within limits; a picture's fit is never long sooner."""
+def test_learning_rates_fall_sooner_at_higher_rates():
+    """At twice the bits they fall after 2 ** 1.5 times fewer steps, within limits; those of an image's fit fall at one point."""
     video = VideoSpec(640, 320, 16)
-    rich, richer, poor = (plan(video, bpp, "medium", "cam", 0)[1].long for bpp in (0.1, 0.8, 0.05))
-    assert (rich, richer, poor) == (3536, 1800, 10_000)
-    assert plan(replace(video, frames=1), 0.4, "medium", "cam", 0)[1].long == 10_000
+    assert [lr_decay_steps(video, bpp) for bpp in (0.1, 0.8, 0.05)] == [3536, 1800, 10_000]
+    assert lr_decay_steps(VideoSpec(640, 320, 1), 0.4) == 10_000
+    assert plan(video, 0.1, FitOptions())[1].lr_decay_after_steps == 3536

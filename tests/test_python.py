@@ -1,9 +1,7 @@
-"""What Python and Jupyter work with: clips that decode as they are asked, keywords, cards, imageio."""
+"""The library in Python and Jupyter: clips that decode on demand, options as keywords, cards, imageio."""
 
-import os
 import signal
 import threading
-import time
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +20,10 @@ import codec.imageio_plugin
 import train
 from codec.card import sparkline
 from inr.errors import InputError, UsageError
-from inr.rendering import to_uint8
+from inr.rendering import to_levels
+from train.fit.progress import Progress, Quiet, Reporter
+
+KEYWORDS = {"target_bpp": 6.0, "preset": "200", "frames": (0, 3)}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def clip_and_frames(encoded: tuple[Path, Outcome]) -> tuple[codec.Clip, np.ndarr
 
 
 class Tags(HTMLParser):
-    """Which tags a piece of HTML opens and closes."""
+    """The tags that a piece of HTML opens and does not close, and its images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +46,9 @@ class Tags(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.opened.pop() == tag
+
+
+# Clips
 
 
 def test_a_clip_is_a_sequence_of_frames(clip_and_frames: tuple[codec.Clip, np.ndarray]):
@@ -59,6 +63,7 @@ def test_a_clip_is_a_sequence_of_frames(clip_and_frames: tuple[codec.Clip, np.nd
     assert np.asarray(clip, np.float32).dtype == np.float32
     assert np.array_equal(np.stack(list(clip)), frames)
     assert clip.info["frames"] == 6
+    assert clip.info["segments"] == [6]
     for index in (6, -7):
         with pytest.raises(IndexError):
             clip[index]
@@ -68,13 +73,13 @@ def test_a_clip_is_a_pure_function(clip_and_frames: tuple[codec.Clip, np.ndarray
     clip, frames = clip_and_frames
     parameters, network = clip.jax()
     rendered = jax.jit(network)(parameters, jnp.array([4, 1]))
-    assert np.abs(np.asarray(to_uint8(rendered)).astype(int) - frames[[4, 1]]).max() <= 1
-    each = jax.vmap(lambda index: network(parameters, index[None])[0])(jnp.arange(6))
-    assert np.abs(np.asarray(to_uint8(each)).astype(int) - frames).max() <= 1
-    slopes = jax.grad(lambda p: network(p, jnp.array([0])).sum())(parameters)
-    assert slopes.keys() == parameters.keys()
-    with pytest.raises(UsageError, match="group 1 of 1"):
-        clip.jax(1)
+    assert np.abs(np.asarray(to_levels(rendered)).astype(int) - frames[[4, 1]]).max() <= 1
+    each = jax.jit(jax.vmap(lambda index: network(parameters, index[None])[0]))(jnp.arange(6))
+    assert np.abs(np.asarray(to_levels(each)).astype(int) - frames).max() <= 1
+    gradients = jax.jit(jax.grad(lambda p: network(p, jnp.array([0])).sum()))(parameters)
+    assert gradients.keys() == parameters.keys()
+    with pytest.raises(UsageError, match="segment 1 of 1"):
+        clip.jax(segment=1)
 
 
 def test_a_card_stands_by_itself(clip_and_frames: tuple[codec.Clip, np.ndarray]):
@@ -90,47 +95,66 @@ def test_a_card_stands_by_itself(clip_and_frames: tuple[codec.Clip, np.ndarray])
     assert sparkline([2.0], "dB")
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, encoded: tuple[Path, Outcome]):
-    with pytest.raises(InputError):
+def test_missing_files_and_videos_are_named(tmp_path: Path, encoded: tuple[Path, Outcome]):
+    with pytest.raises(InputError, match=r"none\.inr"):
         codec.open_file(tmp_path / "none.inr")
     with pytest.raises(UsageError, match="no video 'other'"):
         codec.open_file(encoded[0], "other")
 
 
-def test_keywords_are_options(clip_file: Path, tmp_path: Path):
-    done = train.encode_file(clip_file, tmp_path / "a.inr", target_bpp=2.0, time_budget=12.0, frames=(0, 3))
-    assert done is not None
-    assert done.report.bpp <= 2.0
-    assert done.output == tmp_path / "a.inr"
-    assert "3 frames" in done._repr_html_()
-    assert "<svg" in done._repr_html_()
-    assert "bpp" in repr(done)
-    assert train.encode_file(clip_file, str(tmp_path / "a.inr"), target_bpp=2.0, time_budget=12.0, frames=(0, 3)) is None
+# Encoding
+
+
+def test_options_may_be_keywords(clip_file: Path, tmp_path: Path):
+    encoded = train.encode_file(clip_file, tmp_path / "a.inr", **KEYWORDS)
+    assert encoded is not None
+    assert encoded.report.bpp <= 6.0
+    assert encoded.target_hit
+    assert encoded.output == tmp_path / "a.inr"
+    assert "3 frames" in encoded._repr_html_()
+    assert "<svg" in encoded._repr_html_()
+    assert "bpp" in repr(encoded)
+    assert train.encode_file(clip_file, str(tmp_path / "a.inr"), **KEYWORDS) is None
+    assert train.encode_file(clip_file, tmp_path / "a.inr", train.encode_options(**KEYWORDS)) is None
     with pytest.raises(UsageError, match="contradict"):
         train.encode_file(clip_file, tmp_path / "b.inr", target_bpp=2.0, target_size="1kB")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="colour"):
         train.encode_file(clip_file, tmp_path / "b.inr", colour="red")
+    with pytest.raises(TypeError, match="not both"):
+        train.encode_file(clip_file, tmp_path / "b.inr", train.encode_options(), seed=1)
 
 
-def test_an_interrupted_cell_returns_the_best_so_far(clip_file: Path, tmp_path: Path):
-    def interrupt(line: str) -> None:
-        if line.endswith("steps"):
-            threading.Thread(target=lambda: (time.sleep(1.0), os.kill(os.getpid(), signal.SIGINT))).start()
+class InterruptOnce(Quiet):
+    """Presses Ctrl-C when the fit has come to a step."""
 
-    done = train.encode_file(clip_file, tmp_path / "a.inr", preset="slow", target_bpp=2.0, say=interrupt)
-    assert done is not None
-    assert done.interrupted
-    assert codec.open_file(done.output)[0].shape == (32, 48, 3)
+    def __init__(self, step: int):
+        self.step, self.pressed = step, False
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.step >= self.step and not self.pressed:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_cell_returns_the_best_file_so_far(clip_file: Path, tmp_path: Path):
+    reporter = Reporter(InterruptOnce(step=150))
+    encoded = train.encode_file(clip_file, tmp_path / "a.inr", reporter=reporter, **KEYWORDS | {"preset": "slow"})
+    assert encoded is not None
+    assert encoded.interrupted
+    assert 150 <= encoded.steps < 32_000
+    assert encoded.report.bpp <= 6.0
+    assert codec.open_file(encoded.output)[0].shape == (32, 48, 3)
 
 
 def test_a_fit_may_run_beside_the_main_thread(clip_file: Path, tmp_path: Path):
     found = []
-    thread = threading.Thread(
-        target=lambda: found.append(train.encode_file(clip_file, tmp_path / "a.inr", target_bpp=2.0, time_budget=10.0, frames=(0, 1)))
-    )
+    thread = threading.Thread(target=lambda: found.append(train.encode_file(clip_file, tmp_path / "a.inr", **KEYWORDS)))
     thread.start()
     thread.join()
     assert found[0].report.bytes == (tmp_path / "a.inr").stat().st_size
+
+
+# imageio
 
 
 def test_imageio_reads_files(encoded: tuple[Path, Outcome], clip_and_frames: tuple[codec.Clip, np.ndarray]):
@@ -146,7 +170,7 @@ def test_imageio_reads_files(encoded: tuple[Path, Outcome], clip_and_frames: tup
 
 
 @pytest.mark.parametrize(("text", "mode"), [("no file of ours", "ri"), ("", "wi")])
-def test_imageio_says_what_it_cannot_do(tmp_path: Path, text: str, mode: str):
+def test_imageio_refuses_other_files_and_writing(tmp_path: Path, text: str, mode: str):
     path = tmp_path / "text.inr"
     path.write_text(text)
     request = Request(path, mode)

@@ -18,7 +18,7 @@ def test_mantissas_are_the_nearest_floats():
         assert all(abs(Decimal(float(mantissa)) - exact) <= abs(Decimal(float(other)) - exact) for other in neighbours)
 
 
-def test_steps_span_octaves_exactly():
+def test_step_sizes_span_octaves_exactly():
     assert step_size(0) == 1
     assert step_size(-24) == 0.125
     assert step_size(13) == step_size(5) * 2

@@ -1,14 +1,15 @@
-"""codec/entropy.py: symbols as words and back."""
+"""codec/range_coder.py: symbols become words, and words the same symbols."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.range_coder import RangeReader, RangeWriter
+from codec.fixed_tables import EXPONENTS, MAGNITUDES
 from codec.frequency_tables import PRECISION, Table, best_table, counts, information
+from codec.range_coder import RangeReader, RangeWriter
 
 
-def test_exact_words():
+def test_a_stream_has_these_exact_words():
     writer = RangeWriter()
     writer.integer(5, 4)
     writer.integer(100, 8)
@@ -28,7 +29,19 @@ def test_symbols_come_back(symbols: list[int]):
     assert np.array_equal(reader.symbols(len(symbols), table), symbols)
 
 
-def test_the_coder_spends_what_the_table_says():
+@given(st.integers(0, 12), st.integers(-128, 127), st.lists(st.booleans(), min_size=1), st.integers(0, 127))
+def test_numbers_and_bits_come_back(magnitude: int, exponent: int, bits: list[bool], share: int):
+    writer = RangeWriter()
+    writer.number(magnitude, MAGNITUDES)
+    writer.bits(np.array(bits), share)
+    writer.number(exponent, EXPONENTS)
+    reader = RangeReader(writer.getvalue())
+    assert reader.number(MAGNITUDES) == magnitude
+    assert reader.bits(len(bits), share).tolist() == bits
+    assert reader.number(EXPONENTS) == exponent
+
+
+def test_the_coder_spends_the_information_of_the_table():
     symbols = np.random.default_rng(1).geometric(0.3, 20000).astype(np.int32) - 1
     table = best_table(symbols)
     writer = RangeWriter()
@@ -37,7 +50,7 @@ def test_the_coder_spends_what_the_table_says():
 
 
 def test_constriction_computes_the_integer_formula():
-    """The 24-bit cumulative counts of FORMAT.md, read off the coder itself by where it splits its range."""
+    """The 24-bit cumulative counts of FORMAT.md, read off the coder itself by the places where it splits its range."""
     import constriction
 
     table = Table(37, 211, 3)

@@ -1,16 +1,18 @@
-"""`inr compare`: a page that stands by itself, a sheet, a video; and in a real browser where there is one."""
+"""`inr compare`: a page that stands by itself, a sheet, a video; and the page in a real browser where there is one."""
 
+import base64
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import Outcome
+from conftest import PATIENCE, Outcome
 
 from codec.decoder import decode
 from codec.report import page as page_module
@@ -52,7 +54,7 @@ def test_the_figures_are_those_of_the_files(comparison: Comparison, html: str, e
     assert 0 < sum(theirs["frame_bits"]) < 8 * theirs["bytes"]
 
 
-def test_all_is_inside(html: str):
+def test_the_page_needs_nothing_beside_it(html: str):
     outside = [address for address in re.findall(r'(?:src|href)\s*=\s*["\']([^"\']+)', html) if not address.startswith("data:")]
     assert not outside
     assert not re.findall(r"https?://(?!www\.w3\.org)", html)
@@ -60,8 +62,6 @@ def test_all_is_inside(html: str):
 
 
 def test_frames_are_exact(comparison: Comparison, html: str):
-    import base64
-
     facts = facts_of(html)
     assert facts["kept"] == list(range(6))
     assert list(facts["pictures"]) == ["source: square.mkv", *(candidate.name for candidate in comparison.compared_files)]
@@ -83,20 +83,20 @@ def test_a_page_too_large_keeps_the_worst_frames(comparison: Comparison, monkeyp
 
 
 def test_a_name_cannot_break_the_page(comparison: Comparison):
-    from dataclasses import replace
-
     odd = replace(comparison, reference="</script><b>FACTS")
     assert facts_of(page(odd))["reference"] == "</script><b>FACTS"
 
 
-def test_what_does_not_match_is_refused(clip_file: Path, encoded: tuple[Path, Outcome]):
+def test_files_that_do_not_match_the_source_are_refused(clip_file: Path, encoded: tuple[Path, Outcome]):
     with pytest.raises(InputError, match="6 frames against 3"):
         compared(clip_file, [encoded[0]], (0, 3))
     with pytest.raises(UsageError):
         compared(clip_file, [])
 
 
-def test_at_the_shell(clip_file: Path, encoded: tuple[Path, Outcome], tmp_path: Path, inr: Callable[..., Outcome]):
+def test_the_command_writes_pages_sheets_and_videos(
+    clip_file: Path, encoded: tuple[Path, Outcome], tmp_path: Path, inr: Callable[..., Outcome]
+):
     target, _ = encoded
     outcome = inr("compare", "--ref", clip_file, target, "-o", tmp_path / "a.html", "--json")
     assert outcome.code == 0, outcome.err
@@ -111,8 +111,8 @@ def test_at_the_shell(clip_file: Path, encoded: tuple[Path, Outcome], tmp_path: 
     assert np.array_equal(beside, np.concatenate([read_video(clip_file).frames, decoded, decoded], axis=2))
 
 
-def test_a_report_comes_with_an_encode(clip_file: Path, tmp_path: Path, inr: Callable[..., Outcome]):
-    options = ("--report", "--frames", "0:3", "--scale", "1/2", "--target-bpp", 3, "--preset", "fast")
+def test_an_encode_writes_its_report(clip_file: Path, tmp_path: Path, inr: Callable[..., Outcome]):
+    options = ("--report", "--frames", "0:3", "--scale", "1/2", "-q", 70, "--preset", 60)
     outcome = inr("encode", clip_file, tmp_path / "a.inr", *options)
     assert outcome.code == 0, outcome.err
     page = (tmp_path / "a.html").read_text()
@@ -124,13 +124,13 @@ def test_a_report_comes_with_an_encode(clip_file: Path, tmp_path: Path, inr: Cal
 
 
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no Chromium to open the page in")
-def test_a_browser_draws_it(html: str, tmp_path: Path):
-    """Its script runs to the end, without a network: the first frame is drawn, and every figure is in place."""
+def test_a_browser_draws_the_page(html: str, tmp_path: Path):
+    """Its script runs to the end without a network: the first frame is drawn, and every figure is in place."""
     (tmp_path / "report.html").write_text(html)
     browser = next(filter(None, map(shutil.which, BROWSERS)))
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
     command = [browser, *options, "--dump-dom", (tmp_path / "report.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert 'data-drawn="wipe' in done.stdout, done.stderr[-500:]
     assert done.stdout.count("<polyline") == 4
     assert 'class="map"' in done.stdout

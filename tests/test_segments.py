@@ -1,4 +1,4 @@
-"""train/groups.py: long videos as chains of groups, one in memory at a time."""
+"""train/encode/segments.py and train/plan/segmentation.py: long videos as segments, one in memory at a time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,45 +9,51 @@ import numpy as np
 import pytest
 from conftest import Outcome, moving_square
 
-import train.plan.presets
-from codec.bundle import extracted, checksums_match
+from codec.bundle import checksums_match, extracted
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import QuantizedModel
 from inr.errors import InputError, UsageError
-from inr.layout import is_private
+from inr.layout import tensor_specs
 from inr.reading import Source, read_video
+from inr.scale import Scale
+from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
+from train.encode.segments import encode_segments
 from train.fit.base_layers import PreviousSegment
-from train.encode.run import EncodeOptions
-from train.plan.estimate import estimate
-from train.encode.segments import FEWEST, MOST, boundaries, encode_segments
 from train.fit.interrupts import Preempted
+from train.fit.progress import Reporter
 from train.fit.target import RateTarget
+from train.plan.estimate import estimate
+from train.plan.options import Segmentation, Selection, encode_options
+from train.plan.segmentation import FEWEST, MOST, boundaries, segment_target
 
-FRAMES, STEPS = 8, 120
-OPTIONS = EncodeOptions(preset="fast", model="nirvana", target=RateTarget(target_bpp=2.0), chunk=3, key_every=2)
+FRAMES, STEPS = 9, 96
+OPTIONS = encode_options(preset=str(STEPS), model="nirvana", target_bpp=2.0, chunk=3, key_every=2)
+QUIET = Reporter()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_steps() -> Iterator[None]:
-    with patch.dict(train.plan.presets.PRESETS, fast=STEPS):
+def quick_rdoq() -> Iterator[None]:
+    """RDOQ tries one share of a tensor's promising moves instead of four."""
+    with patch("train.fit.rdoq.SHARES", (0.06,)):
         yield
 
 
 @pytest.fixture(scope="module")
 def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight frames: groups of three, three and two."""
+    """Nine frames: three segments of three."""
     path = tmp_path_factory.mktemp("long") / "long.mkv"
     write_video(moving_square(FRAMES, 24, 32), str(path))
     return path
 
 
 @pytest.fixture(scope="module")
-def grouped(long_file: Path, few_steps: None) -> bytes:
+def segmented(long_file: Path, quick_rdoq: None) -> bytes:
+    """The file of its three segments."""
     target = long_file.with_suffix(".inr")
-    done = encode_segments(long_file, target, OPTIONS)
+    done = encode_segments(long_file, target, OPTIONS, QUIET)
     assert done is not None
     assert done.target_hit
     assert done.report.bytes == target.stat().st_size
@@ -56,19 +62,19 @@ def grouped(long_file: Path, few_steps: None) -> bytes:
     return target.read_bytes()
 
 
-# Reading
+# Sources
 
 
-def test_a_source_gives_what_is_asked_for(long_file: Path):
+def test_a_source_gives_the_frames_that_are_asked_for(long_file: Path):
     whole, source = read_video(long_file), Source(long_file)
     assert len(source) == FRAMES
-    for start, end in ((0, 3), (3, 6), (1, 2), (6, 8)):  # on, and back
+    for start, end in ((0, 3), (3, 6), (1, 2), (6, 9)):  # forwards, and backwards
         part = source[start:end]
         assert np.array_equal(part.frames, whole.frames[start:end])
         assert (part.fps, part.colour, part.name) == (whole.fps, whole.colour, whole.name)
-    cut = Source(long_file, (2, -1), "1/2")
+    cut = Source(long_file, (2, -1), Scale.parse("1/2"))
     assert len(cut) == FRAMES - 3
-    assert np.array_equal(cut[1:3].frames, read_video(long_file, (3, 5), "1/2").frames)
+    assert np.array_equal(cut[1:3].frames, read_video(long_file, (3, 5), Scale.parse("1/2")).frames)
 
 
 def test_a_source_may_be_a_folder(long_file: Path, tmp_path: Path):
@@ -79,25 +85,25 @@ def test_a_source_may_be_a_folder(long_file: Path, tmp_path: Path):
 
 
 def test_a_source_is_decoded_once(long_file: Path):
-    source, has_network = Source(long_file), []
+    source, passes = Source(long_file), []
     honest = source._stream._frames
-    source._stream._frames = lambda: has_network.append(None) or honest()
+    source._stream._frames = lambda: passes.append(None) or honest()
     for start in range(FRAMES):
         assert len(source[start : start + 1]) == 1
-    assert len(has_network) == 1
+    assert len(passes) == 1
 
 
 def test_a_source_that_cannot_be_read_is_refused(long_file: Path, tmp_path: Path):
     (tmp_path / "text.mp4").write_text("no video")
-    for path, span in ((tmp_path / "none.mp4", (None, None)), (tmp_path / "text.mp4", (None, None)), (long_file, (9, 12))):
+    for path, span in ((tmp_path / "none.mp4", (None, None)), (tmp_path / "text.mp4", (None, None)), (long_file, (10, 12))):
         with pytest.raises(InputError):
             Source(path, span)
 
 
-# Where groups begin
+# Boundaries and targets
 
 
-def test_groups_end_where_much_moves_or_a_scene_does(tmp_path: Path):
+def test_segments_end_after_much_motion_or_at_a_cut(tmp_path: Path):
     still = np.full((90, 16, 16, 3), 80, np.uint8)
     scenes = still.copy()
     scenes[20:] = 200
@@ -117,28 +123,37 @@ def test_groups_end_where_much_moves_or_a_scene_does(tmp_path: Path):
     assert boundaries(source, 200) == [0, 90]
 
 
+def test_segments_share_a_cap_by_frames():
+    """The next ones get what a segment leaves of its share; a quality is each segment's own."""
+    segment, cap = VideoSpec(32, 24, 3), RateTarget(target_bytes=800)
+    assert segment_target(cap, segment, frames=8, rest=8) == RateTarget(target_bytes=300)
+    assert segment_target(cap, segment, frames=8, rest=5, used=200) == RateTarget(target_bytes=360)
+    assert segment_target(RateTarget(target_bpp=2.0), segment, frames=8, rest=8) == RateTarget(target_bytes=2 * 3 * 24 * 32 // 8)
+    assert segment_target(RateTarget(target_psnr=30.0), segment, frames=8, rest=5, used=200) == RateTarget(target_psnr=30.0)
+
+
 # Files
 
 
-def test_groups_are_one_video(grouped: bytes):
-    model = decode(grouped)
-    assert [entry.spec.frames for entry in model.videos] == [3, 3, 2]
+def test_segments_are_one_video(segmented: bytes):
+    model = decode(segmented)
+    assert [entry.spec.frames for entry in model.videos] == [3, 3, 3]
     assert [entry.continues for entry in model.videos] == [False, True, True]
     assert model.clips == (range(3),)
     assert model.clip_spec(0).frames == FRAMES
-    again = decode(encode(model))  # records in another order, the same video
+    again = decode(encode(model))  # records in another order
     assert np.array_equal(again.render(), model.render())
     assert again.clips == model.clips
     assert checksums_match(model, 0)
-    assert len(grouped) <= 2.0 * FRAMES * 24 * 32 / 8
+    assert len(segmented) <= 2.0 * FRAMES * 24 * 32 / 8
 
 
-def test_every_second_group_is_a_key(grouped: bytes):
-    assert [entry.layers for entry in decode(grouped).videos] == [(0,), (0, 1), (2,)]
+def test_every_second_segment_references_no_other(segmented: bytes):
+    assert [entry.layers for entry in decode(segmented).videos] == [(0,), (0, 1), (2,)]
 
 
-def test_only_the_groups_wanted_are_rendered(grouped: bytes, monkeypatch: pytest.MonkeyPatch):
-    model, rendered = decode(grouped), []
+def test_only_the_segments_of_wanted_frames_are_rendered(segmented: bytes, monkeypatch: pytest.MonkeyPatch):
+    model, rendered = decode(segmented), []
     frames, honest = model.render(), QuantizedModel.render_entry
     assert len(frames) == FRAMES
     monkeypatch.setattr(QuantizedModel, "render_entry", lambda self, entry, *rest: rendered.append(entry) or honest(self, entry, *rest))
@@ -146,38 +161,43 @@ def test_only_the_groups_wanted_are_rendered(grouped: bytes, monkeypatch: pytest
     assert np.abs(backwards.astype(int) - frames[[7, 3]]).max() <= 1
     assert rendered == [1, 2]
     between = model.render([2.5, 3.5])
-    assert np.abs(between[0].astype(int) - frames[2]).max() <= 1  # groups do not mix
+    assert np.abs(between[0].astype(int) - frames[2]).max() <= 1  # frames of different segments do not mix
     assert between[1].tolist() != frames[3].tolist()
 
 
-def test_a_group_begins_as_the_one_before(grouped: bytes):
-    """Nothing to code as yet: a residual of zeros on the weights, and on the steps, of the last group."""
-    model = decode(grouped)
-    chain = PreviousSegment(grouped, replace(model, videos=model.videos[:2], layers=model.layers[:2]), key_every=8)
+def test_a_segment_starts_as_the_one_before(segmented: bytes):
+    """At first there is nothing to code: a residual of zeros, on the weights of the last segment and on its step sizes."""
+    model = decode(segmented)
+    previous = PreviousSegment(segmented, replace(model, videos=model.videos[:2], layers=model.layers[:2]), key_every=8)
     before = model.tensors(1)
-    assert chain.layers == (0, 1)
-    for name, values in chain.begins.items():
+    assert previous.layers == (0, 1)
+    private = {tensor.name for tensor in tensor_specs(model.spec, model.videos[1].spec) if tensor.private}
+    assert previous.initial_values.keys() == before.keys()
+    for name, values in previous.initial_values.items():
         assert np.array_equal(values, before[name])
-        assert is_private(name) or np.array_equal(values, chain.sums[name])
+        assert name in private or np.array_equal(values, previous.sums[name])
+    assert previous.exponents
+    assert all(previous.exponents[name] == tensor.exponent for name, tensor in model.layers[1].tensors.items() if tensor.symbols.any())
 
 
-def test_residuals_take_fewer_bits_than_groups_afresh(long_file: Path, grouped: bytes, tmp_path: Path):
-    """At the same quality: what is still stays as it is."""
-    still = tmp_path / "still.mkv"
+def test_residuals_take_fewer_bits_than_fresh_segments(tmp_path: Path):
+    """Of a still video, at the same quality: the second segment has little to change."""
+    still, found = tmp_path / "still.mkv", {}
     write_video(Video(np.repeat(moving_square(1, 24, 32).frames, 6, axis=0)), str(still))
-    sizes = {}
     for key_every in (1, 8):
         target = tmp_path / f"{key_every}.inr"
-        done = encode_segments(still, target, replace(OPTIONS, target=RateTarget(quality=40), key_every=key_every))
+        options = encode_options(preset=str(STEPS), model="nirvana", quality=40, chunk=3, key_every=key_every)
+        done = encode_segments(still, target, options, QUIET)
         assert done is not None
-        records = [layer.tensors for layer in decode(target.read_bytes()).layers]
-        sizes[key_every] = (done.report.bytes, done.report.psnr_rgb, sum(int(np.count_nonzero(t.symbols)) for t in records[1].values()))
-    assert sizes[8][2] < 0.5 * sizes[1][2]
-    assert sizes[8][0] < 0.8 * sizes[1][0]
+        second = decode(target.read_bytes()).layers[1].tensors
+        found[key_every] = (done.report.bytes, sum(int(np.count_nonzero(tensor.symbols)) for tensor in second.values()))
+    (fresh_bytes, fresh_symbols), (residual_bytes, residual_symbols) = found[1], found[8]
+    assert residual_symbols < 0.5 * fresh_symbols
+    assert residual_bytes < 0.8 * fresh_bytes
 
 
-def test_a_chain_is_extracted_whole(grouped: bytes):
-    model = decode(grouped)
+def test_a_video_is_extracted_with_all_its_segments(segmented: bytes):
+    model = decode(segmented)
     again = decode(encode(extracted(model, 0)))
     assert np.array_equal(again.render(), model.render())
     assert again.fingerprints == model.fingerprints
@@ -186,76 +206,88 @@ def test_a_chain_is_extracted_whole(grouped: bytes):
 # Runs
 
 
-def test_the_same_command_again_changes_nothing(long_file: Path, grouped: bytes):
+def test_the_same_command_again_changes_nothing(long_file: Path, segmented: bytes):
     target = long_file.with_suffix(".inr")
-    assert encode_segments(long_file, target, OPTIONS) is None
-    assert target.read_bytes() == grouped
+    assert encode_segments(long_file, target, OPTIONS, QUIET) is None
+    assert target.read_bytes() == segmented
 
 
-def test_what_is_left_is_taken_up_again(long_file: Path, grouped: bytes, tmp_path: Path):
-    """Told to leave in the second group, then run again: the same file as in one go."""
-    target, calls = tmp_path / "a.inr", []
+def test_unfinished_segments_are_resumed(long_file: Path, segmented: bytes, tmp_path: Path):
+    """Told to leave in the second segment, then run again, it gives the same file as in one go."""
+    target, said = tmp_path / "a.inr", []
 
     def leave(line: str) -> None:
-        calls.append(line)
-        if line.startswith("group 2"):
+        if line.startswith("segment 2"):
             raise Preempted
 
     with pytest.raises(Preempted):
-        encode_segments(long_file, target, OPTIONS, say=leave)
+        encode_segments(long_file, target, OPTIONS, Reporter(say=leave))
     assert not target.exists()
-    with pytest.raises(UsageError, match="another input"):
-        encode_segments(long_file, target, replace(OPTIONS, seed=1))
-    calls.clear()
-    assert encode_segments(long_file, target, OPTIONS, say=calls.append) is not None
-    assert not any(line.startswith("group 1") for line in calls)
-    assert target.read_bytes() == grouped
+    with pytest.raises(UsageError) as raised:
+        encode_segments(long_file, target, OPTIONS.with_fit(seed=1), QUIET)
+    assert raised.value.identifier == "other-run"
+    assert encode_segments(long_file, target, OPTIONS, Reporter(say=said.append)) is not None
+    assert [line.split(":")[0] for line in said if line.startswith("segment")] == ["segment 2 of 3", "segment 3 of 3"]
+    assert target.read_bytes() == segmented
 
 
-def test_at_the_shell(long_file: Path, tmp_path: Path, inr: Callable[..., Outcome]):
+def test_the_shell_gives_the_same_file(long_file: Path, segmented: bytes, tmp_path: Path, inr: Callable[..., Outcome]):
     target = tmp_path / "a.inr"
-    options = ["--chunk", 5, "--target-bpp", "2", "--time-budget", "24s", "--json"]
+    options = ["--model", "nirvana", "--chunk", 3, "--key-every", 2, "--target-bpp", 2, "--preset", STEPS, "--json"]
     outcome = inr("encode", long_file, target, *options)
     assert outcome.code == 0, outcome.err
     assert outcome.last["frames"] == FRAMES
-    assert 1.94 <= outcome.last["bpp"] <= 2
+    assert outcome.last["target_hit"]
+    assert outcome.last["bpp"] <= 2
+    assert target.read_bytes() == segmented
     assert inr("decode", target, tmp_path / "a.npy", "--frames", "4:7").code == 0
     assert np.load(tmp_path / "a.npy").shape == (3, 24, 32, 3)
     described = inr("info", target, "--json").last
-    assert described["groups"] == [5, 3]
+    assert described["segments"] == [3, 3, 3]
     assert sum(described["sections"].values()) == target.stat().st_size
     assert inr("eval", target, "--ref", long_file, "--json").last["psnr_rgb"] == pytest.approx(outcome.last["psnr_rgb"])
     assert inr("retarget", target, tmp_path / "b.inr", "--target-size", "100").code == 2
 
 
-def test_groups_may_be_masked(long_file: Path, tmp_path: Path):
-    """What a mask hides does not count in any group; one image serves all, or one for each frame."""
+def test_segments_may_be_masked(long_file: Path, tmp_path: Path):
+    """Masked pixels count in no segment; the mask is one image, or has an image for each frame."""
     clip = read_video(long_file)
     hidden = np.zeros((FRAMES, 24, 32, 3), np.uint8)
     hidden[:, 4:12, 10:20] = 255
     other = clip.frames.copy()
     other[:, 4:12, 10:20] = 255 - other[:, 4:12, 10:20]
-    changed = tmp_path / "changed" / long_file.name  # the same name: it is in the file, and takes its bytes
+    changed = tmp_path / "changed" / long_file.name  # the name is in the file, so it is the same
     changed.parent.mkdir()
     write_video(Video(other), str(changed))
     write_video(Video(hidden), str(tmp_path / "each.mkv"))
     write_video(Video(hidden[:1]), str(tmp_path / "all.png"))
     write_video(Video(hidden[:3]), str(tmp_path / "few.mkv"))
-    found = []
+    found, options = [], encode_options(preset="32", model="nirvana", quality=60, chunk=3, key_every=1)
     for source, mask in ((long_file, "all.png"), (changed, "each.mkv")):
         target = tmp_path / f"{mask}.inr"
-        assert encode_segments(source, target, replace(OPTIONS, mask=tmp_path / mask)) is not None
+        assert encode_segments(source, target, replace(options, selection=Selection(mask=tmp_path / mask)), QUIET) is not None
         found.append(decode(target.read_bytes()).render())
     assert np.array_equal(*found)
-    with pytest.raises(InputError, match="the mask has 3 frames, the video 8"):
-        encode_segments(long_file, tmp_path / "b.inr", replace(OPTIONS, mask=tmp_path / "few.mkv"))
-    with pytest.raises(UsageError, match="--target-psnr"):
-        encode_segments(long_file, tmp_path / "b.inr", replace(OPTIONS, target=RateTarget(target_psnr=30), mask=tmp_path / "all.png"))
+    with pytest.raises(InputError, match="3 frames") as refused:
+        encode_segments(long_file, tmp_path / "b.inr", replace(options, selection=Selection(mask=tmp_path / "few.mkv")), QUIET)
+    assert refused.value.identifier == "mask-size"
+    masked = replace(options.with_fit(target=RateTarget(target_psnr=30)), selection=Selection(mask=tmp_path / "all.png"))
+    with pytest.raises(UsageError) as refused:
+        encode_segments(long_file, tmp_path / "b.inr", masked, QUIET)
+    assert refused.value.identifier == "mask-psnr"
 
 
-def test_an_estimate_of_groups_is_of_all_of_them(long_file: Path):
-    one, all_of_them = (estimate(long_file, replace(OPTIONS, frames=span)) for span in ((0, 3), (None, None)))
-    assert all_of_them["estimated_bytes"] == pytest.approx([size * FRAMES / 3 for size in one["estimated_bytes"]], abs=2)
-    assert all_of_them["steps"] == round(STEPS * FRAMES / 3)
-    assert all_of_them["weights"] == one["weights"]
-    assert all_of_them["estimated_seconds"] > one["estimated_seconds"]
+def test_an_estimate_of_segments_is_of_all_of_them(long_file: Path, monkeypatch: pytest.MonkeyPatch):
+    """Bytes and steps are those of the whole video, network and memory those of one segment."""
+    monkeypatch.setattr("train.plan.estimate.PILOT_STEPS", 10)
+    whole, one = estimate(long_file, OPTIONS), estimate(long_file, replace(OPTIONS, selection=Selection((0, 3))))
+    assert whole["estimated_bytes"] == pytest.approx([size * FRAMES / 3 for size in one["estimated_bytes"]], abs=2)
+    assert whole["steps"] == round(STEPS * FRAMES / 3)
+    assert whole["weights"] == one["weights"]
+    assert whole["estimated_memory_bytes"] == one["estimated_memory_bytes"]
+
+
+def test_segments_are_asked_for_by_a_number_of_frames_or_by_motion():
+    assert OPTIONS.segmentation == Segmentation(3, key_every=2)
+    assert encode_options(chunk=0).segmentation == Segmentation(0, key_every=8)
+    assert encode_options(key_every=4).segmentation is None

@@ -1,4 +1,4 @@
-"""Every committed file decodes to its committed symbols and tensors, and to its pixels within one level."""
+"""Every committed file decodes to its committed symbols and tensors exactly, and to its pixels within one level."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from codec.encoder import encode
 NAMES = sorted(path.stem for path in FOLDER.glob("*.inr"))
 
 
-def test_there_is_a_vector_of_each_kind():
+def test_each_kind_of_file_has_a_vector():
     assert sorted(VECTORS) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_decodes_to_what_it_should(name: str):
+def test_a_vector_decodes_to_its_facts(name: str):
     data = (FOLDER / f"{name}.inr").read_bytes()
     facts = json.loads((FOLDER / f"{name}.json").read_text())
     model = decode(data)
@@ -32,8 +32,14 @@ def test_decodes_to_what_it_should(name: str):
     assert encode(model) == data
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_vector_holds_the_specs_of_the_script(name: str):
+    model = decode((FOLDER / f"{name}.inr").read_bytes())
+    assert (model.spec, model.videos[-1].spec) == VECTORS[name]
+
+
 def test_another_process_with_one_thread_agrees(tmp_path: Path):
-    """Symbols and tensors exactly, pixels within one level, whatever the process."""
+    """Symbols and tensors are the same in every process, pixels within one level."""
     code = (
         "import json, sys, numpy as np\n"
         "from pathlib import Path\n"

@@ -1,4 +1,4 @@
-"""inr/reading.py and inr/writing.py: in and out, what is said, and what is refused."""
+"""inr/reading.py and inr/writing.py: exact and lossy formats, sources that are probed or read on demand, warnings, refusals."""
 
 import subprocess
 import sys
@@ -11,11 +11,15 @@ import av
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from conftest import PATIENCE
 
 from inr.errors import InputError, MediaWarning, OutputError, UsageError
-from inr.reading import read_video
+from inr.reading import Extent, Source, probe, read_video
+from inr.scale import Scale
 from inr.video import Colour, Video
 from inr.writing import check_output, write_video
+
+# Formats
 
 
 def test_exact_formats_come_back_exactly(clip: Video, tmp_path: Path):
@@ -32,13 +36,6 @@ def test_exact_formats_come_back_exactly(clip: Video, tmp_path: Path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_decoder_closed_early_lets_its_threads_finish():
-    """Those it leaves in the middle of a frame report errors, which must not wait for the interpreter's lock."""
-    with as_file(files("inr") / "sample" / "bunny.mp4") as sample:
-        read = f"from inr.reading import read_video\nfor _ in range(60): read_video({str(sample)!r}, (0, 6))"
-        subprocess.run([sys.executable, "-c", read], check=True, timeout=60)
-
-
 @pytest.mark.parametrize("colour", [Colour(), Colour(1, 1, 1, False), Colour(5, 6, 5, True)])
 @pytest.mark.parametrize(("suffix", "height"), [(".mp4", 32), (".mp4", 31), (".y4m", 31)])
 def test_lossy_formats_stay_near_and_keep_their_tags(clip: Video, tmp_path: Path, colour: Colour, suffix: str, height: int):
@@ -50,11 +47,11 @@ def test_lossy_formats_stay_near_and_keep_their_tags(clip: Video, tmp_path: Path
     assert again.frames.shape == video.frames.shape
     if suffix == ".mp4" and colour.matrix != 2:
         assert again.colour == colour
-    if suffix == ".mp4" or colour.matrix != 1:  # y4m cannot say which matrix it uses, and is read as BT.601
+    if suffix == ".mp4" or colour.matrix != 1:  # y4m cannot state its matrix, and is read as BT.601
         assert np.abs(again.frames.astype(int) - video.frames).mean() < 2.5
 
 
-def test_y4m_uses_the_sources_matrix(tmp_path: Path):
+def test_y4m_uses_the_matrix_of_the_source(tmp_path: Path):
     red = np.zeros((1, 2, 2, 3), np.uint8)
     red[..., 0] = 255
     for matrix, weight in ((2, 0.299), (1, 0.2126)):
@@ -63,7 +60,7 @@ def test_y4m_uses_the_sources_matrix(tmp_path: Path):
         assert abs(luma - (16 + 219 * weight)) <= 1
 
 
-def test_images_of_every_kind(tmp_path: Path):
+def test_images_of_every_kind_become_8_bit_rgb(tmp_path: Path):
     generator = np.random.default_rng(0)
     rgb = generator.integers(0, 256, (9, 11, 3), np.uint8)
     iio.imwrite(tmp_path / "rgb.png", rgb)
@@ -76,6 +73,16 @@ def test_images_of_every_kind(tmp_path: Path):
     iio.imwrite(tmp_path / "deep.png", rgb[..., 0].astype(np.uint16) * 256 + 255)
     with pytest.warns(MediaWarning, match="16 bits"):
         assert np.array_equal(read_video(tmp_path / "deep.png").frames[0, ..., 0], rgb[..., 0])
+
+
+def test_a_gif_is_a_video(clip: Video, tmp_path: Path):
+    iio.imwrite(tmp_path / "a.gif", clip.frames, plugin="pillow", duration=100, loop=0)
+    again = read_video(tmp_path / "a.gif")
+    assert again.frames.shape == clip.frames.shape
+    assert again.fps == 10
+
+
+# Sources
 
 
 def test_folders_are_read_in_natural_order_and_of_one_size(tmp_path: Path):
@@ -91,11 +98,63 @@ def test_folders_are_read_in_natural_order_and_of_one_size(tmp_path: Path):
         read_video(tmp_path)
 
 
-def test_ranges_are_half_open_and_scaling_is_asked_for(clip: Video, clip_file: Path):
+def test_spans_are_half_open_and_frames_are_resized_on_request(clip: Video, clip_file: Path):
     assert np.array_equal(read_video(clip_file, (2, 5)).frames, clip.frames[2:5])
     assert np.array_equal(read_video(clip_file, (-2, None)).frames, clip.frames[-2:])
-    assert read_video(clip_file, (0, 1), "1/2").frames.shape == (1, 16, 24, 3)
-    assert read_video(clip_file, (0, 1), "20x10").frames.shape == (1, 10, 20, 3)
+    assert read_video(clip_file, (0, 1), Scale.parse("1/2")).frames.shape == (1, 16, 24, 3)
+    assert read_video(clip_file, (0, 1), Scale.parse("20x10")).frames.shape == (1, 10, 20, 3)
+
+
+def test_a_scale_is_a_fraction_or_a_size():
+    assert Scale.parse("") is None
+    assert (str(Scale.parse("2/4")), str(Scale.parse("320X160"))) == ("1/2", "320x160")
+    assert Scale.parse("1/3").size(100, 2) == (33, 1)
+    for text in ("half", "0/2", "1/0", "-1/2", "0x5", "1.5"):
+        with pytest.raises(UsageError, match="neither WxH nor a fraction"):
+            Scale.parse(text)
+
+
+@pytest.fixture(scope="module", params=["container", "folder", "glob", "image"])
+def source(request: pytest.FixtureRequest, clip: Video, clip_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clip as a container, a folder of images and a glob; and its first frame as an image."""
+    folder = tmp_path_factory.mktemp("images")
+    write_video(clip, str(folder / "f_%02d.png"))
+    return {"container": clip_file, "folder": folder, "glob": folder / "f_*.png", "image": folder / "f_00.png"}[request.param]
+
+
+@pytest.mark.parametrize("frames", [(None, None), (0, 1), (1, -1), (-4, None), (2, 99)])
+@pytest.mark.parametrize("scale", [None, Scale((20, 10)), Scale(Fraction(1, 3))])
+def test_a_probe_agrees_with_the_source(source: Path, frames: tuple[int | None, int | None], scale: Scale | None):
+    """Size and number of frames by the header are those of the frames that are read, on demand or at once."""
+    if source.name == "f_00.png":
+        frames = (0, 1)
+    extent, whole, on_demand = probe(source, frames, scale), read_video(source, frames, scale), Source(source, frames, scale)
+    assert extent == Extent(whole.width, whole.height, len(whole))
+    assert extent.frames == len(on_demand)
+    assert np.array_equal(on_demand[:].frames, whole.frames)
+    assert (on_demand[:].fps, on_demand[:].name) == (whole.fps, whole.name)
+
+
+def test_missing_and_empty_sources_are_refused_in_the_same_words(tmp_path: Path):
+    (tmp_path / "empty.mkv").write_bytes(b"")
+    (tmp_path / "none").mkdir()
+    for name in ("missing.mkv", "empty.mkv", "none", "x*.png"):
+        messages = set()
+        for read in (probe, read_video, Source):
+            with pytest.raises(InputError) as raised:
+                read(tmp_path / name)
+            messages.add((raised.value.identifier, raised.value.what, raised.value.fix))
+        assert len(messages) == 1
+
+
+def test_a_decoder_closed_early_lets_its_threads_finish():
+    """Threads that it leaves in the middle of a frame report errors, which must not wait for the interpreter's lock."""
+    with as_file(files("inr") / "sample" / "bunny.mp4") as sample:
+        read = f"from inr.reading import read_video\nfor _ in range(60): read_video({str(sample)!r}, (0, 6))"
+        subprocess.run([sys.executable, "-c", read], check=True, timeout=PATIENCE)
+
+
+# Warnings
 
 
 def odd_container(path: Path, pixels: str = "yuv420p", times: tuple[int, ...] = (0, 1, 2, 3), audio: bool = False) -> None:
@@ -113,35 +172,31 @@ def odd_container(path: Path, pixels: str = "yuv420p", times: tuple[int, ...] = 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "warning"),
     [
         ({"audio": True}, "1 audio stream dropped"),
         ({"times": (0, 1, 5, 6)}, "variable frame timing"),
         ({"pixels": "yuv420p10le"}, "10 bits a sample"),
     ],
 )
-def test_what_is_dropped_is_said_once(tmp_path: Path, options: dict, said: str):
+def test_each_loss_is_a_warning(tmp_path: Path, options: dict, warning: str):
     odd_container(tmp_path / "a.mkv", **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert len(read_video(tmp_path / "a.mkv")) == 4
-    assert [said in str(warning.message) for warning in caught] == [True]
+    assert [warning in str(each.message) for each in caught] == [True]
 
 
-def test_an_ordinary_clip_says_nothing(clip_file: Path):
+def test_an_ordinary_clip_causes_no_warning(clip_file: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read_video(clip_file)
+        assert len(read_video(clip_file)) == 6
 
 
-def test_a_gif_is_a_video(clip: Video, tmp_path: Path):
-    iio.imwrite(tmp_path / "a.gif", clip.frames, plugin="pillow", duration=100, loop=0)
-    again = read_video(tmp_path / "a.gif")
-    assert again.frames.shape == clip.frames.shape
-    assert again.fps == 10
+# Writing
 
 
-def test_outputs_are_checked_before_anything_is_spent(tmp_path: Path):
+def test_outputs_are_checked_before_the_work(tmp_path: Path):
     (tmp_path / "there.mkv").write_bytes(b"precious")
     for path, frames, error, text in [
         ("no/such/folder.mkv", 3, OutputError, "folder does not exist"),

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from train.encode.files import encode_file as encode_file
     from train.fit.config import FitConfig as FitConfig
-    from train.fit.loop import fit as fit
     from train.plan.options import EncodeOptions as EncodeOptions
     from train.plan.options import encode_options as encode_options
 

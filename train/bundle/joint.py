@@ -28,7 +28,7 @@ from train.fit.joint_fitter import JointFitter
 from train.fit.loop import Fitted
 from train.fit.problem import Problem
 from train.fit.progress import Reporter
-from train.fit.rate_control import Candidate, Landing, control_rate
+from train.fit.rate_control import Candidate, RateControlSetup, control_rate
 from train.fit.target import RateTarget
 from train.plan.addition import least_growth
 from train.plan.fingerprint import fingerprint_of, run_key
@@ -51,6 +51,7 @@ def add_jointly(videos: list[Video], bundle: Path, options: EncodeOptions, repor
     Preempted; the bundle does not change.
     """
     started, reporter = time.monotonic(), reporter or Reporter()
+    options = replace(options, reuse=None)  # there is no earlier video to reuse
     check_names(videos)
     others = [run_key(video, "") for video in videos]
     fingerprints = [fingerprint_of(run_key(video, options.identity("joint", *others))) for video in videos]
@@ -68,7 +69,9 @@ def add_jointly(videos: list[Video], bundle: Path, options: EncodeOptions, repor
             leave_if_asked(joint, workdir, interrupts)
             part = len(data) // len(videos) + (at < len(data) % len(videos))
             target = options.fit.target.resolved(joint.fitters[at].problem.video)
-            found, problem = land_video(joint, at, base, Landing(video, with_part_paid(target, part), fingerprints[at]), reporter)
+            found, problem = control_video_rate(
+                joint, at, base, RateControlSetup(video, with_part_paid(target, part), fingerprints[at]), reporter
+            )
             done.append(
                 Encoded(
                     output=bundle,
@@ -120,21 +123,23 @@ def with_part_paid(target: RateTarget, part: int) -> RateTarget:
     return target if target.target_bytes is None else replace(target, target_bytes=target.target_bytes - part)
 
 
-def land_video(joint: JointFitter, at: int, base: BaseLayers, landing: Landing, reporter: Reporter) -> tuple[Candidate, Problem]:
+def control_video_rate(
+    joint: JointFitter, at: int, base: BaseLayers, setup: RateControlSetup, reporter: Reporter
+) -> tuple[Candidate, Problem]:
     """Bring one video's private tensors from the joint fit to the video's target, on the shared layer in `base`.
 
     `at` is the index of the video in `joint`. The result is the video's file, and the problem of its fit. TargetMissed if the shared layer
     leaves too few bytes of the video's cap.
     """
-    fitter, video, cap = joint.fitters[at], landing.video, landing.target.target_bytes
+    fitter, video, cap = joint.fitters[at], setup.video, setup.target.target_bytes
     least = least_growth(base, fitter.problem.video)
     if cap is not None and cap < least:
         what = f"the shared layer leaves '{video.name}' {max(cap, 0)} bytes of its cap; the video needs at least {least} bytes"
         raise TargetMissed("size-unreachable", what, "a larger target, or a longer fit: --preset medium")
     config = replace(fitter.problem.config, num_sharing_videos=1)
     problem = replace(fitter.problem, config=config, overhead_bits=8 * least)
-    landed = Fitter(problem, video, base)
-    landed.state = joint.private_state(at)
-    model = landed.model()
-    fitted = Fitted(model, landed.estimated_bits(model), config.steps, 0.0, False, landed.state)
-    return control_rate(landed, fitted, landing, reporter.about(video.name).say), problem
+    private = Fitter(problem, video, base)
+    private.state = joint.private_state(at)
+    model = private.model()
+    fitted = Fitted(model, private.estimated_bits(model), config.steps, 0.0, False, private.state)
+    return control_rate(private, fitted, setup, reporter.about(video.name).say), problem

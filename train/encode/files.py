@@ -1,5 +1,6 @@
 """Encodes a source on disk to a file: the function behind `inr encode`, which Python code can call as well."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from train.encode.segments import encode_segments
 from train.fit.problem import Problem
 from train.fit.progress import Reporter
 from train.plan.duration import duration_line, foreseen_step_seconds
+from train.plan.encode_plan import least_bytes
 from train.plan.options import EncodeOptions, encode_options
 from train.plan.presets import plan
 
@@ -40,8 +42,9 @@ def encode_file(
 def announce(source: str | Path, options: EncodeOptions, reporter: Reporter) -> None:
     """Report the predicted duration of the fit, before the source is read and before anything large is compiled."""
     extent: Extent = probe(source, options.selection.frames, options.selection.scale)
-    if not extent.frames:  # reading the source will say so
-        return
     video = VideoSpec(extent.width, extent.height, extent.frames)
+    cap = options.fit.target.cap(video) if extent.frames else 0
+    if cap is not None and cap < least_bytes(replace(video, frames=1)):  # the encode itself will refuse such a source or cap
+        return
     spec, config = plan(video, options.fit.target.nominal_bpp(video), options.fit)
     reporter.say("predicted: " + duration_line(config.steps, foreseen_step_seconds(Problem(spec, video, config))))

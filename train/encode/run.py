@@ -20,10 +20,10 @@ from train.fit.interrupts import Interrupts, StopRequest
 from train.fit.loop import Fitted, fit
 from train.fit.problem import Problem
 from train.fit.progress import Display, Progress, Reporter
-from train.fit.rate_control import Landing, control_rate
+from train.fit.rate_control import RateControlSetup, control_rate
 from train.fit.tensorboard import TensorBoardLog
 from train.plan.duration import duration_line
-from train.plan.encode_plan import EncodePlan, fit_deadline, make_plan, weights_of_mask
+from train.plan.encode_plan import EncodePlan, check_mask, fit_deadline, make_plan, weights_of_mask
 from train.plan.fingerprint import fingerprint_of
 from train.plan.memory import check_memory
 from train.plan.options import EncodeOptions
@@ -35,6 +35,7 @@ def encode_video(video: Video, output: Path, options: EncodeOptions, reporter: R
     InrError for every expected error, Preempted if a signal asks to leave. Neither leaves a half-written file.
     """
     started = time.monotonic() if options.run.started is None else options.run.started
+    check_mask(options)
     mask = options.selection.mask
     pixel_weights = None if mask is None else weights_of_mask(read_video(mask).frames, video)
     plan = make_plan(video, output, options, pixel_weights)
@@ -73,7 +74,7 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             if interrupted:  # the user waits: rate control gets only a few seconds
                 deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
             fingerprint = b"" if interrupted else fingerprint_of(plan.key)
-            found = control_rate(fitter, fitted, Landing(video, plan.target, fingerprint, deadline), reporter.say)
+            found = control_rate(fitter, fitted, RateControlSetup(video, plan.target, fingerprint, deadline), reporter.say)
             frames = write_verified(found.data, found.model, output)
     seconds = time.monotonic() - started
     if fitted.stopped and not interrupted:

@@ -48,7 +48,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Landing:
+class RateControlSetup:
     """The facts that do not change during rate control.
 
     These are the source video, its resolved target, the run's fingerprint, and the deadline in seconds of the monotonic clock.
@@ -68,8 +68,8 @@ class Landing:
 class RateControl:
     """The means of rate control: extra steps, coarser or finer step sizes, and RDOQ. Their results are measured on encoded files."""
 
-    def __init__(self, fitter: Fitter, landing: Landing):
-        self.fitter, self.landing, self.target = fitter, landing, landing.target
+    def __init__(self, fitter: Fitter, setup: RateControlSetup):
+        self.fitter, self.setup, self.target = fitter, setup, setup.target
 
     @property
     def extra_steps(self) -> int:
@@ -78,10 +78,10 @@ class RateControl:
 
     def measured(self, model: QuantizedModel, estimated_bits: float) -> Candidate:
         """The candidate of `model`. The PSNR is measured only if it matters for the target."""
-        data, known = self.fitter.encoded(model, self.landing.fingerprint), []
+        data, known = self.fitter.encoded(model, self.setup.fingerprint), []
 
         def psnr() -> float:
-            known.append(mean_psnr(model.render_entry(-1), self.landing.video.frames))
+            known.append(mean_psnr(model.render_entry(-1), self.setup.video.frames))
             return known[0]
 
         size = len(data) - self.fitter.base_bytes
@@ -90,7 +90,7 @@ class RateControl:
 
     def size(self, model: QuantizedModel) -> int:
         """The bytes of the file of `model` that the target limits."""
-        return len(self.fitter.encoded(model, self.landing.fingerprint)) - self.fitter.base_bytes
+        return len(self.fitter.encoded(model, self.setup.fingerprint)) - self.fitter.base_bytes
 
     def measured_symbols(self, model: QuantizedModel) -> Candidate:
         """The candidate of `model`, whose `estimated_bits` are computed from its symbols, not by the loss."""
@@ -155,7 +155,7 @@ class RateControl:
         All step sizes become coarser until the file fits. Then single tensors get finer step sizes, as long as the file still fits. Nothing
         is rendered, so the search may go on for SPEND_SECONDS after the deadline.
         """
-        names, until = self.fitter.problem.layout.names, self.landing.deadline + SPEND_SECONDS
+        names, until = self.fitter.problem.layout.names, self.setup.deadline + SPEND_SECONDS
         wider = dict.fromkeys(names, 0)
         size = self.size(self.fitter.model(wider))
         while size > cap and wider[names[0]] < MAX_WIDER:
@@ -177,7 +177,7 @@ class RateControl:
             return self.refined_under_cap(found, self.target.target_bytes)
         if self.target.target_psnr is not None:
             return self.refined_to_quality(found, self.target.target_psnr)
-        return self.measured_symbols(optimise_symbols(self.fitter, found.model, Bounds(until=self.landing.deadline)))
+        return self.measured_symbols(optimise_symbols(self.fitter, found.model, Bounds(until=self.setup.deadline)))
 
     def refined_to_quality(self, found: Candidate, psnr: float) -> Candidate:
         """The better of `found` and a smaller file after RDOQ whose PSNR is still at least `psnr` decibels."""
@@ -185,9 +185,9 @@ class RateControl:
         mse, spare = SymbolEvaluator(self.fitter, found.model).start().mse, (found.psnr or 0.0) - psnr - JUST_ABOVE
         again = found
         for _ in range(REFINEMENTS):
-            bounds = Bounds(most_mse=mse * 10 ** (spare / 10), until=self.landing.deadline)
+            bounds = Bounds(most_mse=mse * 10 ** (spare / 10), until=self.setup.deadline)
             again = self.measured_symbols(optimise_symbols(self.fitter, found.model, bounds))
-            if again.hit or self.landing.over:
+            if again.hit or self.setup.over:
                 break
             spare -= psnr - (again.psnr or 0.0) + JUST_ABOVE
         return again if again.hit else self.better(found, again)
@@ -205,25 +205,25 @@ class RateControl:
             most = now + 8 * (cap - found.size) - spared
             if most <= 0:
                 continue
-            bounds = Bounds(most_bits=most, least_bits=now + 8 * (LEAST_USED * cap - found.size), until=self.landing.deadline)
+            bounds = Bounds(most_bits=most, least_bits=now + 8 * (LEAST_USED * cap - found.size), until=self.setup.deadline)
             again = self.measured_symbols(optimise_symbols(self.fitter, found.model, bounds))
             best = self.better(best, again)
-            if again.hit or self.landing.over:
+            if again.hit or self.setup.over:
                 return again if again.hit else best
         if best.hit or best.size > cap:
             return best
-        full = fill_file(self.fitter, best.model, ByteBudget(self.size, LEAST_USED * cap, cap, self.landing.deadline))
+        full = fill_file(self.fitter, best.model, ByteBudget(self.size, LEAST_USED * cap, cap, self.setup.deadline))
         return self.better(best, self.measured_symbols(full))
 
 
-def control_rate(fitter: Fitter, fitted: Fitted, landing: Landing, say: Callable[[str], None] = lambda line: None) -> Candidate:
+def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: Callable[[str], None] = lambda line: None) -> Candidate:
     """The best file for the target that extra steps, other step sizes and RDOQ give after a fit.
 
     `fitted` is the result of the fit of `fitter`. `say` gets a line of text after each attempt and after RDOQ. TargetMissed if no file fits
     under the cap. If a target quality is out of reach, the result is the best file, with `hit` False. An attempt starts only if it is
     expected to end before the deadline.
     """
-    control, target, deadline = RateControl(fitter, landing), landing.target, landing.deadline
+    control, target, deadline = RateControl(fitter, setup), setup.target, setup.deadline
     last = best = control.measured(fitted.model, fitted.estimated_bits)
     aim = float(target.target_bytes or 0) * CAP_AIM if target.target_bytes is not None else (target.target_psnr or 0.0) + PSNR_AIM
     expected = 2 * control.extra_steps * fitted.step_seconds
