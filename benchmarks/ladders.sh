@@ -1,11 +1,11 @@
 #!/bin/sh
-# Rate-distortion ladders against x264, x265 and SVT-AV1, one `inr bench` a clip; finished points are kept.
+# Rate-distortion ladders against x264, x265 and SVT-AV1: one `inr bench` for each clip. Finished points are kept.
 #
-#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT quick   # 32 frames at half size, a minute a fit: some ten minutes on 2 cores
-#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT cpu     # bunny-mid, four points of a quarter of an hour
-#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT gpu     # five points of bunny-mid and bunny-full side by side on one accelerator: eight minutes
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT quick   # 32 frames at half size, a minute for each fit: about ten minutes on two cores
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT cpu     # bunny-mid, four points of a quarter of an hour each
+#   INR_CLIPS=DIR sh benchmarks/ladders.sh OUT gpu     # five points of bunny-mid and bunny-full side by side on one GPU: eight minutes
 #
-# DIR holds bunny-small.mkv, bunny-mid.mkv, bunny-full.mkv, and for `quick` BasketballPass*.mkv and tennis*.mkv.
+# DIR holds bunny-small.mkv, bunny-mid.mkv and bunny-full.mkv, and for `quick` also BasketballPass*.mkv and tennis*.mkv.
 set -eu
 out=$1
 codecs=inr,x264,x265,svtav1
@@ -17,7 +17,7 @@ quick)
         inr bench "$clip" --codecs $codecs --points 2 --bpp 0.05:0.2 --frames 0:32 --scale 1/2 --time-budget 60s -o "$out/$(basename "$clip" .mkv)"
     done ;;
 cpu) inr bench "$INR_CLIPS"/bunny-mid.mkv --codecs $codecs --points 4 --bpp 0.01:0.1 --time-budget 14m -o "$out/bunny-mid" ;;
-gpu)  # side by side: a single fit leaves most of an accelerator idle
+gpu)  # side by side, because a single fit leaves most of a GPU idle
     export XLA_PYTHON_CLIENT_PREALLOCATE=false XLA_FLAGS=--xla_gpu_enable_triton_gemm=false
     points="mid:0.0118 mid:0.0342 mid:0.0979 full:0.0185 full:0.037"
     mkdir -p "$out"

@@ -42,16 +42,12 @@ SETTINGS = BundleSettings(capacity=8000, modes=(2, 2))
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Files of two small clips and an image, all of unlike sizes."""
-    folder, other = tmp_path_factory.mktemp("sources"), moving_square(4, 40, 40)
-    made = {
-        "square.mkv": moving_square(),
-        "turned.mkv": Video(np.ascontiguousarray(other.frames[:, ::-1, :, ::-1])),
-        "still.png": moving_square(1, 24, 32),
-    }
-    for name, video in made.items():
-        write_video(video, str(folder / name))
-    return [folder / name for name in made]
+    """Files of three small clips; the first has another size and length."""
+    folder, other = tmp_path_factory.mktemp("sources"), moving_square(4, 40, 40).frames
+    clips = {"square": moving_square().frames, "turned": other[:, ::-1, :, ::-1], "mirrored": other[:, :, ::-1]}
+    for name, frames in clips.items():
+        write_video(Video(np.ascontiguousarray(frames)), str(folder / f"{name}.mkv"))
+    return [folder / f"{name}.mkv" for name in clips]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +63,7 @@ def grown(videos: list[Video], tmp_path_factory: pytest.TempPathFactory) -> tupl
     target.write_bytes(empty_bundle(SETTINGS))
     after = [target.read_bytes()]
     for video in videos:
-        added = add_video(video, target, replace(OPTIONS, reuse=ReuseOptions(every_layer=video.name == "still")))
+        added = add_video(video, target, replace(OPTIONS, reuse=ReuseOptions(every_layer=video.name == "mirrored")))
         assert added is not None
         after.append(target.read_bytes())
         assert added.report.bytes == len(after[-1]) - len(after[-2])
@@ -88,7 +84,7 @@ def test_earlier_videos_never_change(grown: tuple[Path, list[bytes]]):
 def test_a_later_video_references_earlier_layers(grown: tuple[Path, list[bytes]]):
     _, after = grown
     model = decode(after[-1])
-    assert [video.spec.name for video in model.videos] == ["square", "turned", "still"]
+    assert [video.spec.name for video in model.videos] == ["square", "turned", "mirrored"]
     assert [video.layers for video in model.videos] == [(0,), (0, 1), (0, 1, 2)]  # the last one was asked to reference all
     assert video_stats(after[-1], model)[1].reused > 0
     assert all(checksums_match(model, index) for index in range(3))
@@ -237,7 +233,7 @@ def test_a_bundle_lists_verifies_decodes_and_extracts_its_videos(
 ):
     bundle = grown[0]
     listed = inr("bundle", "list", bundle, "--json").last
-    assert [video["name"] for video in listed["videos"]] == ["square", "turned", "still"]
+    assert [video["name"] for video in listed["videos"]] == ["square", "turned", "mirrored"]
     assert 0.7 * 8000 < listed["capacity"] <= 8000
     assert "reused" in inr("bundle", "info", bundle).out
     assert inr("bundle", "verify", bundle).code == 0

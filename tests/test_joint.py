@@ -32,7 +32,7 @@ from train.plan.options import Model, encode_options
 
 STEPS = 100
 OPTIONS = encode_options(preset=str(STEPS), quality=60)
-CAP = 1500
+CAP, CAP_STEPS = 1500, 200  # of an image in a joint fit
 
 
 def clips() -> list[Video]:
@@ -80,7 +80,7 @@ def capped(image_files: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
     target = tmp_path_factory.mktemp("capped") / "j.inr"
     target.write_bytes(empty_bundle(BundleSettings()))
     with patch("train.fit.rdoq.SHARES", (0.06,)):
-        done = add_files_jointly(image_files, target, encode_options(preset=str(STEPS), target_size=CAP))
+        done = add_files_jointly(image_files, target, encode_options(preset=str(CAP_STEPS), target_size=CAP))
     return target.read_bytes(), done
 
 
@@ -227,7 +227,7 @@ def test_a_layer_belongs_to_the_first_video_that_has_it_as_its_last(joint: tuple
 def test_the_shell_makes_the_same_bundle(
     image_files: list[Path], capped: tuple[bytes, list[Encoded]], inr: Callable[..., Outcome], tmp_path: Path
 ):
-    bundle, options = tmp_path / "b.inr", ("--preset", STEPS, "--target-size", CAP, "--joint", "--json")
+    bundle, options = tmp_path / "b.inr", ("--preset", CAP_STEPS, "--target-size", CAP, "--joint", "--json")
     bundle.write_bytes(empty_bundle(BundleSettings()))
     assert inr("bundle", "add", bundle, *image_files, *options, "--density", "0.5").last["id"] == "joint"
     with patch("train.fit.rdoq.SHARES", (0.06,)):

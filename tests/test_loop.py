@@ -33,7 +33,7 @@ Make = Callable[[], Trainable]
 
 @pytest.fixture(scope="module")
 def plan(clip: Video, tmp_path_factory: pytest.TempPathFactory) -> EncodePlan:
-    return short_plan(clip, tmp_path_factory.mktemp("plan"))
+    return short_plan(clip, tmp_path_factory.mktemp("plan"), model="nerv+cam")
 
 
 @pytest.fixture(scope="module", params=["one video", "several videos"])

@@ -98,8 +98,8 @@ def file_size(model: QuantizedModel) -> int:
 
 def test_a_file_is_filled_to_the_word(fitter: Fitter, model: QuantizedModel, start: Measured):
     size = file_size(model)
-    full = fill_file(fitter, model, ByteBudget(file_size, size + 17, size + 20))
-    assert size + 17 <= file_size(full) <= size + 20
+    full = fill_file(fitter, model, ByteBudget(file_size, size + 9, size + 12))
+    assert size + 9 <= file_size(full) <= size + 12
     assert SymbolEvaluator(fitter, full).start().mse < start.mse
 
 

@@ -29,7 +29,7 @@ from train.plan.estimate import estimate
 from train.plan.options import Segmentation, Selection, encode_options
 from train.plan.segmentation import FEWEST, MOST, boundaries, segment_target
 
-FRAMES, STEPS = 9, 96
+FRAMES, STEPS = 9, 300
 OPTIONS = encode_options(preset=str(STEPS), model="nirvana", target_bpp=2.0, chunk=3, key_every=2)
 QUIET = Reporter()
 

@@ -112,6 +112,8 @@ def camera(view: Grey, reference: Grey, shift: Shift) -> Affine:
     """
     uniform = np.stack([np.zeros(2), np.zeros(2), shift])
     (h, w), size = view.shape, min(view.shape) // WINDOWS
+    if not size:  # a strip of fewer than WINDOWS pixels has no room for windows
+        return uniform
     offset = np.rint(shift).astype(int)
     centres, found = [], []
     for top in np.arange(0, h - size + 1, max(size // 2, 1)).tolist():
