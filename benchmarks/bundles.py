@@ -19,7 +19,7 @@ chain       the same, each on the weight layers of all earlier videos (--every-l
 fresh       the same with reuse disabled (--density 0)
 wsn         only masks and free weights (--density 0.7 --free-only --every-layer), in a decoder twice as large
 pfnr        the same with a Fourier operator (--fourier 2x2)
-joint       one weight layer fitted to all five at once; then each video's private tensors are fitted on it (--joint)
+joint       one weight layer fitted to all five at once; then rate control brings each video to its target on that layer (--joint)
 """
 
 import argparse

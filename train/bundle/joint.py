@@ -2,7 +2,8 @@
 
 A video that is added alone finds kernels that were fitted to another video, and needs a layer of its own to change them. A joint fit finds
 kernels for all videos, which the file holds once. The shared layer is quantised after the joint fit and does not change any more. The
-private tensors of each video are then brought to the video's target, on the shared layer as every decoder reads it.
+private tensors of each video, and a small layer of corrections, are then brought to the video's target, on the shared layer as every
+decoder reads it.
 """
 
 import time

@@ -167,7 +167,11 @@ def fit(
     If a request ends the fit early, a few steps of hard rounding follow, so that the result is rounded as that of a whole fit.
     """
     outcome = run_loop(fitter, store, watch, stop_requested, save_seconds)
+    step_seconds, before = outcome.step_seconds, fitter.done
     if outcome.stopped:
+        began = time.monotonic()
         fitter.finish_early(outcome.seconds)
+        taken = outcome.steps + fitter.done - before
+        step_seconds = (outcome.seconds + time.monotonic() - began) / max(taken, 1)
     model = fitter.model()
-    return Fitted(model, fitter.estimated_bits(model), fitter.done, outcome.step_seconds, outcome.stopped, fitter.state)
+    return Fitted(model, fitter.estimated_bits(model), fitter.done, step_seconds, outcome.stopped, fitter.state)
