@@ -109,11 +109,11 @@ class Clip:
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def jax(self, segment: int = 0) -> tuple[dict[str, Array], Pure]:
-        """The parameters (float32 arrays by name), and a pure function `network(parameters, indices)` for jit, vmap and grad (reverse mode only).
+        """The parameters (float32 arrays by name), and a pure function `network(parameters, indices)` for jit, vmap and grad.
 
         The function returns frames (t h w 3) as float32 R'G'B', where 0 is black and 1 is white; values can lie outside [0, 1]. A video
         in several segments has one network for each segment: indices count from the first frame of the segment number `segment`.
-        UsageError if there is no such segment.
+        Gradients exist in reverse mode only. UsageError if there is no such segment.
         """
         from functools import partial
 
