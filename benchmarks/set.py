@@ -44,7 +44,8 @@ def main() -> None:
             rows.append(
                 {"clip": clip, "target_bpp": rate, "time_budget": arguments.time_budget}
                 | {name: result[name] for name in ("bytes", "bpp", "psnr_rgb", "steps")}
-                | {f"{codec}_ratio": round(ratio, 3) for codec, ratio in ratios.items()}
+                | {f"{codec}_ratio": round(float(ratio), 3) for codec, (ratio, _) in ratios.items()}
+                | {f"{codec}_extrapolated": extrapolated for codec, (_, extrapolated) in ratios.items()}
             )
             print(rows[-1], file=sys.stderr, flush=True)
     write_rows(HERE / "set.csv", rows)
@@ -65,10 +66,11 @@ def fit(source: Path, result: Path, rate: str, budget: str) -> dict:
     return json.loads(result.read_text())
 
 
-def bits_ratio(clip: str, codec: str, bpp: float, psnr: float) -> float:
+def bits_ratio(clip: str, codec: str, bpp: float, psnr: float) -> tuple[float, bool]:
     """The ratio of `bpp` to the bits per pixel that `codec` takes on `clip` at the same PSNR, `psnr` in decibels.
 
-    The logarithm of the codec's rate is interpolated linearly in PSNR between its measured points, and extrapolated beyond them.
+    The logarithm of the codec's rate is interpolated linearly in PSNR between its measured points, and extrapolated beyond them; the second
+    result says whether it was extrapolated.
     """
     with (HERE / "set_hybrids.csv").open(newline="") as file:
         points = sorted(
@@ -77,7 +79,13 @@ def bits_ratio(clip: str, codec: str, bpp: float, psnr: float) -> float:
     decibels, rates = (np.array(column) for column in zip(*points, strict=True))
     at = int(np.clip(np.searchsorted(decibels, psnr) - 1, 0, len(points) - 2))
     slope = math.log(rates[at + 1] / rates[at]) / (decibels[at + 1] - decibels[at])
-    return bpp / (rates[at] * math.exp(slope * (psnr - decibels[at])))
+    outside = not decibels[0] <= psnr <= decibels[-1]
+    return bpp / (rates[at] * math.exp(slope * (psnr - decibels[at]))), outside
+
+
+def ratio_text(row: dict, codec: str) -> str:
+    """A ratio with two digits; '~' marks an extrapolated one."""
+    return "~" * row[f"{codec}_extrapolated"] + f"{row[f'{codec}_ratio']:.2f}"
 
 
 def markdown(rows: list[dict]) -> str:
@@ -89,7 +97,7 @@ def markdown(rows: list[dict]) -> str:
     table = [["clip", *(f"{rate} bpp: PSNR, x264, x265" for rate in rates)]]
     for clip in CLIPS:
         mine = [row for row in rows if row["clip"] == clip]
-        table.append([clip, *(f"{row['psnr_rgb']:.2f} dB, {row['x264_ratio']:.2f}, {row['x265_ratio']:.2f}" for row in mine)])
+        table.append([clip, *(f"{row['psnr_rgb']:.2f} dB, {', '.join(ratio_text(row, codec) for codec in FFMPEG_CODECS)}" for row in mine)])
     means = []
     for rate in rates:
         ratios = [[row[f"{codec}_ratio"] for row in rows if row["target_bpp"] == rate] for codec in FFMPEG_CODECS]

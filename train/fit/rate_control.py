@@ -169,6 +169,15 @@ class RateControl:
                 size, wider = found, trial
         return self.measured_symbols(self.fitter.model(wider)) if size <= cap else None
 
+    def is_worth(self, found: Candidate, best: Candidate) -> bool:
+        """Whether `found` replaces `best` after the deadline: if `best` is over its cap, or if `found` has a higher PSNR.
+
+        Finer step sizes without further training steps fill a cap, but they do not always improve the picture.
+        """
+        over = self.target.target_bytes is not None and best.size > self.target.target_bytes
+        frames = self.setup.video.frames
+        return over or mean_psnr(found.model.render_entry(-1), frames) > mean_psnr(best.model.render_entry(-1), frames)
+
     # RDOQ
 
     def refined(self, found: Candidate) -> Candidate:
@@ -236,7 +245,7 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
         best = control.better(best, last)
         expected = (1 + MARGIN_SHARE) * (time.monotonic() - began)
     if target.target_bytes is not None and not best.hit and (found := control.by_single_tensors(target.target_bytes)) is not None:
-        best = control.better(best, found)
+        best = control.better(best, found) if not setup.over or control.is_worth(found, best) else best
     # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
     needed = cost_in_steps(fitter.problem) * fitted.step_seconds / 2
     enough = target.target_psnr is None or (best.psnr or 0.0) >= target.target_psnr
