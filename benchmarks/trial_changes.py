@@ -157,7 +157,7 @@ def embedding_as_differences(fit_: Fit) -> AbstractContextManager:
     return patch.object(train.fit.rate, "expects_differences", expected)
 
 
-# What to keep
+# Symbols of small gain
 
 
 class Averaged(Fitter):
