@@ -157,7 +157,7 @@ def embedding_as_differences(fit_: Fit) -> AbstractContextManager:
     return patch.object(train.fit.rate, "expects_differences", expected)
 
 
-# Symbols of small gain
+# The weights that a fit ends on
 
 
 class Averaged(Fitter):
