@@ -2,7 +2,7 @@
 
 import constriction
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Float64, Int32
 
 from codec.fixed_tables import FixedTable
 from codec.frequency_tables import PRECISION, Table, counts
@@ -21,6 +21,9 @@ def _binary(share: int):
 def _categorical(table: Table):
     # float64 and perfect=False give exactly the integer formula in FORMAT.md; float32 does not.
     return model.Categorical(counts(table) / float(1 << PRECISION), perfect=False)
+
+
+_FAMILY = model.Categorical(perfect=False)  # takes one row of probabilities for each value; the formula is the same
 
 
 class RangeWriter:
@@ -45,6 +48,10 @@ class RangeWriter:
     def bits(self, bits: Bool[np.ndarray, " n"], share: int) -> None:
         """Write `bits` with the probability (2 * share + 1) / 256 that a bit is set."""
         self._encoder.encode(bits.astype(np.int32), _binary(share))
+
+    def columns(self, columns: Int32[np.ndarray, " n"], tables: Float64[np.ndarray, "n columns"]) -> None:
+        """Write each of `columns` under its own row of `tables`: counts / 2 ** PRECISION, of which each row has the sum 1."""
+        self._encoder.encode(columns, _FAMILY, tables)
 
     def getvalue(self) -> bytes:
         """The stream so far: little-endian 32-bit words."""
@@ -75,3 +82,7 @@ class RangeReader:
     def bits(self, count: int, share: int) -> Bool[np.ndarray, " n"]:
         """Read `count` bits with the probability (2 * share + 1) / 256 that a bit is set."""
         return self._decoder.decode(_binary(share), count).astype(bool)
+
+    def columns(self, tables: Float64[np.ndarray, "n columns"]) -> Int32[np.ndarray, " n"]:
+        """Read one column under each row of `tables`."""
+        return self._decoder.decode(_FAMILY, tables)
