@@ -18,4 +18,4 @@ def complete_problem(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> 
 def make_fitter(problem: Problem, video: Video, path: CameraPath | None, kind: type[Fitter] = Fitter) -> Fitter:
     """A fit of `video` whose flows begin with the camera's `path`, if it is known."""
     flow = {} if path is None else initial_flow(problem.spec, problem.video, path)
-    return kind(problem, video, initial_flow=flow)
+    return kind(problem, video, initial_values=flow)

@@ -23,9 +23,10 @@ import train.fit.state
 import train.fit.step
 from codec.coding import has_differences
 from codec.model import QuantizedModel
-from inr.layout import EMBEDDING, TensorSpec
+from inr.layout import EMBEDDING
 from inr.network import initial_tensors
 from inr.pixels import to_unit
+from inr.tensor_spec import TensorSpec
 from inr.video import Video
 from train.fit.fitter import NO_CHANGE, Fitter
 from train.fit.loop import fit

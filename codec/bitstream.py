@@ -202,3 +202,11 @@ def _check_start(data: bytes) -> None:
             f"the file has format version {version}, draft {draft}; this program reads version {VERSION}, draft {DRAFT}",
             "pip install -U inr-codec" if newer else "encode the source again",
         )
+
+
+def positive(fields: Fields, limit: int) -> int:
+    """Read a field from 1 to `limit`. BitstreamError if it is out of this range."""
+    value = fields.varint(limit)
+    if value < 1:
+        raise BitstreamError("out-of-range", "a field holds 0, but must be at least 1")
+    return value

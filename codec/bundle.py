@@ -7,8 +7,8 @@ import numpy as np
 
 from codec.bitstream import FINGERPRINT_BYTES, Fields, Kind, assemble_file, records, varint
 from codec.decoder import decode_bundle
-from codec.fields import MAX_MODES
 from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer, tensors_checksum
+from codec.spec_fields import MAX_MODES
 from codec.weight_masks import weight_mask_bits
 from inr.errors import UsageError
 

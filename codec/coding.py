@@ -4,12 +4,14 @@ A `Coding` is one way to code one tensor. It gives the exact number of bits of t
 and the method that writes the tensor. Encoder, RDO (rate-distortion optimisation) and reports use only this interface; `read_tensor`
 reads every coding back. A fit minimises a differentiable estimate of the bits instead: `train.fit.rate`.
 
-There are two codings. `StaticTable` codes the symbols themselves under one frequency table. `Differences` codes the differences of
+There are three codings. `StaticTable` codes the symbols themselves under one frequency table. `Differences` codes the differences of
 symbols along the first axis in the same way; in the stream, one bit tells the two apart. The first axis is often time, and flows and
 embeddings change little from one frame to the next. Differences are taken between integers, so they lose nothing and errors do not
-accumulate.
+accumulate. `codec.context_coding.ContextCoding` codes a grid under the tables that a context model predicts. The spec of a tensor decides
+about contexts; between the other two, the encoder chooses.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -18,6 +20,8 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
 from codec.bitstream import BitstreamError
+from codec.context_coding import ContextCoding, read_grid
+from codec.context_model import ContextModel, coarser_features
 from codec.fixed_tables import EXPONENTS, MAGNITUDES
 from codec.frequency_tables import (
     MAX_MAGNITUDE_BITS,
@@ -30,9 +34,11 @@ from codec.frequency_tables import (
     tails,
     zeros,
 )
+from codec.model import QuantizedTensor
 from codec.quantizer import MAX_EXPONENT, MAX_SYMBOL, MIN_EXPONENT
 from codec.range_coder import RangeReader, RangeWriter
-from inr.layout import TensorSpec
+from inr.constants import GRID_EXPONENT
+from inr.tensor_spec import GridContexts, TensorSpec
 
 FIRST_SYMBOL_BITS = 30.0  # the estimated bits of the first non-zero symbol of a tensor whose symbols are all zero
 OUTLIER_BITS = 8.0  # the estimated bits of a symbol just beyond the limit of its table, minus the bits of the limit
@@ -132,8 +138,61 @@ def best_coding(symbols: Symbols) -> Coding:
     return min(plain, Differences.of(symbols), key=lambda coding: coding.bits)
 
 
+def codings(specs: Iterable[TensorSpec], tensors: Mapping[str, QuantizedTensor]) -> dict[str, Coding]:
+    """The coding of each of `tensors`, by name, in the order of `specs`. Tensors that are not given are left out.
+
+    The symbols of the other tensors choose the tables of a grid that is coded with contexts; they must all be given.
+    """
+    known: dict[str, QuantizedTensor] = {}
+    models: dict[str, ContextModel] = {}
+    found: dict[str, Coding] = {}
+    for spec in specs:
+        if spec.name not in tensors:
+            continue
+        known[spec.name] = tensor = tensors[spec.name]
+        if spec.contexts is None:
+            found[spec.name] = best_coding(tensor.symbols)
+        else:
+            model = models.get(spec.contexts.model) or context_model(spec.contexts.model, known)
+            models[spec.contexts.model] = model
+            found[spec.name] = ContextCoding(tensor.symbols, model, grid_features(spec.contexts, known, tensor.symbols.shape))
+    return found
+
+
+def context_model(prefix: str, tensors: Mapping[str, QuantizedTensor]) -> ContextModel:
+    """The context model of the tensors whose names begin with `prefix`. BitstreamError if its sums could exceed their bound."""
+    return ContextModel.of({name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)})
+
+
+def grid_features(
+    contexts: GridContexts, tensors: Mapping[str, QuantizedTensor], shape: tuple[int, ...]
+) -> Int32[np.ndarray, "features h w"]:
+    """The symbols of coarser grids that are contexts of a grid with (rows, columns) `shape`."""
+    coarser = [(tensors[name].symbols, octaves) for name, octaves in contexts.coarser]
+    return coarser_features(coarser, (shape[0], shape[1]), contexts.features)
+
+
+def read_tensors(reader: RangeReader, specs: Sequence[TensorSpec]) -> dict[str, QuantizedTensor]:
+    """Read the tensors that `specs` describe, in this order. The result has them by name. BitstreamError as by `read_tensor`."""
+    known: dict[str, QuantizedTensor] = {}
+    models: dict[str, ContextModel] = {}
+    for spec in specs:
+        if spec.contexts is None:
+            known[spec.name] = QuantizedTensor(*read_tensor(reader, spec))
+        else:
+            model = models.get(spec.contexts.model) or context_model(spec.contexts.model, known)
+            models[spec.contexts.model] = model
+            rows, columns = spec.shape
+            symbols = read_grid(reader, model, (rows, columns), grid_features(spec.contexts, known, spec.shape))
+            known[spec.name] = QuantizedTensor(symbols, GRID_EXPONENT)
+    return known
+
+
 def read_tensor(reader: RangeReader, tensor: TensorSpec) -> tuple[Symbols, int]:
-    """Read the symbols of `tensor` and the exponent of its step size. BitstreamError if a symbol or the exponent is out of its range."""
+    """Read the symbols of `tensor`, which is not coded with contexts, and the exponent of its step size.
+
+    BitstreamError if a symbol or the exponent is out of its range.
+    """
     table = read_table(reader, tensor.size)
     if table.magnitude == 0:
         return np.zeros(tensor.shape, np.int32), 0

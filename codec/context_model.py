@@ -1,6 +1,6 @@
 """The context model: predicts mean and scale of each symbol of a grid from symbols that are decoded already.
 
-A pyramid holds one grid of integers for each resolution; each grid has half the size of the finer one, rounded up. The contexts of a
+A pyramid holds one grid of integers for each of several resolutions. The contexts of a
 symbol are its neighbours in TEMPLATE and the symbols of coarser grids at the same place. A small network turns them into the mean and
 the scale of a Laplace distribution, and `codec.laplace_tables` into a frequency table.
 
@@ -172,14 +172,16 @@ def wavefronts(shape: tuple[int, int]) -> tuple[slice, ...]:
     return tuple(lines)
 
 
-def coarser_features(coarser: Sequence[Int32[np.ndarray, "_ _"]], shape: tuple[int, int], count: int) -> Int32[np.ndarray, "count h w"]:
-    """The `count` features of a grid: the symbols at the same place in the grids `coarser`, of which the first has half the size.
+def coarser_features(
+    coarser: Sequence[tuple[Int32[np.ndarray, "_ _"], int]], shape: tuple[int, int], count: int
+) -> Int32[np.ndarray, "count h w"]:
+    """The `count` features of a grid: the symbols at the same place in coarser grids. A feature is zero if there is no such grid.
 
-    A feature is zero if there is no such grid.
+    `coarser` holds each of these grids, with the number of octaves by which it is coarser.
     """
     features = np.zeros((count, *shape), np.int32)
-    for index, grid in enumerate(coarser[:count]):
-        y, x = (np.minimum(np.arange(size) >> (index + 1), limit - 1) for size, limit in zip(shape, grid.shape, strict=True))
+    for index, (grid, octaves) in enumerate(coarser):
+        y, x = (np.minimum(np.arange(size) >> octaves, limit - 1) for size, limit in zip(shape, grid.shape, strict=True))
         features[index] = grid[np.ix_(y, x)]
     return features
 

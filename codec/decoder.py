@@ -1,17 +1,18 @@
 """Decodes the bytes of a file to a quantised model. The inverses of its main functions are in `codec/encoder.py`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from codec.bitstream import FINGERPRINT_BYTES, BitstreamError, Fields, Kind, Record, records
-from codec.coding import read_tensor
-from codec.fields import checked_specs, read_spec, read_video_spec
-from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer
+from codec.coding import read_tensors
+from codec.fields import checked_specs, read_video_spec
+from codec.model import QuantizedModel, VideoEntry, WeightLayer
 from codec.range_coder import RangeReader
+from codec.spec_fields import read_spec
 from codec.weight_masks import read_weight_masks
-from inr.layout import TensorSpec
 from inr.spec import VideoSpec
+from inr.tensor_spec import TensorSpec
 
 
 def decode(data: bytes) -> QuantizedModel:
@@ -54,7 +55,7 @@ def read_fingerprints(end: Record, videos: int) -> bytes:
     return end.payload
 
 
-def decode_layer(record: Record, shared: Iterable[TensorSpec]) -> WeightLayer:
+def decode_layer(record: Record, shared: Sequence[TensorSpec]) -> WeightLayer:
     """The weight layer in a layer record."""
     with open_stream(record.payload) as reader:
         return WeightLayer(read_tensors(reader, shared))
@@ -92,8 +93,3 @@ def open_stream(data: bytes) -> Iterator[RangeReader]:
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise BitstreamError("bad-stream", f"a range-coded stream cannot be decoded: {error}") from error
-
-
-def read_tensors(reader: RangeReader, tensors: Iterable[TensorSpec]) -> dict[str, QuantizedTensor]:
-    """Read the tensors that `tensors` describes, in this order. The result has them by name."""
-    return {tensor.name: QuantizedTensor(*read_tensor(reader, tensor)) for tensor in tensors}

@@ -3,13 +3,14 @@
 from math import prod
 
 from codec.bitstream import MAGIC, VERSION, Fields, Kind, records
-from codec.coding import best_coding
+from codec.coding import Coding, codings
 from codec.decoder import decode
 from codec.fields import read_video_spec
 from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from inr.cost import macs_per_pixel
-from inr.spec import Embeddings, FrameInput, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.layout import tensor_specs
+from inr.spec import Embeddings, FrameInput, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
 
 
 def sections(data: bytes) -> dict[str, int]:
@@ -50,6 +51,7 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
     """The result of `describe` for the bytes `data` of a file, whose `model` is decoded already. `clip` is the index of the video."""
     entry, first = model.videos[model.clips[clip][0]], model.clip_spec(clip)
     tensors = entry.tensors | model.layers[entry.layers[-1]].tensors
+    coded = codings(tensor_specs(model.spec, entry.spec), tensors)
     weights = sum(tensor.symbols.size for tensor in tensors.values())
     pixels = sum(video.spec.pixels for video in model.videos)
     return {
@@ -67,12 +69,14 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
         "macs_per_pixel": macs_per_pixel(model.spec, first),
         "network": network_line(model.spec, first),
         "sections": sections(data),
-        "tensors": {name: tensor_facts(tensor) for name, tensor in tensors.items()},
+        "tensors": {name: tensor_facts(tensors[name], coding) for name, coding in coded.items()},
     }
 
 
 def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
     """The spec of a network in one line, with the size of the canvas of `video`. A block is written WIDTHxKERNEL^STRIDE."""
+    if isinstance(spec.frame_input, Pyramid):
+        return f"{frame_input_line(spec.frame_input)}, synthesis {spec.stem} wide"
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
     grids = f", CAM over {spec.temporal_grid} times and {spec.spatial_grid} positions" if spec.modulated else ""
     height, width = video.canvas_size(spec)
@@ -94,15 +98,17 @@ def frame_input_line(frame_input: FrameInput) -> str:
             return f"FFNeRV {'+'.join(map(str, lengths))} times"
         case Patches(size, hidden, depth):
             return f"NIRVANA {size}x{size}, {depth} layers of {hidden}"
+        case Pyramid(levels, contexts):
+            return f"pyramid of {levels} grids, {contexts.neighbours}+{contexts.coarser} contexts, {contexts.hidden} hidden layers"
 
 
-def tensor_facts(tensor: QuantizedTensor) -> dict[str, object]:
+def tensor_facts(tensor: QuantizedTensor, coding: Coding) -> dict[str, object]:
     """The shape of a tensor, the exponent of its step size, the bits (not bytes) of its symbols, and the share (0..1) of zero symbols."""
     symbols = tensor.symbols
     return {
         "shape": list(symbols.shape),
         "exponent": tensor.exponent,
-        "bits": round(best_coding(symbols).bits, 1),
+        "bits": round(coding.bits, 1),
         "zeros": float((symbols == 0).mean()) if prod(symbols.shape) else 1.0,
     }
 

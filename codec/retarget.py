@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codec.coding import best_coding
+from codec.coding import codings
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.metrics import mse
 from codec.model import QuantizedModel, QuantizedTensor, WeightLayer
 from inr.errors import TargetMissed, UsageError
+from inr.layout import tensor_specs
+from inr.tensor_spec import Steps, TensorSpec
 
 PROBES = (3, 8, 16, 28, 48)  # the increases of a step size that are measured: numbers added to its exponent, in eighths of an octave
 STRIDE = 2  # eighths of an octave between two increases that can be chosen
@@ -60,10 +62,10 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
         return Retargeted(data, 100.0)
     model = replace(model, fingerprints=b"", videos=tuple(replace(video, checksum=None) for video in model.videos))
     pictures = [model.render(index_range(video.spec.frames), clip) for clip, video in enumerate(model.videos)]
-    names = list(tensors_of(model))
+    names = [name for name in tensors_of(model) if steps_of(model, name) is not Steps.POWERS_OF_TWO]
     increases = range(0, PROBES[-1] + 1, STRIDE)
     errors = {name: interpolated([distortion(widened(model, {name: by}), pictures) for by in PROBES], increases) for name in names}
-    sizes = {name: np.array([bits(tensor.coarser(by)) for by in increases]) for name, tensor in tensors_of(model).items()}
+    sizes = {name: np.array([bits(widened(model, {name: by}), name) for by in increases]) for name in names}
 
     def best_increases(multiplier: float) -> dict[Name, int]:
         return {name: increases[int(np.argmin(errors[name] + multiplier * sizes[name]))] for name in names}
@@ -134,8 +136,13 @@ def tensors_of(model: QuantizedModel) -> dict[Name, QuantizedTensor]:
 def widened(model: QuantizedModel, wider: Mapping[Name, int]) -> QuantizedModel:
     """`model` with larger step sizes. `wider` gives the increase of each tensor in eighths of an octave, 0 for a tensor not in it."""
 
+    def coarser(name: Name, tensor: QuantizedTensor) -> QuantizedTensor:
+        if not (by := wider.get(name, 0)):
+            return tensor
+        return coarser_grid(tensor, by) if steps_of(model, name) is Steps.FIXED else tensor.coarser(by)
+
     def changed(kind: str, index: int, tensors: dict[str, QuantizedTensor]) -> dict[str, QuantizedTensor]:
-        return {name: tensor.coarser(by) if (by := wider.get((kind, index, name), 0)) else tensor for name, tensor in tensors.items()}
+        return {name: coarser((kind, index, name), tensor) for name, tensor in tensors.items()}
 
     layers = tuple(WeightLayer(changed("layer", index, layer.tensors)) for index, layer in enumerate(model.layers))
     videos = tuple(replace(video, tensors=changed("video", index, video.tensors)) for index, video in enumerate(model.videos))
@@ -151,6 +158,27 @@ def distortion(model: QuantizedModel, pictures: list[np.ndarray]) -> float:
     return float(np.mean(errors))
 
 
-def bits(tensor: QuantizedTensor) -> float:
-    """The number of bits that the symbols of a tensor take in their best coding."""
-    return best_coding(tensor.symbols).bits
+def coarser_grid(tensor: QuantizedTensor, by: int) -> QuantizedTensor:
+    """A grid with fewer different symbols, for a step size that is fixed: multiples of 2 ** (`by` / 8), rounded to integers.
+
+    Most small symbols become zero, and the context model then expects zeros around them.
+    """
+    factor = 2 ** (by / 8)
+    return QuantizedTensor(np.rint(np.rint(tensor.symbols / factor) * factor).astype(np.int32), tensor.exponent)
+
+
+def steps_of(model: QuantizedModel, name: Name) -> Steps:
+    """The step sizes that the tensor `name` may have."""
+    kind, index, tensor = name
+    return _specs(model, index if kind == "video" else 0)[tensor].steps
+
+
+def _specs(model: QuantizedModel, video: int) -> dict[str, TensorSpec]:
+    return {spec.name: spec for spec in tensor_specs(model.spec, model.videos[video].spec)}
+
+
+def bits(model: QuantizedModel, name: Name) -> float:
+    """The number of bits that the symbols of the tensor `name` take in their best coding."""
+    kind, index, tensor = name
+    tensors = model.videos[index].tensors if kind == "video" else model.layers[index].tensors
+    return codings(tensor_specs(model.spec, model.videos[index if kind == "video" else 0].spec), tensors)[tensor].bits

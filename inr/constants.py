@@ -16,6 +16,12 @@ FRAME_CODE_BASE = 100.0  # in NIRVANA's fixed frame code, wavelengths grow from 
 HALF_SAMPLE_TAPS = (1 / 32, -5 / 32, 20 / 32, 20 / 32, -5 / 32, 1 / 32)
 TAPS_BEFORE, TAPS_AFTER = 2, 3  # the number of taps before and after the sample to the left of the half-way position
 
+# Weights of the four entries around a new entry when a grid is doubled; the third one is the nearest. They are those of a cubic
+# interpolation (Catmull-Rom) a quarter of an entry away from the nearest entry.
+DOUBLING_TAPS: Float32[np.ndarray, "4"] = np.array([-9 / 128, 29 / 128, 111 / 128, -3 / 128], np.float32)
+PYRAMID_GAIN = 0.5  # change of a sample in [0, 1] by a grid value of 1, before a fit changes it
+GRID_EXPONENT = -32  # exponent of the fixed step size of context-coded grids: a symbol stands for 2 ** -4
+
 # Row k holds the amounts that one unit of opponent channel k adds to R', G' and B'.
 OPPONENT_BASIS: Float32[np.ndarray, "3 3"] = np.array(
     [[0.57735026, 0.57735026, 0.57735026], [0.70710677, 0.0, -0.70710677], [-0.40824828, 0.81649658, -0.40824828]], np.float32

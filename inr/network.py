@@ -16,12 +16,15 @@ from inr.backbone import Backbone
 from inr.convolutions import Convolution
 from inr.ffnerv import FFNeRV
 from inr.hnerv import HNeRV
-from inr.layout import Normal, tensor_shapes, tensor_specs
+from inr.layout import tensor_shapes, tensor_specs
 from inr.nerv import NeRV
 from inr.nirvana import NIRVANA
-from inr.spec import Embeddings, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.picture import Picture
+from inr.spec import Embeddings, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
+from inr.tensor_spec import Normal
 
 Tensors = Mapping[str, Array | np.ndarray]  # float32 tensors by name
+Network = Backbone | Picture
 
 
 def _path(name: str) -> tuple[str | int, ...]:
@@ -29,7 +32,7 @@ def _path(name: str) -> tuple[str | int, ...]:
     return tuple(int(part) if part.isdigit() else part for part in name.split("."))
 
 
-def _network(spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution) -> Backbone:
+def _network(spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Convolution) -> Network:
     match spec.frame_input:
         case Embeddings():
             return HNeRV(spec, video, rngs, convolve)
@@ -39,6 +42,8 @@ def _network(spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Conv
             return FFNeRV(spec, video, rngs, convolve)
         case Patches():
             return NIRVANA(spec, video, rngs, convolve)
+        case Pyramid():
+            return Picture(spec, video)
 
 
 @lru_cache(maxsize=16)
@@ -69,11 +74,11 @@ def initial_tensors(spec: NetworkSpec, video: VideoSpec, seed: int) -> dict[str,
     return {tensor.name: draw(tensor.init, tensor.shape) for tensor in tensor_specs(spec, video)}
 
 
-def bind(spec: NetworkSpec, video: VideoSpec, convolve: Convolution = jax.lax.conv_general_dilated) -> Callable[[Tensors], Backbone]:
+def bind(spec: NetworkSpec, video: VideoSpec, convolve: Convolution = jax.lax.conv_general_dilated) -> Callable[[Tensors], Network]:
     """A function from tensors to the network with these tensors. In `jax.jit` it runs only during tracing, so it costs little there."""
     graph = _skeleton(spec, video, convolve)
 
-    def with_tensors(tensors: Tensors) -> Backbone:
+    def with_tensors(tensors: Tensors) -> Network:
         state = nnx.from_flat_state({_path(name): nnx.Param(tensor) for name, tensor in tensors.items()})
         return nnx.merge(graph, state)
 

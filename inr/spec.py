@@ -102,7 +102,46 @@ class Patches:
     depth: int
 
 
-FrameInput = Embeddings | Positions | TimeGrids | Patches
+@dataclass(frozen=True)
+class ContextSpec:
+    """The network that predicts the symbols of context-coded grids: see `codec.context_model`.
+
+    A symbol's contexts are `neighbours` symbols of its own grid and one symbol from each of `coarser` coarser grids. `hidden` is the number
+    of hidden layers.
+    """
+
+    neighbours: int
+    coarser: int
+    hidden: int
+
+    @property
+    def inputs(self) -> int:
+        """The number of contexts of a symbol."""
+        return self.neighbours + self.coarser
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Frame input of a picture, as in Cool-Chic (Ladune et al., ICCV 2023): a pyramid of `levels` grids of integers, see `inr.picture`.
+
+    The finest grid has one entry for each pixel. Each entry of the next grid covers 4 x 4 pixels, and each further grid has half the
+    rows and columns of the grid before. `contexts` describes the network that predicts their symbols.
+    """
+
+    levels: int
+    contexts: ContextSpec
+
+    @property
+    def octaves(self) -> tuple[int, ...]:
+        """For each grid, the base-2 logarithm of the number of pixels that an entry covers along each axis: 0, 2, 3, 4, and so on."""
+        return (0, *range(2, self.levels + 1))
+
+    def shapes(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) of every grid for a picture of `height` x `width` pixels, finest first."""
+        return tuple((-(-height // 2**octave), -(-width // 2**octave)) for octave in self.octaves)
+
+
+FrameInput = Embeddings | Positions | TimeGrids | Patches | Pyramid
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,23 @@ from codec.encoder import encode
 from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer, single_video, tensors_checksum
 from codec.quantizer import quantize
 from codec.weight_masks import normalised
-from inr.layout import tensor_shapes
+from inr.constants import GRID_EXPONENT
+from inr.layout import tensor_shapes, tensor_specs
 from inr.network import initial_tensors
-from inr.spec import BlockSpec, CanvasSpec, Embeddings, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.spec import (
+    BlockSpec,
+    CanvasSpec,
+    ContextSpec,
+    Embeddings,
+    NeighboursSpec,
+    NetworkSpec,
+    Patches,
+    Positions,
+    Pyramid,
+    TimeGrids,
+    VideoSpec,
+)
+from inr.tensor_spec import Steps
 from inr.video import Colour
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -54,6 +68,7 @@ VECTORS = {
         NetworkSpec(Patches(8, 7, 3), 6, (BlockSpec(4, 2, 3),), 3, 2, norm=True, temporal_grid=2),
         VideoSpec(20, 12, 3, name="nirvana"),
     ),
+    "picture": (NetworkSpec(Pyramid(4, ContextSpec(8, 2, 2)), 8, (), 3, 2), VideoSpec(45, 34, 1, name="picture")),
     "segments": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first segment's layer
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three videos, on the layers of the others
 }
@@ -75,7 +90,13 @@ def model_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     generator = np.random.default_rng(7)
     tensors = {}
     for index, (name, value) in enumerate(initial_tensors(spec, video, seed=7).items()):
-        exponent = -24 - index
+        steps = tensor_specs(spec, video)[index].steps
+        if steps is Steps.FIXED:
+            symbols = np.rint(generator.laplace(0, 1.5, value.shape)).astype(np.int32)
+            symbols.flat[-1] = 70  # far from any mean, and beyond the limit of contexts
+            tensors[name] = QuantizedTensor(symbols, GRID_EXPONENT)
+            continue
+        exponent = -40 if steps is Steps.POWERS_OF_TWO else -24 - index
         busy = value + (0.05 * generator.standard_normal(value.shape) if not name.endswith("stem.bias") else 0)
         if video.name == "drift" and name.startswith("canvas.flows."):  # little changes from frame to frame
             busy = np.cumsum(busy, axis=0)

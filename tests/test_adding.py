@@ -17,10 +17,11 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import WeightLayer
 from inr.errors import TargetMissed, UsageError
-from inr.layout import Owner, TensorSpec, Zeros, tensor_specs
+from inr.layout import tensor_specs
 from inr.network import initial_tensors
 from inr.reading import read_video
 from inr.spec import VideoSpec
+from inr.tensor_spec import Owner, TensorSpec, Zeros
 from inr.video import Video
 from inr.writing import write_video
 from train.bundle.adding import add_video

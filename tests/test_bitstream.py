@@ -14,9 +14,10 @@ from codec.bitstream import MAGIC, BitstreamError, Fields, Kind, assemble_file, 
 from codec.decoder import decode
 from codec.description import describe, sections
 from codec.encoder import encode
-from codec.fields import CHECKED, CONTINUES, SAME_FORMAT, checked_specs, read_spec, read_video_spec, write_video_spec
+from codec.fields import CHECKED, CONTINUES, SAME_FORMAT, checked_specs, read_video_spec, write_video_spec
 from codec.frequency_tables import precision
 from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, single_video
+from codec.spec_fields import read_spec
 from inr.layout import tensor_shapes
 from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Positions, TimeGrids, VideoSpec
 from inr.video import Colour

@@ -74,7 +74,7 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory, inr: Command) -> Path
     folder = tmp_path_factory.mktemp("photo")
     rows, columns = np.mgrid[:13, :19]
     iio.imwrite(folder / "photo.png", np.stack([12 * rows, 9 * columns, 100 + 0 * rows], axis=-1).astype(np.uint8))
-    outcome = inr("encode", folder / "photo.png", "-q", 90, "--preset", 60, "--workdir", folder / "w")
+    outcome = inr("encode", folder / "photo.png", "-q", 90, "--preset", 300, "--workdir", folder / "w")
     assert outcome.code == 0, outcome.err
     (folder / "messages.txt").write_text(outcome.err)
     return folder

@@ -14,7 +14,7 @@ from codec.fixed_tables import EXPONENTS, MAGNITUDES
 from codec.frequency_tables import Table, information
 from codec.quantizer import MAX_SYMBOL
 from codec.range_coder import RangeReader, RangeWriter
-from inr.layout import Owner, TensorSpec, Zeros
+from inr.tensor_spec import Owner, TensorSpec, Zeros
 
 
 def tensor(shape: tuple[int, ...]) -> TensorSpec:

@@ -9,14 +9,14 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-import codec.encoder
+import codec.coding
 from codec.coding import OUTLIER_BITS, Coding, StaticTable, best_coding, read_table, read_tensor, write_table
 from codec.encoder import write_tensors
 from codec.fixed_tables import EXPONENTS, MAGNITUDES
 from codec.frequency_tables import Table, best_table, information, probabilities
 from codec.model import QuantizedTensor
 from codec.range_coder import RangeReader, RangeWriter
-from inr.layout import Owner, TensorSpec, Zeros
+from inr.tensor_spec import Owner, TensorSpec, Zeros
 from train.fit.rate import STEP_BITS, coding_bits
 
 CONTEXTS = 4  # of a symbol: the magnitudes of its left and upper neighbours together, at most 3
@@ -136,9 +136,11 @@ def test_the_encoder_and_the_fit_need_nothing_but_the_seam(monkeypatch: pytest.M
     def chosen(symbols: np.ndarray) -> Coding:
         return NeighbourTables.of(symbols) if symbols.ndim == 2 else StaticTable.of(symbols)
 
-    monkeypatch.setattr(codec.encoder, "best_coding", chosen)
+    monkeypatch.setattr(codec.coding, "best_coding", chosen)
     writer, first = RangeWriter(), np.arange(-3, 5, dtype=np.int32)
-    write_tensors(writer, {"a": QuantizedTensor(first, -8), "b": QuantizedTensor(clustered(), -9), "c": QuantizedTensor(first, -10)})
+    shapes = {"a": first.shape, "b": clustered().shape, "c": first.shape}
+    specs = [TensorSpec(name, shape, Owner.LAYER, Zeros()) for name, shape in shapes.items()]
+    write_tensors(writer, specs, {"a": QuantizedTensor(first, -8), "b": QuantizedTensor(clustered(), -9), "c": QuantizedTensor(first, -10)})
     reader = RangeReader(writer.getvalue())
     for symbols, exponent in ((first, -8), (clustered(), -9), (first, -10)):
         static = TensorSpec("any", symbols.shape, Owner.LAYER, Zeros())

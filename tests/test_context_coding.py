@@ -161,7 +161,7 @@ def test_a_neighbour_lies_in_an_earlier_wavefront(entry: tuple[int, int]):
 
 def test_contexts_are_the_neighbours_and_the_coarser_symbols():
     grid, coarser = uniform((7, 9), 90), [uniform((4, 5), 80), uniform((2, 3), 70)]
-    features = coarser_features(coarser, (7, 9), 3)
+    features = coarser_features(list(zip(coarser, (1, 2), strict=True)), (7, 9), 3)
     means = []
     for index in range(len(TEMPLATE) + 3):  # one model for each context, whose mean is this context
         linear = np.zeros((len(TEMPLATE) + 3, 2), np.int32)
@@ -251,7 +251,7 @@ def test_an_excess_comes_back_and_takes_its_bits():
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("hidden", [0, 1, 3])
 def test_grids_come_back_and_take_their_bits(shape: tuple[int, int], hidden: int):
-    model, features = small_model(hidden=hidden), coarser_features([uniform((-(-shape[0] // 2), -(-shape[1] // 2)), 9)], shape, 2)
+    model, features = small_model(hidden=hidden), coarser_features([(uniform((-(-shape[0] // 2), -(-shape[1] // 2)), 9), 1)], shape, 2)
     corners = np.zeros(shape, np.int32)
     corners[0, 0], corners[-1, -1] = MAX_SYMBOL, -MAX_SYMBOL
     for grid in (np.zeros(shape, np.int32), clustered(shape), uniform(shape, 1), uniform(shape, 40), uniform(shape, MAX_SYMBOL), corners):
@@ -266,7 +266,7 @@ def test_grids_come_back_and_take_their_bits(shape: tuple[int, int], hidden: int
 
 def test_a_grid_has_these_exact_words():
     grid = np.array([[0, 1, 1, 0], [0, 2, 40, -1], [-900, 0, 0, 3]], np.int32)
-    data = written(ContextCoding(grid, small_model(), coarser_features([grid[:2, :2]], grid.shape, 1)))
+    data = written(ContextCoding(grid, small_model(), coarser_features([(grid[:2, :2], 1)], grid.shape, 1)))
     assert np.frombuffer(data, "<u4").tolist() == [4075115836, 370195323, 1508635213, 77467354, 522117416]
 
 

@@ -14,6 +14,7 @@ from codec.coding import best_coding
 from codec.decoder import decode
 from codec.encoder import encode
 from inr.errors import VerifyError
+from inr.layout import tensor_specs
 from inr.video import Video
 from train.encode.verified_file import check_same, write_verified
 from train.fit import step as step_module
@@ -51,7 +52,11 @@ def test_the_network_in_training_is_the_decoders(plan: EncodePlan, clip: Video):
     """At hard rounding the loss sees the very tensors that the file holds."""
     fitter, layout = plan.fitter(clip), plan.problem.layout
     fitter.run_steps(16, 0.9, 0.001)
-    parameters, hard = fitter.state.parameters, Rounding(jnp.float32(0), jnp.float32(1), jnp.bool_(True))
+    at_end = (jnp.float32(1), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2))
+    parameters, hard = fitter.state.parameters, Rounding(jnp.float32(0), *at_end)
+        fitter.state.parameters,
+        Rounding(jnp.float32(0), jnp.float32(1), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2)),
+    )
     weights = quantized(layout, parameters.weights, parameters.exponents, jax.random.key(0), hard).weights
     decoded = decode(encode(fitter.model())).tensors()
     assert all(np.array_equal(value, decoded[name]) for name, value in layout.unpack(weights).items())
@@ -125,7 +130,7 @@ def test_batches_of_consecutive_frames_cover_all_frames_evenly():
 def test_tensorboard_shows_bits_by_part(plan: EncodePlan, clip: Video):
     fitter = plan.fitter(clip)
     tensors = fitter.own(fitter.model())
-    parts = bits_by_part(tensors)
+    parts = bits_by_part(tensor_specs(plan.problem.spec, plan.problem.video), tensors)
     assert set(parts) == {"embedding", "stem", "blocks", "canvas", "head"}
     assert sum(parts.values()) == pytest.approx(sum(best_coding(tensor.symbols).bits for tensor in tensors.values()))
 

@@ -156,4 +156,4 @@ def test_a_fit_of_a_pan_is_better_if_it_starts_with_the_flow_of_the_camera():
         fitter.run_steps(40, 0.0, 1 / 40)
         return float(np.mean(np.square(fitter.model().render_entry(-1) - frames.astype(np.float32))))
 
-    assert error(Fitter(problem, Video(frames), initial_flow=flow_of(frames))) < 0.6 * error(Fitter(problem, Video(frames)))
+    assert error(Fitter(problem, Video(frames), initial_values=flow_of(frames))) < 0.6 * error(Fitter(problem, Video(frames)))

@@ -9,14 +9,15 @@ import pytest
 
 from codec.decoder import decode
 from codec.encoder import encode
-from codec.fields import read_spec, write_spec
+from codec.spec_fields import read_spec, write_spec
 from inr.cost import macs_per_pixel
-from inr.layout import TimeAxis, layer_specs, tensor_shapes, tensor_specs, weights
+from inr.layout import layer_specs, tensor_shapes, tensor_specs, weights
 from inr.nerv import position_code
 from inr.network import bind, initial_tensors
 from inr.nirvana import frame_code, patch_centres
 from inr.rendering import render
 from inr.spec import BlockSpec, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.tensor_spec import TimeAxis
 from train.plan.encode_plan import zero_model
 from train.plan.options import MODELS, FitOptions, Model
 from train.plan.paper_networks import ffnerv, ffnerv_spec, largest, nerv, nerv_plus_plus_spec, nerv_spec, nirvana_spec

@@ -138,7 +138,7 @@ def test_all_videos_take_steps_of_one_shared_layer():
     assert int(joint.shared.moments.count) == 2 * 3
     assert not np.array_equal(before.weights, joint.shared.layer.weights)
     models = joint.models()
-    shapes = [model.videos[0].tensors["canvas.grids.0"].symbols.shape for model in models]
+    shapes = [model.videos[0].tensors["grids.0"].symbols.shape for model in models]
     assert shapes[0] == shapes[1] != shapes[2]
     first = models[0].layers[0].tensors
     for model in models[1:]:

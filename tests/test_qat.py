@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.quantizer import dequantize, quantize, step_size
-from inr.layout import Owner, TensorSpec, Zeros
+from inr.tensor_spec import Owner, TensorSpec, Zeros
 from train.fit.loss import mean_squared_error
 from train.fit.packing import PackedLayout
 from train.fit.qat import hard_round, quantized, soft_round, step_sizes
@@ -15,7 +15,7 @@ from train.fit.schedule import Rounding
 
 LAYOUT = PackedLayout(tuple(TensorSpec(name, (size,), Owner.LAYER, Zeros()) for name, size in (("a", 40), ("b", 100))))
 KEY = jax.random.key(0)
-HARD = Rounding(jnp.float32(0), jnp.float32(0.3), jnp.bool_(True))
+HARD = Rounding(jnp.float32(0), jnp.float32(0.3), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2))
 quantise = jax.jit(lambda rows, exponents, kind: quantized(LAYOUT, rows, exponents, KEY, kind))
 
 
@@ -53,7 +53,7 @@ def test_gradients_pass_straight_through_hard_rounding():
 
 def test_noise_is_uniform_over_one_step_size():
     rows = jnp.zeros((3, 64))
-    weights, _, _ = quantise(rows, jnp.zeros(2), Rounding(jnp.float32(1), jnp.float32(1), jnp.bool_(False)))
+    weights, _, _ = quantise(rows, jnp.zeros(2), Rounding(jnp.float32(1), jnp.float32(1), jnp.bool_(False), *HARD[3:]))
     assert 0.4 < float(jnp.abs(weights).max()) <= 0.5
 
 

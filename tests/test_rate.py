@@ -9,7 +9,7 @@ import pytest
 
 from codec.coding import Differences, StaticTable, best_coding, differences
 from codec.range_coder import RangeWriter
-from inr.layout import ExpectedCoding, Owner, TensorSpec, Zeros
+from inr.tensor_spec import ExpectedCoding, Owner, TensorSpec, Zeros
 from train.fit.packing import PackedLayout
 from train.fit.rate import STEP_BITS, coded_values, coding_bits, estimated_bits, expects_differences, unimodal_bits
 

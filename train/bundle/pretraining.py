@@ -17,9 +17,9 @@ from codec.bitstream import Kind, assemble_file
 from codec.bundle import BundleSettings, bundle_settings, has_network
 from codec.decoder import decode_bundle
 from codec.encoder import encode_layer
-from codec.fields import write_spec
 from codec.loading import read_file
 from codec.model import WeightLayer
+from codec.spec_fields import write_spec
 from inr.errors import UsageError, VerifyError
 from inr.reading import read_video
 from inr.video import Video
@@ -89,7 +89,9 @@ def pretrain(videos: list[Video], bundle: Path, options: EncodeOptions, reporter
         raise VerifyError("verify", "the decoded layer differs from the fitted one", "try again; report it if it repeats")
     write_atomically(bundle, data)
     workdir.remove()
-    return Pretrained(bundle, len(data), len(encode_layer(layer)), joint.steps, last, time.monotonic() - started)
+    return Pretrained(
+        bundle, len(data), len(encode_layer(layer, joint.fitters[0].problem.spec)), joint.steps, last, time.monotonic() - started
+    )
 
 
 def prepare_joint_fit(
@@ -124,7 +126,7 @@ def make_fitters(videos: list[Video], keys: list[str], settings: BundleSettings,
         config = replace(problem.config, num_sharing_videos=len(videos), target_bpp=target_bpp, target_psnr=target.target_psnr)
         check_memory(spec, described, config)
         flow = {} if path is None else initial_flow(spec, described, path)
-        fitters.append(Fitter(replace(problem, spec=spec, config=config), video, initial_flow=flow))
+        fitters.append(Fitter(replace(problem, spec=spec, config=config), video, initial_values=flow))
     return fitters
 
 
@@ -145,9 +147,9 @@ def leave_if_asked(joint: JointFitter, workdir: Workdir, interrupts: Interrupts)
 
 def pretrained_bundle(settings: BundleSettings, joint: JointFitter, layer: WeightLayer) -> bytes:
     """The bytes of a bundle without videos, whose first weight layer is `layer`."""
-    spec = write_spec(joint.fitters[0].problem.spec)
+    spec = joint.fitters[0].problem.spec
     records = replace(settings, pretrained=True).records
-    return assemble_file([*records, (Kind.SPEC, spec), (Kind.LAYER, encode_layer(layer))])
+    return assemble_file([*records, (Kind.SPEC, write_spec(spec)), (Kind.LAYER, encode_layer(layer, spec))])
 
 
 def check_without_decoder(bundle: Path) -> bytes:

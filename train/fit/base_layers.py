@@ -19,8 +19,8 @@ from codec.bitstream import FINGERPRINT_BYTES, AppendableFile, Kind
 from codec.bundle import bundle_settings
 from codec.decoder import decode
 from codec.encoder import encode_layer, encode_video
-from codec.fields import write_spec
 from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer, keep_masked, split_tensors, tensors_checksum
+from codec.spec_fields import write_spec
 from codec.weight_masks import WeightMasks, normalised
 from inr.layout import layer_specs, tensor_specs
 from inr.spec import VideoSpec
@@ -154,7 +154,7 @@ class BaseLayers:
         `fingerprint` is that of the new video; it may be empty.
         """
         new = [] if self.model.layers else [(Kind.SPEC, write_spec(self.model.spec))]
-        new += [(Kind.LAYER, encode_layer(layer)) for layer in model.layers[len(self.model.layers) :]]
+        new += [(Kind.LAYER, encode_layer(layer, model.spec)) for layer in model.layers[len(self.model.layers) :]]
         new += [(Kind.VIDEO, encode_video(model, len(model.videos) - 1))]
         return self.file.with_records(new, self.fingerprints + fingerprint)
 

@@ -12,23 +12,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from codec.coding import best_coding
+from codec.coding import codings
 from codec.encoder import encode
 from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.quantizer import MAX_EXPONENT, MIN_EXPONENT, quantize
 from codec.weight_masks import WeightMasks
+from inr.constants import GRID_EXPONENT
+from inr.layout import tensor_specs
 from inr.video import Video
 from train.fit.base_layers import BaseLayers
+from train.fit.context_rate import symbols_of
 from train.fit.problem import Problem, StepSchedule
 from train.fit.rate import coding_bits
 from train.fit.schedule import lr_decay
 from train.fit.state import NO_TENSORS, TrainState, initial_state
-from train.fit.step import Metrics, Sources, make_advance
+from train.fit.step import Metrics, Sources, make_advance, make_rounding_growth
 
 CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps of a chunk; between chunks, the loop reads the clock and the metrics
 EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of extra steps after a fit: progress at the first one, and the controller's gain over all of them
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # most time for hard rounding after an early end: share of the fit's time, and seconds
 MEASURE_SECONDS = 3.0  # least duration of the dry runs that measure a step
+EXTRA_SOFT, EXTRA_GRIDS_GAIN = 0.1, 1.0  # with grids coded with contexts: progress of extra steps before `hard_from`, and the gain
+LEAST_GROWTH, MOST_GROWTH = 0.9, 1.3  # range of the factor by which exact rounding changes the bits of a fit
 NO_CHANGE: Mapping[str, int] = MappingProxyType({})
 
 PixelWeights = UInt8[np.ndarray, "t h w 1"]  # 255: a pixel has full weight in the loss; 0: it has none
@@ -45,7 +50,7 @@ class Fitter:
     """The fit of one video, with the state that its steps change.
 
     `base` is the bundle that the video is added to, None for a file of its own. `pixel_weights` weigh the pixels in the loss; without them,
-    all pixels count equally. `initial_flow` holds tensors by name, float32, that replace initial ones.
+    all pixels count equally. `initial_values` holds tensors by name, float32, that replace initial ones.
     """
 
     def __init__(
@@ -54,14 +59,14 @@ class Fitter:
         video: Video,
         base: BaseLayers | None = None,
         pixel_weights: PixelWeights | None = None,
-        initial_flow: Mapping[str, np.ndarray] = NO_TENSORS,
+        initial_values: Mapping[str, np.ndarray] = NO_TENSORS,
     ):
         self.problem, self.base = problem, base
         samples = video.frames if pixel_weights is None else np.concatenate([video.frames, pixel_weights], axis=-1)
         self.sources = Sources(jnp.asarray(samples), base.frozen(problem.layout) if base else None)
         self.advance = make_advance(problem.compiled)
         self.chunk = CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
-        self.state: TrainState = initial_state(problem, base, initial_flow)
+        self.state: TrainState = initial_state(problem, base, initial_values)
         self.last_bits: float | None = None  # bits of tensors at the last step; None before the first step
 
     # Methods of `train.fit.loop.Trainable`
@@ -123,16 +128,23 @@ class Fitter:
     def run_steps(self, count: int, start: float, per_step: float) -> Metrics:
         """Run `count` steps, the first one at the progress `start`; each step adds `per_step` to the progress."""
         schedule = self.problem.step_schedule(start, per_step)
+        if self.problem.grids and self.problem.config.target_bpp is not None and start < self.problem.config.hard_from:
+            growth = float(make_rounding_growth(self.problem.compiled)(self.state, start))
+            schedule = schedule._replace(bits=schedule.bits / min(max(growth, LEAST_GROWTH), MOST_GROWTH))
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, self.use_embedder(start))
         return jax.block_until_ready(metrics)
 
     def run_extra_steps(self, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
-        """Run `count` steps of hard rounding after the fit; returns the estimated bits of the file.
+        """Run `count` steps after the fit, the last ones of hard rounding; returns the estimated bits of the file.
 
         The target is `bits` of tensors, or else `mse` of samples in [0, 1].
         """
-        per_step = (1 - EXTRA_PROGRESS) / count
-        schedule = StepSchedule(EXTRA_PROGRESS, per_step, EXTRA_GAIN / count, lr_decay(self.problem.config), bits, mse)
+        # Grids that are coded with contexts change only before the progress `hard_from`, and follow the rate weight fast.
+        first, gain = EXTRA_PROGRESS, EXTRA_GAIN
+        if self.problem.grids:
+            first, gain = self.problem.config.hard_from - EXTRA_SOFT, EXTRA_GRIDS_GAIN
+        per_step = (1 - first) / count
+        schedule = StepSchedule(first, per_step, gain / count, lr_decay(self.problem.config), bits, mse)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, False)
         return float(metrics.bits) + self.problem.overhead_bits
 
@@ -153,9 +165,10 @@ class Fitter:
             progress, per_step = reached, (reached - progress) / self.chunk
 
     def widen(self, by: float) -> None:
-        """Add `by`, in eighths of an octave, to the exponents of all step sizes; a negative `by` makes the step sizes finer."""
+        """Add `by`, in eighths of an octave, to the exponents of all learned step sizes; a negative `by` makes the step sizes finer."""
         parameters = self.state.parameters
-        self.state = self.state._replace(parameters=parameters._replace(exponents=parameters.exponents + by))
+        exponents = parameters.exponents + by * self.problem.layout.learned_steps
+        self.state = self.state._replace(parameters=parameters._replace(exponents=exponents))
 
     # The model
 
@@ -170,7 +183,8 @@ class Fitter:
 
     def symbol_bits(self, model: QuantizedModel) -> float:
         """The bits of the video's own tensors in `model`: symbols, step sizes and frequency tables."""
-        return sum(coding_bits(best_coding(tensor.symbols)) for tensor in self.own(model).values())
+        specs = tensor_specs(self.problem.spec, self.problem.video)
+        return sum(map(coding_bits, codings(specs, self.own(model)).values()))
 
     def model(self, wider: Mapping[str, int] = NO_CHANGE) -> QuantizedModel:
         """The quantised model of the state. `wider` gives, by tensor name, additions to exponents, in eighths of an octave."""
@@ -182,7 +196,8 @@ class Fitter:
             exponent = min(max(exponent + wider.get(name, 0), MIN_EXPONENT), MAX_EXPONENT)
             return QuantizedTensor(quantize(tensors[name], exponent), exponent)
 
-        return self.joined({name: quantised(name, exponent) for name, exponent in zip(tensors, exponents, strict=True)})
+        grids = {name: QuantizedTensor(symbols, GRID_EXPONENT) for name, symbols in symbols_of(parameters.grids).items()}
+        return self.joined({name: quantised(name, exponent) for name, exponent in zip(tensors, exponents, strict=True)} | grids)
 
     def own(self, model: QuantizedModel) -> dict[str, QuantizedTensor]:
         """The video's own tensors by name, in a model that `joined` made; without its own layer if `joined` omitted the layer."""
@@ -193,7 +208,8 @@ class Fitter:
 
         A tensor that is not given is all zeros.
         """
-        tensors = {tensor.name: tensors.get(tensor.name) or zero_tensor(tensor.shape) for tensor in self.problem.layout.tensors}
+        specs = tensor_specs(self.problem.spec, self.problem.video)
+        tensors = {spec.name: tensors.get(spec.name) or zero_tensor(spec.shape) for spec in specs}
         if self.base is None:
             return single_video(self.problem.spec, self.problem.video, tensors)
         return self.base.joined(self.problem.video, tensors, self.weight_masks())

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from inr.layout import TensorSpec
+from inr.tensor_spec import Steps, TensorSpec
 
 ROW = 64  # weights in a row
 
@@ -44,6 +44,11 @@ class PackedLayout:
     def owners(self) -> Float[np.ndarray, "tensors rows"]:
         """1 where a row belongs to a tensor, else 0."""
         return np.repeat(np.eye(len(self.tensors), dtype=np.float32), np.diff(self.starts), axis=1)
+
+    @cached_property
+    def learned_steps(self) -> Float[np.ndarray, " tensors"]:
+        """1 for each tensor whose step size the fit learns, else 0."""
+        return np.array([tensor.steps is Steps.LEARNED for tensor in self.tensors], np.float32)
 
     @cached_property
     def padding(self) -> Float[np.ndarray, " tensors"]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from inr.layout import tensor_specs
 from inr.network import bind
 from inr.spec import NetworkSpec, VideoSpec
+from inr.tensor_spec import TensorSpec
 from train.fit.config import FitConfig
 from train.fit.packing import PackedLayout
 from train.fit.patch_convolution import patch_convolution
@@ -81,8 +82,13 @@ class Problem:
 
     @cached_property
     def layout(self) -> PackedLayout:
-        """The places of the tensors in packed rows."""
-        return PackedLayout(tensor_specs(self.spec, self.video))
+        """The places of the tensors in packed rows; these are all tensors but `grids`."""
+        return PackedLayout(tuple(tensor for tensor in tensor_specs(self.spec, self.video) if tensor.contexts is None))
+
+    @cached_property
+    def grids(self) -> tuple[TensorSpec, ...]:
+        """The grids that are coded with contexts, in bitstream order."""
+        return tuple(tensor for tensor in tensor_specs(self.spec, self.video) if tensor.contexts is not None)
 
     @cached_property
     def network(self) -> Callable:

@@ -6,6 +6,7 @@ as in the file, and gradients pass the rounding unchanged. Step sizes are learne
 file: to eighths of an octave.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -63,10 +64,29 @@ class Quantized(NamedTuple):
 
 def quantized(layout: PackedLayout, weights: Rows, exponents: Float[Array, " tensors"], key: Array, rounding: Rounding) -> Quantized:
     """`weights` quantised by `rounding`, with step sizes from `exponents` and noise from the random key `key`."""
-    softness, temperature, hard = rounding
+    softness, temperature, hard = rounding.softness, rounding.temperature, rounding.hard
     steps = layout.per_row(step_sizes(exponents))
     y = weights / steps
     noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
     soft = softness * (y + noise) + (1 - softness) * soft_round(y, temperature)
+    # The weights of a context model are free of noise, which would drown its predictions.
+    soft = jnp.where(layout.per_row(jnp.asarray(layout.learned_steps)) > 0, soft, y)
     rounded = hard_round(y)
     return Quantized(jnp.where(hard, rounded, soft) * steps, y, softness * y + (1 - softness) * rounded)
+
+
+def rounded_grids(grids: Mapping[str, Float[Array, "h w"]], key: Array, rounding: Rounding) -> dict[str, Float[Array, "h w"]]:
+    """Grids that are coded with contexts, in symbols: softly rounded with noise, or rounded exactly as in the file, without a gradient.
+
+    The soft rounding is that of Cool-Chic: of values, and again of the result plus noise. The noise is uniform. Exactly rounded grids get
+    no gradient, because grids that are trained through exact rounding grow.
+    """
+    width, temperature = 2 * 3**0.5 * rounding.grid_noise, rounding.grid_temperature
+
+    def one(index: int, values: Float[Array, "h w"]) -> Float[Array, "h w"]:
+        noise = jax.random.uniform(jax.random.fold_in(key, index), values.shape, minval=-0.5, maxval=0.5)
+        soft = soft_round(soft_round(values, temperature) + width * noise, temperature)
+        hard = lax.stop_gradient(jnp.clip(jnp.round(values), -MAX_SYMBOL, MAX_SYMBOL))
+        return lax.optimization_barrier(jnp.where(rounding.hard, hard, soft))
+
+    return {name: one(index, values) for index, (name, values) in enumerate(grids.items())}

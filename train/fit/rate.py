@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from codec.coding import Coding, has_differences
 from codec.frequency_tables import precision
-from inr.layout import ExpectedCoding, TensorSpec
+from inr.tensor_spec import ExpectedCoding, TensorSpec
 from train.fit.packing import ROW, PackedLayout
 
 STEP_BITS = 7.4  # bits of a step size's exponent and of the flag for differences, in a tensor with a non-zero symbol

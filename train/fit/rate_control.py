@@ -12,6 +12,8 @@ import numpy as np
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel
 from inr.errors import TargetMissed
+from inr.layout import weights
+from inr.tensor_spec import Steps
 from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted
@@ -145,7 +147,7 @@ class RateControl:
         """
         if ratio <= 1.01:
             return count
-        bits_per_weight = 8 * self.size(self.fitter.model()) / float(self.fitter.problem.layout.sizes.sum())
+        bits_per_weight = 8 * self.size(self.fitter.model()) / weights(self.fitter.problem.spec, self.fitter.problem.video)
         self.fitter.widen(-8 * min((ratio - 1) * bits_per_weight, 2.0))
         return 2 * count
 
@@ -155,7 +157,9 @@ class RateControl:
         All step sizes become coarser until the file fits. Then single tensors get finer step sizes, as long as the file still fits. Nothing
         is rendered, so the search may go on for SPEND_SECONDS after the deadline.
         """
-        names, until = self.fitter.problem.layout.names, self.setup.deadline + SPEND_SECONDS
+        layout = self.fitter.problem.layout
+        names = tuple(tensor.name for tensor in layout.tensors if tensor.steps is Steps.LEARNED)
+        until = self.setup.deadline + SPEND_SECONDS
         wider = dict.fromkeys(names, 0)
         size = self.size(self.fitter.model(wider))
         while size > cap and wider[names[0]] < MAX_WIDER:

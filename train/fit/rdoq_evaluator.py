@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codec.coding import best_coding
+from codec.coding import Coding, codings
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.quantizer import MAX_SYMBOL, step_size
+from inr.layout import tensor_specs
 from train.fit.fitter import Fitter
 from train.fit.loss import mean_squared_error
 from train.fit.problem import Problem
@@ -66,6 +67,12 @@ class SymbolEvaluator:
             {name: QuantizedTensor(symbols[name].astype(np.int32), tensor.exponent) for name, tensor in self.tensors.items()}
         )
 
+    def codings(self, symbols: Symbols) -> dict[str, Coding]:
+        """The coding of each tensor with `symbols`, by name."""
+        problem = self.fitter.problem
+        tensors = {name: QuantizedTensor(values, self.tensors[name].exponent) for name, values in symbols.items()}
+        return codings(tensor_specs(problem.spec, problem.video), tensors)
+
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
         """The network's weights by tensor name, float32: `symbols` times step sizes, plus the kept part of the base layers."""
         values = {name: values.astype(np.float32) * self.steps[name] for name, values in symbols.items()}
@@ -83,7 +90,7 @@ class SymbolEvaluator:
 
     def measured(self, symbols: Symbols, mse: float | None = None) -> Measured:
         """The measures of `symbols`. Their MSE is measured over all frames unless `mse` gives it."""
-        mse, bits = self.mse(symbols) if mse is None else mse, sum(best_coding(s).bits for s in symbols.values())
+        mse, bits = self.mse(symbols) if mse is None else mse, sum(coding.bits for coding in self.codings(symbols).values())
         return Measured(mse, bits, mse + self.weight * bits)
 
     def gradients(self, symbols: Symbols) -> Symbols:
@@ -112,9 +119,9 @@ class SymbolEvaluator:
         """For every symbol, the better move (-1 or 1, int32), and its gain: by how much it is predicted to lower the loss (float)."""
         gradients = self.gradients(symbols)
         curvatures = self.curvatures(symbols)
-        moves, gains = {}, {}
+        moves, gains, codings_of = {}, {}, self.codings(symbols)
         for name, values in symbols.items():
-            coding = best_coding(values)
+            coding = codings_of[name]
             both = []
             for move in (-1, 1):
                 gain = self.weight * coding.savings(move) - gradients[name] * move - curvatures[name] / 2
@@ -132,10 +139,10 @@ class SymbolEvaluator:
         first.
         """
         gradients, curvatures = self.gradients(symbols), self.curvatures(symbols)
-        moves, merits = {}, {}
+        moves, merits, codings_of = {}, {}, self.codings(symbols)
         for name, values in symbols.items():
             moves[name] = np.where(gradients[name] > 0, -1, 1).astype(np.int32)
-            coding = best_coding(values)
+            coding = codings_of[name]
             saved = np.where(moves[name] > 0, coding.savings(1), coding.savings(-1))
             gains = np.abs(gradients[name]) - curvatures[name] / 2
             merit = np.where(gains > 0, gains / (curvatures[name] + LEAST_CURVATURE), gains)

@@ -28,16 +28,21 @@ class Rounding(NamedTuple):
     """The kind of rounding at a point of a fit.
 
     `softness` is the share of noise: it falls from 1 to 0 while soft rounding replaces the noise. `temperature` is that of soft rounding.
-    `hard` tells whether weights are rounded exactly as in the file.
+    `hard` tells whether weights are rounded exactly as in the file. `grid_temperature` and `grid_noise` are those of grids that are coded
+    with contexts.
     """
 
     softness: Scalar
     temperature: Scalar
     hard: Bool[Array, ""]
+    grid_temperature: Scalar
+    grid_noise: Scalar
 
 
 def rounding(config: FitConfig, progress: Scalar) -> Rounding:
     """The kind of rounding at `progress`."""
     annealed = (progress - config.anneal_from) / max(config.hard_from - config.anneal_from, 1e-9)
     annealed = jnp.clip(annealed, 0, 1)
-    return Rounding(1 - annealed, 1 + (config.temperature - 1) * annealed, progress >= config.hard_from)
+    share = jnp.clip(progress / config.hard_from, 0, 1)
+    temperature, noise = (first + (last - first) * share for first, last in (config.grid_temperatures, config.grid_noise))
+    return Rounding(1 - annealed, 1 + (config.temperature - 1) * annealed, progress >= config.hard_from, temperature, noise)

@@ -11,10 +11,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from inr.embedder import LAYER_SCALE, Embedder
-from inr.layout import Normal, TensorSpec
 from inr.network import initial_tensors
 from inr.spec import NetworkSpec
+from inr.tensor_spec import Normal, TensorSpec
 from train.fit.base_layers import BaseLayers, initial_scores
+from train.fit.config import FitConfig
 from train.fit.packing import PackedLayout
 from train.fit.problem import Problem
 
@@ -28,13 +29,14 @@ NO_TENSORS: Mapping[str, np.ndarray] = MappingProxyType({})
 class Parameters(NamedTuple):
     """The learned values: the weights in packed rows, the exponent of each tensor's step size, and the embedder's tensors by path.
 
-    The embedder is used in training only. `scores` has a score for each weight if a further video keeps only a part of its base layers'
-    claimed weights, else None.
+    The embedder is used in training only. `grids` are those that are coded with contexts, by name, in symbols. `scores` has a score for
+    each weight if a further video keeps only a part of its base layers' claimed weights, else None.
     """
 
     weights: Float[Array, "rows 64"]
     exponents: Float[Array, " tensors"]
     embedder: dict[str, Array]
+    grids: dict[str, Float[Array, "h w"]]
     scores: Float[Array, "rows 64"] | None = None
 
 
@@ -53,10 +55,14 @@ class TrainState(NamedTuple):
     lr_backoff: Float[Array, ""]
 
 
-def initial_exponents(layout: PackedLayout, tensors: Mapping[str, np.ndarray], bits: float) -> Float[Array, " tensors"]:
-    """The exponents of the first step sizes: each tensor's standard deviation is 2 ** (bits - 2) step sizes."""
+def initial_exponents(layout: PackedLayout, tensors: Mapping[str, np.ndarray], config: FitConfig) -> Float[Array, " tensors"]:
+    """The exponents of the first step sizes: each tensor's standard deviation is 2 ** (config.initial_bits - 2) step sizes.
+
+    A step size that is not learned has the exponent `config.context_exponent`.
+    """
     deviations = np.array([max(float(np.std(tensors[tensor.name])), _least_deviation(tensor)) for tensor in layout.tensors])
-    return jnp.asarray(8 * (np.log2(deviations) + 2 - bits), jnp.float32)
+    exponents = 8 * (np.log2(deviations) + 2 - config.initial_bits)
+    return jnp.asarray(np.where(layout.learned_steps, exponents, config.context_exponent), jnp.float32)
 
 
 def _least_deviation(tensor: TensorSpec) -> float:
@@ -77,27 +83,27 @@ def embedder_parts(spec: NetworkSpec, seed: int) -> tuple[nnx.GraphDef, dict[str
     return graph, {".".join(map(str, path)): draw(str(path[-1]), leaf.shape) for path, leaf in nnx.to_flat_state(state)}
 
 
-def initial_state(problem: Problem, base: BaseLayers | None = None, initial_flow: Mapping[str, np.ndarray] = NO_TENSORS) -> TrainState:
-    """The state before the first step, a pure function of the arguments; the tensors of `initial_flow`, float32, replace initial ones.
+def initial_state(problem: Problem, base: BaseLayers | None = None, initial_values: Mapping[str, np.ndarray] = NO_TENSORS) -> TrainState:
+    """The state before the first step, a pure function of the arguments; the tensors of `initial_values`, float32, replace initial ones.
 
     With `base`, the sum of the base layers and the video's own layer starts at the same random values as the layer of a video without a
     base. Only the tensors of `base.initial_values` start at the values of the base. A fit that starts with all weights of another video
     ends with a worse picture (Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
     """
     config, layout = problem.config, problem.layout
-    tensors = initial_tensors(problem.spec, problem.video, config.seed)
+    tensors = initial_tensors(problem.spec, problem.video, config.seed) | dict(initial_values)
     known: Mapping[str, int] = {}
     if base is not None:
         tensors |= base.initial_values
         tensors |= {name: tensors[name] - below for name, below in base.sums.items()}
         known = base.exponents
-    exponents = initial_exponents(layout, tensors, config.initial_bits)
+    exponents = initial_exponents(layout, tensors, config)
     exponents = jnp.asarray([known.get(name, fresh) for name, fresh in zip(layout.names, exponents.tolist(), strict=True)], jnp.float32)
     scores = None
     if base is not None and base.layers and base.density < 1:
         scores = initial_scores(layout, base.sums)
     embedder = embedder_parts(problem.spec, config.seed)[1] if config.embedder_until else {}
-    weights = jnp.asarray(layout.pack_on_host(tensors | dict(initial_flow)))
-    parameters = Parameters(weights, exponents, embedder, scores)
+    grids = {grid.name: jnp.asarray(tensors[grid.name]) for grid in problem.grids}
+    parameters = Parameters(jnp.asarray(layout.pack_on_host(tensors)), exponents, embedder, grids, scores)
     log_weight = jnp.log(jnp.float32(config.rate_weight))
     return TrainState(parameters, OPTIMISER.init(cast(Any, parameters)), jnp.int32(0), log_weight, jnp.float32(0), jnp.float32(1))

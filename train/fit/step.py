@@ -11,21 +11,25 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
+from codec.quantizer import step_size
+from inr.constants import GRID_EXPONENT
 from inr.embedder import embed
 from inr.layout import EMBEDDING
 from inr.pixels import CHANNELS
 from train.fit.base_layers import Frozen, subnetwork
 from train.fit.batches import batch_indices, consecutive_indices
 from train.fit.config import FitConfig
+from train.fit.context_rate import bounded, context_bits
 from train.fit.loss import mean_squared_error
 from train.fit.problem import Problem, Scalar, StepSchedule
-from train.fit.qat import quantized, straight_through
+from train.fit.qat import quantized, rounded_grids, straight_through
 from train.fit.rate import estimated_bits, unimodal_bits
 from train.fit.schedule import learning_rate, rounding
 from train.fit.state import OPTIMISER, Parameters, TrainState, embedder_parts
 
 LOG_WEIGHTS = -25.0, 3.0  # range of the natural logarithm of the rate weight; beyond it, the rate weight has no further effect
 HORIZON = 100.0  # steps over which the trend of the bits is extrapolated: bits follow the rate weight with this delay
+GRID_STEP = float(step_size(GRID_EXPONENT))  # of grids that are coded with contexts
 MEMORY = 20.0  # steps over which this trend is averaged
 EMBEDDER_LR_SCALE = 0.1  # learning rate of the embedder, as a share of that of the weights
 
@@ -104,12 +108,16 @@ def loss(
         if not problem.config.corrections:
             weights, y, rated = (part * (1 - frozen.claimed) for part in (weights, y, rated))
         weights = weights + kept_part(problem, parameters, frozen)
-    network = problem.network(problem.layout.unpack(weights))
+    tensors = problem.layout.unpack(weights)
+    grids = rounded_grids(parameters.grids, draw.key, kind)
+    network = problem.network(tensors | {name: GRID_STEP * grid for name, grid in grids.items()})
     mse = mean_squared_error(network(draw.indices, consecutive=problem.consecutive), draw.frames)
     # Forward pass: the rate of the rounded weights. Backward pass: the gradient of the unimodal rate, because the rate of a rounded
     # weight has no gradient. Without a gradient towards zero, weights that are rounded to zero would drift away from it.
     rounded, unimodal = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
     bits = jnp.sum(straight_through(rounded, unimodal) * bit_share(problem))
+    if problem.grids:
+        bits += jnp.sum(context_bits(problem.grids, tensors, grids, kind.hard))
     return mse + phase.rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
 
 
@@ -126,6 +134,27 @@ def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float
     if parameters.scores is None:
         return frozen.values
     return frozen.values * subnetwork(problem.layout, parameters.scores, frozen)
+
+
+@lru_cache(maxsize=2)
+def make_rounding_growth(problem: Problem) -> Callable[[TrainState, Scalar | float], Scalar]:
+    """A compiled function (state, progress): by which factor the bits grow when grids that are coded with contexts are rounded exactly.
+
+    Softly rounded grids take fewer bits than their symbols, and the target of a fit is about symbols. Near the end of the soft rounding,
+    the factor is between 1.0 and 1.1.
+    """
+
+    def growth(state: TrainState, progress: Scalar) -> Scalar:
+        kind = rounding(problem.config, progress)
+        key = jax.random.fold_in(jax.random.key(problem.config.seed + 2), state.step)
+        tensors = problem.layout.unpack(state.parameters.weights)
+        soft, hard = (
+            jnp.sum(context_bits(problem.grids, tensors, rounded_grids(state.parameters.grids, key, kind._replace(hard=is_hard)), is_hard))
+            for is_hard in (jnp.bool_(False), jnp.bool_(True))
+        )
+        return (hard + 1) / (soft + 1)
+
+    return jax.jit(growth)
 
 
 def steering_error(config: FitConfig, schedule: StepSchedule, metrics: Metrics, lr_scale: Scalar, trend: Scalar) -> Scalar:
@@ -166,19 +195,23 @@ def gradients(state: TrainState, problem: Problem, sources: Sources, schedule: S
 class StepLengths(NamedTuple):
     """The factors of one step.
 
-    `weights` and `exponents` multiply Adam's updates of the weights and of the step sizes' exponents. `lr_scale` is the factor that all
-    learning rates have in common.
+    `weights`, `exponents` and `grids` multiply Adam's updates of the weights, of the step sizes' exponents and of the grids that are coded
+    with contexts. `lr_scale` is the factor that all learning rates have in common.
     """
 
     weights: Scalar
     exponents: Scalar
+    grids: Scalar
     lr_scale: Scalar
 
 
 def step_lengths(config: FitConfig, schedule: StepSchedule, lr_backoff: Scalar | float) -> StepLengths:
     """The factors of the step that `schedule` describes; `lr_backoff` multiplies all of them."""
-    scale = learning_rate(config, jnp.asarray(schedule.progress, jnp.float32)) * lr_backoff
-    return StepLengths(config.learning_rate * scale * schedule.lr_decay, config.exponent_learning_rate * scale, scale)
+    progress = jnp.asarray(schedule.progress, jnp.float32)
+    scale = learning_rate(config, progress) * lr_backoff
+    # Grids that are rounded exactly do not change any more, not even by the momentum of the optimiser.
+    grids = jnp.where(progress < config.hard_from, config.grid_learning_rate * scale, 0)
+    return StepLengths(config.learning_rate * scale * schedule.lr_decay, config.exponent_learning_rate * scale, grids, scale)
 
 
 def apply_update(
@@ -191,13 +224,16 @@ def apply_update(
     start = found.made._replace(weights=lax.stop_gradient(found.made.weights)) if use_embedder else state.parameters
     after = Parameters(
         start.weights - lengths.weights * updates.weights,
-        start.exponents - lengths.exponents * updates.exponents,
+        start.exponents - lengths.exponents * updates.exponents * problem.layout.learned_steps,
         jax.tree.map(lambda p, u: p - EMBEDDER_LR_SCALE * lengths.weights * u, start.embedder, updates.embedder),
+        jax.tree.map(lambda p, u: p - lengths.grids * u, start.grids, updates.grids),
         jax.tree.map(lambda p, u: p - lengths.weights * u, start.scores, updates.scores),
     )
     if frozen is not None and not config.corrections:
         # This comes after the optimiser, whose momentum moves a weight even without a gradient.
         after = after._replace(weights=after.weights * (1 - frozen.claimed))
+    if problem.grids:
+        after = after._replace(weights=problem.layout.pack(bounded(problem.grids, problem.layout.unpack(after.weights))))
     log_bits = jnp.log(metrics.bits)
     trend = jnp.where(state.step > 0, (log_bits - state.log_bits) / MEMORY, 0)
     error = steering_error(config, schedule, metrics, lengths.lr_scale, trend)

@@ -1,13 +1,15 @@
 """The TensorBoard log of a fit: scalars, and pictures that compare a fitted frame with its original."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from codec.coding import best_coding
+from codec.coding import codings
 from codec.comparison_image import comparison_image
 from codec.model import QuantizedModel, QuantizedTensor
+from inr.layout import tensor_specs
+from inr.tensor_spec import TensorSpec
 from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.progress import Progress
@@ -39,7 +41,8 @@ class TensorBoardLog:
             self._pictured = progress.seconds
             model = self._fitter.model()
             self._writer.add_image("original_fitted_difference", self._picture(model), progress.step, dataformats="HWC")
-            for part, bits in bits_by_part(self._fitter.own(model)).items():
+            problem = self._fitter.problem
+            for part, bits in bits_by_part(tensor_specs(problem.spec, problem.video), self._fitter.own(model)).items():
                 self._writer.add_scalar(f"bpp/{part}", bits / self._video.pixels, progress.step)
 
     def _picture(self, model: QuantizedModel) -> np.ndarray:
@@ -51,10 +54,10 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def bits_by_part(tensors: Mapping[str, QuantizedTensor]) -> dict[str, float]:
+def bits_by_part(specs: Sequence[TensorSpec], tensors: Mapping[str, QuantizedTensor]) -> dict[str, float]:
     """The bits of the tensors' symbols, added up for each part of the network, such as 'blocks' or 'canvas'."""
     parts: dict[str, float] = {}
-    for name, tensor in tensors.items():
+    for name, coding in codings(specs, tensors).items():
         part = name.split(".")[0]
-        parts[part] = parts.get(part, 0.0) + best_coding(tensor.symbols).bits
+        parts[part] = parts.get(part, 0.0) + coding.bits
     return parts

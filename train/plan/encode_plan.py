@@ -14,7 +14,7 @@ from codec.model import QuantizedModel, single_video
 from inr.errors import InputError, TargetMissed, UsageError
 from inr.layout import tensor_specs
 from inr.pixels import MAX_LEVEL, Frames
-from inr.spec import NetworkSpec, VideoSpec
+from inr.spec import NetworkSpec, Pyramid, VideoSpec
 from inr.video import Video
 from train.fit.base_layers import BaseLayers
 from train.fit.checkpoint import Workdir
@@ -26,6 +26,7 @@ from train.plan.fingerprint import fingerprint_of, run_key
 from train.plan.motion import CameraPath, camera_path, initial_flow, margins
 from train.plan.network_size import modulated_spec
 from train.plan.options import EncodeOptions, FitOptions
+from train.plan.picture import picture_spec, picture_values
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
 
@@ -61,11 +62,13 @@ class EncodePlan:
 
         A further segment starts with the canvas of the segment before, so its fit gets no initial flow.
         """
-        flow: Mapping[str, np.ndarray] = {}
-        if self.problem.spec.canvas and not (self.base is not None and self.base.continues):
+        initial: Mapping[str, np.ndarray] = {}
+        if isinstance(self.problem.spec.frame_input, Pyramid):
+            initial = picture_values(video.frames)
+        elif self.problem.spec.canvas and not (self.base is not None and self.base.continues):
             path = camera_path(video.frames, self.pixel_weights) if self.path is None else self.path
-            flow = initial_flow(self.problem.spec, self.problem.video, path)
-        return Fitter(self.problem, video, self.base, self.pixel_weights, flow)
+            initial = initial_flow(self.problem.spec, self.problem.video, path)
+        return Fitter(self.problem, video, self.base, self.pixel_weights, initial)
 
     def sized(self, video: Video) -> "EncodePlan":
         """The plan with a network for the rate that its target PSNR is expected to need.
@@ -134,7 +137,7 @@ def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeight
     The spec has margins of the canvas for all content that the camera sees, unless the target is a very small file.
     """
     described = VideoSpec.of(video)
-    if options.model.name != "cam":
+    if options.model.name != "cam" or video.frames.shape[0] == 1:
         return None, described
     path = camera_path(video.frames, pixel_weights)
     if options.target.nominal_bpp(described) * described.pixels <= 8 * LEAST_FOR_MARGINS:
@@ -159,7 +162,8 @@ def zero_model(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
 
 def least_bytes(video: VideoSpec) -> int:
     """The bytes of the smallest file that `video` can have: the smallest network, with symbols that are all zero."""
-    return len(encode(zero_model(modulated_spec(video, 0.0), video)))
+    spec = picture_spec(video, 0.0) if video.frames == 1 else modulated_spec(video, 0.0)
+    return len(encode(zero_model(spec, video)))
 
 
 def check_reachable(video: VideoSpec, cap: int) -> None:

@@ -1,5 +1,6 @@
 """The memory of a fit, estimated before the fit starts."""
 
+import math
 import os
 
 import jax
@@ -7,18 +8,24 @@ import jax
 from inr.errors import ResourceError
 from inr.layout import weights
 from inr.pixels import CHANNELS
-from inr.spec import NetworkSpec, VideoSpec
+from inr.spec import NetworkSpec, Pyramid, VideoSpec
 from train.fit.config import FitConfig
 
 COPIES_OF_WEIGHTS = 10  # arrays as large as the weights: value, gradient, two moments, noise, quantised value, snapshot, temporary copies
 COPIES_OF_FEATURES = 8  # arrays as large as a block's features: forward and backward, normalised and activated
 SAMPLES = 30  # floats for each sample of a canvas: pairs of neighbouring samples of three channels, and their gradients
 FIELDS_OF_FLOW = 60  # floats for each pixel of a frame: positions, four corners of three channels twice, blend, and their gradients
+GRID_FLOATS, CONTEXT_COPIES, PICTURE_FLOATS = 30, 4, 50  # floats for each symbol of a pyramid, for each of its contexts, and for each pixel
 BASE = 600 << 20  # bytes that the runtime takes without a fit
 
 
 def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
     """An upper estimate of a fit's memory in bytes: runtime, video, all copies of the weights, features and patches."""
+    raw = 2 * video.pixels * CHANNELS  # the frames, on the host and on the device
+    if isinstance(spec.frame_input, Pyramid):
+        symbols = sum(map(math.prod, spec.frame_input.shapes(video.height, video.width)))
+        floats = symbols * (GRID_FLOATS + CONTEXT_COPIES * spec.frame_input.contexts.inputs) + video.pixels * (PICTURE_FLOATS + spec.stem)
+        return BASE + raw + 4 * floats
     rows, columns = video.cells(spec)
     cells, features, floats = rows * columns, spec.stem, 0
     for block in spec.blocks:
@@ -36,7 +43,6 @@ def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
         height, width = video.canvas_size(spec)
         floats += height * width // spec.canvas.stride**2 * grids  # computed once in a step, but counted for each frame of a batch
         floats += SAMPLES * (1 + spec.canvas.half_samples) ** 2 * height * width
-    raw = 2 * video.pixels * CHANNELS  # the frames, on the host and on the device
     return BASE + raw + 4 * (batch * floats + COPIES_OF_WEIGHTS * weights(spec, video))
 
 

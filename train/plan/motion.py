@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Complex, Float, Int, UInt8
 
 from inr.constants import FLOW_UNIT
-from inr.layout import CameraFlow, tensor_specs
+from inr.layout import tensor_specs
 from inr.pixels import MID_LEVEL, Frame, Frames, grey
 from inr.spec import NetworkSpec, VideoSpec
+from inr.tensor_spec import CameraFlow
 
 WIDEST, NARROWEST = 480, 16  # pixels: larger frames are reduced to about this longer side, but not below this shorter side
 MOST_RESIDUAL, MOST_RESIDUAL_OF_ANY = 0.8, 0.9  # largest share of the squared difference that compensation leaves: near frames, any frames

@@ -10,6 +10,7 @@ from train.fit.config import FitConfig
 from train.plan import paper_networks
 from train.plan.network_size import BITS_PER_WEIGHT, MEASURED_BPP, modulated_spec, temporal_grid_length, weight_bits
 from train.plan.options import FitOptions
+from train.plan.picture import picture_config, picture_spec
 
 ACCELERATED_BITS = 0.5  # factor of the expected bits of a weight on an accelerator, where the steps of a larger network are cheap
 ACCELERATED_PIXELS, LARGEST_BATCH = 3_300_000, 8  # batch on an accelerator: about this many pixels, at most this many frames
@@ -27,8 +28,6 @@ def lr_decay_steps(video: VideoSpec, bpp: float) -> int:
 
     It falls as the rate rises, because finer details remain to be learned at a higher rate (benchmarks/EXPERIMENTS.md).
     """
-    if video.frames == 1:
-        return DECAY_AFTER
     return round(float(np.clip(DECAY_AFTER * (MEASURED_BPP / bpp) ** 1.5, LEAST_DECAY_AFTER, DECAY_AFTER)))
 
 
@@ -60,12 +59,14 @@ def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | 
 
 
 def default_plan(video: VideoSpec, bpp: float, config: FitConfig, accelerated: bool) -> tuple[NetworkSpec, FitConfig]:
-    """The network spec of the default family, and `config` adapted to it.
+    """The network spec of the default family, and `config` adapted to it. A single frame gets a picture's network.
 
     On an accelerator (`accelerated`), the network and the batch are larger.
     """
+    if video.frames == 1:
+        return picture_spec(video, bpp), picture_config(config, bpp)
     config = replace(config, lr_decay_after_steps=lr_decay_steps(video, bpp))
-    if not accelerated or video.frames == 1:
+    if not accelerated:
         return modulated_spec(video, bpp), config
     batch = int(np.clip(ACCELERATED_PIXELS // (video.height * video.width), config.batch, LARGEST_BATCH))
     return modulated_spec(video, bpp, ACCELERATED_BITS * weight_bits(video, bpp)), replace(config, batch=batch)
