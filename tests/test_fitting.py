@@ -54,9 +54,6 @@ def test_the_network_in_training_is_the_decoders(plan: EncodePlan, clip: Video):
     fitter.run_steps(16, 0.9, 0.001)
     at_end = (jnp.float32(1), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2))
     parameters, hard = fitter.state.parameters, Rounding(jnp.float32(0), *at_end)
-        fitter.state.parameters,
-        Rounding(jnp.float32(0), jnp.float32(1), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2)),
-    )
     weights = quantized(layout, parameters.weights, parameters.exponents, jax.random.key(0), hard).weights
     decoded = decode(encode(fitter.model())).tensors()
     assert all(np.array_equal(value, decoded[name]) for name, value in layout.unpack(weights).items())
