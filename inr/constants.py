@@ -18,7 +18,7 @@ TAPS_BEFORE, TAPS_AFTER = 2, 3  # the number of taps before and after the sample
 
 # Weights of the four entries around a new entry when a grid is doubled; the third one is the nearest. They are those of a cubic
 # interpolation (Catmull-Rom) a quarter of an entry away from the nearest entry.
-DOUBLING_TAPS: Float32[np.ndarray, "4"] = np.array([-9 / 128, 29 / 128, 111 / 128, -3 / 128], np.float32)
+DOUBLING_TAPS: Float32[np.ndarray, "4"] = np.array([-3 / 128, 29 / 128, 111 / 128, -9 / 128], np.float32)
 PYRAMID_GAIN = 0.5  # change of a sample in [0, 1] by a grid value of 1, before a fit changes it
 GRID_EXPONENT = -32  # exponent of the fixed step size of context-coded grids: a symbol stands for 2 ** -4
 

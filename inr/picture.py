@@ -23,6 +23,7 @@ from inr.spec import ContextSpec, NetworkSpec, Pyramid, VideoSpec
 from inr.time_interpolation import Indices
 
 OFFSETS = (-2, -1, 0, 1)  # of the entries that DOUBLING_TAPS weigh, for a new entry before the nearest one; mirrored for one after it
+REACH = 2  # entries that are added on each side of a grid before it is doubled
 BLOCK = 16  # columns of a block in `_filtered_backward`
 
 
@@ -88,7 +89,7 @@ class Picture(nnx.Module):
         painted = painted.reshape(4, CHANNELS, rows, columns) + jnp.stack(halves) + self.paint.bias[...][None, :, None, None]
         # From phases (dy, dx) to pixels, with the channels last.
         pixels = painted.reshape(2, 2, CHANNELS, rows, columns).transpose(2, 3, 0, 4, 1).reshape(CHANNELS, 2 * rows, 2 * columns)
-        pixels = lax.optimization_barrier(pixels[:, :height, :width])
+        pixels = pixels[:, :height, :width]
         return (pixels + filtered(self.filter[...], pixels)).transpose(1, 2, 0)
 
     def fine_inputs(self) -> Float[Array, "4 cells"]:
@@ -118,15 +119,38 @@ def doubling_matrix(taps: Float[Array, "4"], size: int, doubled: int) -> Float[A
     return matrix
 
 
-def doubled_phases(x: Float[Array, "c h w"], axis: int) -> list[Float[Array, "c h w"]]:
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def doubled_phases(x: Float[Array, "c h w"], axis: int) -> tuple[Float[Array, "c h w"], Float[Array, "c h w"]]:
     """The even and the odd entries of `x` doubled along `axis` by DOUBLING_TAPS; the first and last entry are repeated."""
-    size, reach = x.shape[axis], -OFFSETS[0]
-    padded = lax.optimization_barrier(jnp.pad(x, [(reach, reach) if at == axis else (0, 0) for at in range(3)], mode="edge"))
+    padded = lax.optimization_barrier(_padded(x, axis))
+    return _weighted(padded, axis, REACH, 1), _weighted(padded, axis, REACH, -1)
 
-    def moved(by: int) -> Float[Array, "c h w"]:
-        return lax.slice_in_dim(padded, reach + by, reach + by + size, axis=axis)
 
-    return [reduce(jnp.add, [tap * moved(way * offset) for tap, offset in zip(DOUBLING_TAPS, OFFSETS, strict=True)]) for way in (1, -1)]
+def _padded(x: Float[Array, "c h w"], axis: int) -> Float[Array, "c m n"]:
+    return jnp.pad(x, [(REACH, REACH) if at == axis else (0, 0) for at in range(3)], mode="edge")
+
+
+def _weighted(padded: Float[Array, "c m n"], axis: int, start: int, way: int) -> Float[Array, "c h w"]:
+    """The sums of entries weighted by DOUBLING_TAPS, from the entry `start` on; OFFSETS count in the direction `way` (1 or -1)."""
+    size = padded.shape[axis] - 2 * REACH
+    parts = [lax.slice_in_dim(padded, start + way * offset, start + way * offset + size, axis=axis) for offset in OFFSETS]
+    return reduce(jnp.add, [tap * part for tap, part in zip(DOUBLING_TAPS, parts, strict=True)])
+
+
+def _doubled_forward(x, axis):
+    return doubled_phases(x, axis), x
+
+
+def _doubled_backward(axis, x, cotangents):
+    # Without this form, XLA computes the cotangents anew for each tap. An entry of the padded picture has the opposite offsets.
+    spread = lax.optimization_barrier(
+        [jnp.pad(part, [(2 * REACH, 2 * REACH) if at == axis else (0, 0) for at in range(3)]) for part in cotangents]
+    )
+    wide = reduce(jnp.add, [_weighted(part, axis, REACH, way) for part, way in zip(spread, (-1, 1), strict=True)])
+    return jax.vjp(lambda x: _padded(x, axis), x)[1](wide)
+
+
+doubled_phases.defvjp(_doubled_forward, _doubled_backward)
 
 
 @jax.custom_vjp

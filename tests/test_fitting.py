@@ -52,7 +52,7 @@ def test_the_network_in_training_is_the_decoders(plan: EncodePlan, clip: Video):
     """At hard rounding the loss sees the very tensors that the file holds."""
     fitter, layout = plan.fitter(clip), plan.problem.layout
     fitter.run_steps(16, 0.9, 0.001)
-    at_end = (jnp.float32(1), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2))
+    at_end = (jnp.float32(1), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2), jnp.bool_(True))
     parameters, hard = fitter.state.parameters, Rounding(jnp.float32(0), *at_end)
     weights = quantized(layout, parameters.weights, parameters.exponents, jax.random.key(0), hard).weights
     decoded = decode(encode(fitter.model())).tensors()

@@ -15,7 +15,7 @@ from train.fit.schedule import Rounding
 
 LAYOUT = PackedLayout(tuple(TensorSpec(name, (size,), Owner.LAYER, Zeros()) for name, size in (("a", 40), ("b", 100))))
 KEY = jax.random.key(0)
-HARD = Rounding(jnp.float32(0), jnp.float32(0.3), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2))
+HARD = Rounding(jnp.float32(0), jnp.float32(0.3), jnp.bool_(True), jnp.float32(0.2), jnp.float32(0.2), jnp.bool_(True))
 quantise = jax.jit(lambda rows, exponents, kind: quantized(LAYOUT, rows, exponents, KEY, kind))
 
 

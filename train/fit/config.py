@@ -32,6 +32,7 @@ class FitConfig:
     embedder_until: float = 0.0  # progress up to which an embedder makes the embeddings
     num_sharing_videos: int = 1  # number N of videos that share the weight layer; the loss counts 1 / N of its bits
     corrections: bool = True  # whether a further video's layer may change weights that its base layers claim
+    weights_from: float = 0.0  # progress from which weights have noise and their bits count in the loss
     grid_learning_rate: float = 0.2  # of grids that are coded with contexts, in symbols
     grid_temperatures: tuple[float, float] = (0.5, 0.12)  # of these grids' soft rounding, at the start and at the progress `hard_from`
     grid_noise: tuple[float, float] = (0.22, 0.15)  # standard deviation of these grids' noise in symbols, at the same times

@@ -70,7 +70,7 @@ def quantized(layout: PackedLayout, weights: Rows, exponents: Float[Array, " ten
     noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
     soft = softness * (y + noise) + (1 - softness) * soft_round(y, temperature)
     # The weights of a context model are free of noise, which would drown its predictions.
-    soft = jnp.where(layout.per_row(jnp.asarray(layout.learned_steps)) > 0, soft, y)
+    soft = jnp.where((layout.per_row(jnp.asarray(layout.learned_steps)) > 0) & rounding.weights, soft, y)
     rounded = hard_round(y)
     return Quantized(jnp.where(hard, rounded, soft) * steps, y, softness * y + (1 - softness) * rounded)
 

@@ -29,7 +29,7 @@ class Rounding(NamedTuple):
 
     `softness` is the share of noise: it falls from 1 to 0 while soft rounding replaces the noise. `temperature` is that of soft rounding.
     `hard` tells whether weights are rounded exactly as in the file. `grid_temperature` and `grid_noise` are those of grids that are coded
-    with contexts.
+    with contexts. Until `weights` is true, weights have no noise, and the loss does not count their bits.
     """
 
     softness: Scalar
@@ -37,6 +37,7 @@ class Rounding(NamedTuple):
     hard: Bool[Array, ""]
     grid_temperature: Scalar
     grid_noise: Scalar
+    weights: Bool[Array, ""]
 
 
 def rounding(config: FitConfig, progress: Scalar) -> Rounding:
@@ -45,4 +46,11 @@ def rounding(config: FitConfig, progress: Scalar) -> Rounding:
     annealed = jnp.clip(annealed, 0, 1)
     share = jnp.clip(progress / config.hard_from, 0, 1)
     temperature, noise = (first + (last - first) * share for first, last in (config.grid_temperatures, config.grid_noise))
-    return Rounding(1 - annealed, 1 + (config.temperature - 1) * annealed, progress >= config.hard_from, temperature, noise)
+    return Rounding(
+        1 - annealed,
+        1 + (config.temperature - 1) * annealed,
+        progress >= config.hard_from,
+        temperature,
+        noise,
+        progress >= config.weights_from,
+    )

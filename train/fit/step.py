@@ -115,7 +115,8 @@ def loss(
     # Forward pass: the rate of the rounded weights. Backward pass: the gradient of the unimodal rate, because the rate of a rounded
     # weight has no gradient. Without a gradient towards zero, weights that are rounded to zero would drift away from it.
     rounded, unimodal = estimated_bits(problem.layout, rated), unimodal_bits(problem.layout, y)
-    bits = jnp.sum(straight_through(rounded, unimodal) * bit_share(problem))
+    each = straight_through(rounded, unimodal) * bit_share(problem)
+    bits = jnp.sum(jnp.where(kind.weights, each, lax.stop_gradient(each)))
     if problem.grids:
         bits += jnp.sum(context_bits(problem.grids, tensors, grids, kind.hard))
     return mse + phase.rate_weight * bits / problem.video.pixels, (Metrics(mse, bits), parameters)
