@@ -147,6 +147,8 @@ class RateControl:
         """
         if ratio <= 1.01:
             return count
+        if self.fitter.problem.grids:  # they hold most of the bits, and return from zero at a lower rate weight
+            return 2 * count
         bits_per_weight = 8 * self.size(self.fitter.model()) / weights(self.fitter.problem.spec, self.fitter.problem.video)
         self.fitter.widen(-8 * min((ratio - 1) * bits_per_weight, 2.0))
         return 2 * count
