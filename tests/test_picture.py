@@ -26,6 +26,8 @@ from train.fit.context_rate import CHUNK, Model, predict_in_chunks
 from train.fit.fitter import Fitter
 from train.fit.loop import fit
 from train.fit.problem import Problem
+from train.fit.rate_control import RateControl, RateControlSetup
+from train.fit.target import RateTarget
 from train.plan.options import encode_options
 from train.plan.picture import picture_config, picture_spec, picture_values
 
@@ -155,3 +157,14 @@ def test_a_picture_with_parts_of_other_networks_is_refused(changes: dict):
     assert read_spec(write_spec(spec)) == spec
     with pytest.raises(BitstreamError, match="picture"):
         read_spec(write_spec(replace(spec, **changes)))
+
+
+def test_a_cap_holds_even_without_time_for_extra_steps(picture: Fitter):
+    model = picture.model()
+    control = RateControl(picture, RateControlSetup(painted(40, 56), RateTarget(), b""))
+    cap = control.size(model) - 120
+    found = control.by_coarser_grids(model, cap)
+    assert found is not None
+    assert len(found.data) <= cap
+    assert np.array_equal(found.model.layers[0].tensors["paint.kernel"].symbols, model.layers[0].tensors["paint.kernel"].symbols)
+    assert control.by_coarser_grids(model, 50) is None

@@ -33,6 +33,7 @@ from train.plan.presets import plan
 CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
+PICTURE_ATTEMPTS = 150  # steps of a picture's time budget that are kept for extra steps towards a cap
 LEAST_STEPS = 50  # fewest steps of a fit, however small its time budget is
 LEAST_FOR_MARGINS = 1000  # bytes; in a smaller file, the bytes of margins are better spent on other tensors
 
@@ -100,6 +101,8 @@ class EncodePlan:
             rest = int((within - cost_in_steps(self.problem)) / share)
             # Time is kept for RDOQ only if the remaining steps are enough for RDOQ to be worthwhile.
             steps = rest if worthwhile(self.problem.with_steps(rest)) else int(within / share)
+            if self.problem.grids and self.target.target_bytes is not None:
+                steps = max(LEAST_STEPS, steps - PICTURE_ATTEMPTS)
             steps = int(min(steps, self.options.preset.most_steps))
         self.workdir.remember(steps=steps)
         return replace(self, problem=self.problem.with_steps(steps))

@@ -35,7 +35,7 @@ def picture_config(config: FitConfig, bpp: float) -> FitConfig:
         hard_from=0.9,
         initial_bits=8.0,
         weights_from=0.5,
-        controller_gain=12.0,
+        controller_gain=4.0,
         controller_from=0.15,
         rate_weight=4e-3 * (bpp / 0.22) ** -1.65,
     )
