@@ -14,6 +14,7 @@ from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import mean_psnr
 from codec.fields import checked_specs
+from codec.model import QuantizedModel
 from codec.spec_fields import read_spec, write_spec
 from inr.layout import tensor_specs
 from inr.network import apply_network, initial_tensors
@@ -26,8 +27,7 @@ from train.fit.context_rate import CHUNK, Model, predict_in_chunks
 from train.fit.fitter import Fitter
 from train.fit.loop import fit
 from train.fit.problem import Problem
-from train.fit.rate_control import RateControl, RateControlSetup
-from train.fit.target import RateTarget
+from train.fit.rdoq import probable_symbols
 from train.plan.options import encode_options
 from train.plan.picture import picture_config, picture_spec, picture_values
 
@@ -161,10 +161,13 @@ def test_a_picture_with_parts_of_other_networks_is_refused(changes: dict):
 
 def test_a_cap_holds_even_without_time_for_extra_steps(picture: Fitter):
     model = picture.model()
-    control = RateControl(picture, RateControlSetup(painted(40, 56), RateTarget(), b""))
-    cap = control.size(model) - 120
-    found = control.by_coarser_grids(model, cap)
+
+    def size(model: QuantizedModel) -> int:
+        return len(encode(model))
+
+    cap = size(model) - 40
+    found = probable_symbols(picture, model, size, cap)
     assert found is not None
-    assert len(found.data) <= cap
-    assert np.array_equal(found.model.layers[0].tensors["paint.kernel"].symbols, model.layers[0].tensors["paint.kernel"].symbols)
-    assert control.by_coarser_grids(model, 50) is None
+    assert size(found) <= cap
+    assert np.array_equal(found.layers[0].tensors["paint.kernel"].symbols, model.layers[0].tensors["paint.kernel"].symbols)
+    assert probable_symbols(picture, model, size, 50) is None

@@ -11,14 +11,13 @@ import numpy as np
 
 from codec.evaluation import mean_psnr
 from codec.model import QuantizedModel
-from codec.retarget import coarser_grid
 from inr.errors import TargetMissed
 from inr.layout import weights
 from inr.tensor_spec import Steps
 from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted
-from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimise_symbols, worthwhile
+from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimise_symbols, probable_symbols, worthwhile
 from train.fit.rdoq_evaluator import SymbolEvaluator
 from train.fit.target import LEAST_USED, RateTarget
 
@@ -28,7 +27,6 @@ CAP_AIM, PSNR_AIM = 0.988, 0.1  # aim of an attempt: share of a cap, or decibels
 DB_PER_OCTAVE = 2.0  # decibels of PSNR for each doubling of the rate, on ordinary content
 MAX_WIDER = 64  # largest increase of a step size's exponent, which is in eighths of an octave
 MARGIN_SHARE = 0.5  # margin of the next attempt's expected time, as a share of the time of the last attempt
-GRID_INCREASE = 2  # eighths of an octave between two trials of coarser grids
 CODER_BITS = (128, 64, 32, 0)  # bits kept free for the overhead of streams; tried in this order until enough of the cap is used
 JUST_ABOVE = 0.02  # aim of RDOQ, in decibels above a target quality
 SPEND_SECONDS = 1.5  # seconds after the deadline that a search for finer step sizes may take: it only encodes files
@@ -177,20 +175,6 @@ class RateControl:
                 size, wider = found, trial
         return self.measured_symbols(self.fitter.model(wider)) if size <= cap else None
 
-    def by_coarser_grids(self, model: QuantizedModel, cap: int) -> Candidate | None:
-        """A file of at most `cap` bytes whose grids, coded with contexts, have fewer different symbols than those of `model`.
-
-        The finest grid becomes coarser, and if this is not enough, all grids. None if no file fits, or without such grids. It is worse than
-        extra steps, but takes less than a second for each trial, also after the deadline.
-        """
-        own, names = self.fitter.own(model), [grid.name for grid in self.fitter.problem.grids]
-        for chosen in (names[-1:], names) if names else ():
-            for by in range(GRID_INCREASE, MAX_WIDER + 1, GRID_INCREASE):
-                trial = self.fitter.joined(own | {name: coarser_grid(own[name], by) for name in chosen})
-                if self.size(trial) <= cap:
-                    return self.measured_symbols(trial)
-        return None
-
     def is_worth(self, found: Candidate, best: Candidate) -> bool:
         """Whether `found` replaces `best` after the deadline: if `best` is over its cap, or if `found` has a higher PSNR.
 
@@ -269,7 +253,8 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
     if target.target_bytes is not None and not best.hit and (found := control.by_single_tensors(target.target_bytes)) is not None:
         best = control.better(best, found) if not setup.over or control.is_worth(found, best) else best
     if target.target_bytes is not None and best.size > target.target_bytes:
-        best = control.by_coarser_grids(best.model, target.target_bytes) or best
+        smaller = probable_symbols(fitter, best.model, control.size, target.target_bytes)
+        best = best if smaller is None else control.measured_symbols(smaller)
     # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
     needed = cost_in_steps(fitter.problem) * fitted.step_seconds / 2
     enough = target.target_psnr is None or (best.psnr or 0.0) >= target.target_psnr
