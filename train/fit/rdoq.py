@@ -176,8 +176,9 @@ def fill_pass(evaluator: SymbolEvaluator, symbols: Symbols, budget: ByteBudget, 
 def probable_symbols(fitter: Fitter, model: QuantizedModel, size: Callable[[QuantizedModel], int], cap: int) -> QuantizedModel | None:
     """`model` with single symbols of its grids, coded with contexts, moved by 1 to more probable ones until `size` gives at most `cap`.
 
-    Moves that save the most bits come first; bisection finds how many are needed. If PASSES passes over all symbols are not enough, whole
-    grids become zero, finest first. None if this is not enough either, or without such grids. Nothing is rendered, so this is possible after a deadline too.
+    Moves that save the most bits come first; bisection finds how many are needed. If PASSES passes over all symbols are not enough,
+    whole grids become zero, finest first. None if this is not enough either, or without such grids. Nothing is rendered, so this is
+    possible after a deadline too.
     """
     grids, specs = [grid.name for grid in fitter.problem.grids], tensor_specs(fitter.problem.spec, fitter.problem.video)
     for _ in range(PASSES if grids else 0):
