@@ -16,6 +16,7 @@ from codec.evaluation import mean_psnr
 from codec.fields import checked_specs
 from codec.model import QuantizedModel
 from codec.spec_fields import read_spec, write_spec
+from inr.errors import UsageError
 from inr.layout import tensor_specs
 from inr.network import apply_network, initial_tensors
 from inr.picture import filtered
@@ -28,8 +29,10 @@ from train.fit.fitter import Fitter
 from train.fit.loop import fit
 from train.fit.problem import Problem
 from train.fit.rdoq import probable_symbols
+from train.plan.network_size import modulated_spec
 from train.plan.options import encode_options
 from train.plan.picture import picture_config, picture_spec, picture_values
+from train.plan.presets import config_of
 
 STEPS = 128
 
@@ -171,3 +174,19 @@ def test_a_cap_holds_even_without_time_for_extra_steps(picture: Fitter):
     assert size(found) <= cap
     assert np.array_equal(found.layers[0].tensors["paint.kernel"].symbols, model.layers[0].tensors["paint.kernel"].symbols)
     assert probable_symbols(picture, model, size, 50) is None
+
+
+# Bundles, whose network is that of their first video
+
+
+def test_the_config_follows_the_network_of_the_bundle():
+    still, options = VideoSpec(40, 56, 1), encode_options(preset="64").fit
+    video = modulated_spec(replace(still, frames=8), 1.0)
+    assert config_of(video, still, 1.0, options).initial_bits == FitConfig(64).initial_bits
+    assert config_of(picture_spec(still, 1.0), still, 1.0, options).weights_from > 0
+
+
+def test_a_bundle_of_pictures_takes_no_video():
+    options = encode_options(preset="64").fit
+    with pytest.raises(UsageError, match="8 frames"):
+        config_of(picture_spec(VideoSpec(40, 56, 1), 1.0), VideoSpec(40, 56, 8, name="clip"), 1.0, options)

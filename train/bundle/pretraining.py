@@ -21,6 +21,7 @@ from codec.loading import read_file
 from codec.model import WeightLayer
 from codec.spec_fields import write_spec
 from inr.errors import UsageError, VerifyError
+from inr.layout import layer_specs
 from inr.reading import read_video
 from inr.video import Video
 from inr.writing import write_atomically
@@ -30,14 +31,16 @@ from train.fit.fitter import Fitter
 from train.fit.interrupts import Interrupts, Preempted, StopRequest
 from train.fit.joint_fitter import JointFitter
 from train.fit.loop import LoopOutcome, run_loop
+from train.fit.problem import Problem
 from train.fit.progress import Progress, Reporter
 from train.plan.addition import first_network
 from train.plan.encode_plan import analyse_motion, planned_problem
 from train.plan.fingerprint import run_key
+from train.plan.initial_values import initial_values
 from train.plan.memory import check_memory
-from train.plan.motion import initial_flow
 from train.plan.network_size import shared_weights
 from train.plan.options import EncodeOptions
+from train.plan.presets import config_of
 
 LEAST_VIDEOS = 2
 
@@ -114,20 +117,28 @@ def prepare_joint_fit(
 
 
 def make_fitters(videos: list[Video], keys: list[str], settings: BundleSettings, options: EncodeOptions) -> list[Fitter]:
-    """A fit for each video before its first step, all with the network that is planned for the first video's rate."""
-    fitters: list[Fitter] = []
+    """A fit for each video before its first step, all with the network that is planned for the first video's rate.
+
+    Tensors of the shared layer that start at a value of the video, such as its mean colour, start at the mean over all videos.
+    """
+    problems: list[Problem] = []
+    initial: list[dict[str, np.ndarray]] = []
     for video, key in zip(videos, keys, strict=True):
         path, described = analyse_motion(video, options.fit)
         target = options.fit.target.resolved(described)
         bpp = target.nominal_bpp(described)
         problem = planned_problem(described, options.fit, bpp, key)
-        spec = fitters[0].problem.spec if fitters else first_network(settings, problem.spec, described, bpp)
+        spec = problems[0].spec if problems else first_network(settings, problem.spec, described, bpp)
         target_bpp = None if target.target_bytes is None else bpp
-        config = replace(problem.config, num_sharing_videos=len(videos), target_bpp=target_bpp, target_psnr=target.target_psnr)
+        config = config_of(spec, described, bpp, options.fit)
+        config = replace(config, num_sharing_videos=len(videos), target_bpp=target_bpp, target_psnr=target.target_psnr)
         check_memory(spec, described, config)
-        flow = {} if path is None else initial_flow(spec, described, path)
-        fitters.append(Fitter(replace(problem, spec=spec, config=config), video, initial_values=flow))
-    return fitters
+        problems.append(replace(problem, spec=spec, config=config))
+        initial.append(initial_values(spec, described, video.frames, path))
+    shared = {tensor.name for tensor in layer_specs(problems[0].spec)} & initial[0].keys()
+    common = {name: np.mean([values[name] for values in initial], axis=0) for name in shared}
+    made = zip(problems, videos, initial, strict=True)
+    return [Fitter(problem, video, initial_values=values | common) for problem, video, values in made]
 
 
 def run_joint_fit(joint: JointFitter, workdir: Workdir, watch: Callable[[Progress], None], interrupts: Interrupts) -> LoopOutcome:

@@ -18,7 +18,7 @@ from train.fit.problem import Problem
 from train.plan.encode_plan import CAP_AIM, EncodePlan
 from train.plan.network_size import modulated_spec
 from train.plan.options import EncodeOptions, ReuseOptions
-from train.plan.presets import plan
+from train.plan.presets import config_of, plan
 
 
 def plan_video(data: bytes, model: QuantizedModel | None, video: VideoSpec, key: str, output: Path, options: EncodeOptions) -> EncodePlan:
@@ -29,8 +29,8 @@ def plan_video(data: bytes, model: QuantizedModel | None, video: VideoSpec, key:
     """
     reuse = options.reuse or ReuseOptions()
     bpp = options.fit.target.nominal_bpp(video)
-    spec, config = plan(video, bpp, options.fit)
-    model = model or QuantizedModel(first_network(bundle_settings(data), spec, video, bpp), (), ())
+    model = model or QuantizedModel(first_network(bundle_settings(data), plan(video, bpp, options.fit)[0], video, bpp), (), ())
+    config = config_of(model.spec, video, bpp, options.fit)
     base = BaseLayers(data, model, density_of(data, video, reuse), reuse.every_layer)
     return plan_addition(base, replace(config, corrections=reuse.corrections), video, key, output, options)
 

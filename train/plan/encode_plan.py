@@ -14,7 +14,7 @@ from codec.model import QuantizedModel, single_video
 from inr.errors import InputError, TargetMissed, UsageError
 from inr.layout import tensor_specs
 from inr.pixels import MAX_LEVEL, Frames
-from inr.spec import NetworkSpec, Pyramid, VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from train.fit.base_layers import BaseLayers
 from train.fit.checkpoint import Workdir
@@ -23,10 +23,11 @@ from train.fit.problem import Problem
 from train.fit.rdoq import cost_in_steps, worthwhile
 from train.fit.target import RateTarget
 from train.plan.fingerprint import fingerprint_of, run_key
-from train.plan.motion import CameraPath, camera_path, initial_flow, margins
+from train.plan.initial_values import initial_values
+from train.plan.motion import CameraPath, camera_path, margins
 from train.plan.network_size import modulated_spec
 from train.plan.options import EncodeOptions, FitOptions
-from train.plan.picture import picture_spec, picture_values
+from train.plan.picture import picture_spec
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
 
@@ -64,11 +65,8 @@ class EncodePlan:
         A further segment starts with the canvas of the segment before, so its fit gets no initial flow.
         """
         initial: Mapping[str, np.ndarray] = {}
-        if isinstance(self.problem.spec.frame_input, Pyramid):
-            initial = picture_values(video.frames)
-        elif self.problem.spec.canvas and not (self.base is not None and self.base.continues):
-            path = camera_path(video.frames, self.pixel_weights) if self.path is None else self.path
-            initial = initial_flow(self.problem.spec, self.problem.video, path)
+        if not (self.base is not None and self.base.continues):
+            initial = initial_values(self.problem.spec, self.problem.video, video.frames, self.path, self.pixel_weights)
         return Fitter(self.problem, video, self.base, self.pixel_weights, initial)
 
     def sized(self, video: Video) -> "EncodePlan":

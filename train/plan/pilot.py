@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from inr.reading import resized
 from inr.scale import Scale
-from inr.spec import Pyramid, VideoSpec
+from inr.spec import VideoSpec
 from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.problem import Problem
-from train.plan.motion import CameraPath, camera_path, initial_flow
+from train.plan.initial_values import initial_values
+from train.plan.motion import CameraPath
 from train.plan.options import FitOptions, Preset
-from train.plan.picture import picture_values
 from train.plan.presets import plan
 
 MOST_PIXELS, MOST_FRAMES = 110_000, 128  # most pixels of a frame, and most frames, for a pilot; a larger video is reduced
@@ -70,9 +70,7 @@ class Pilot:
         described, last = VideoSpec.of(video), round(LAST_SHARE * steps)
         spec, config = plan(described, bpp, replace(options, preset=Preset.parse("fast")))
         problem = Problem(spec, described, replace(config, steps=steps, target_bpp=bpp))
-        path = path if path is not None or spec.canvas is None else camera_path(video.frames)
-        initial = picture_values(video.frames) if isinstance(spec.frame_input, Pyramid) else {}
-        fitter = Fitter(problem, video, initial_values=initial if path is None else initial_flow(spec, described, path))
+        fitter = Fitter(problem, video, initial_values=initial_values(spec, described, video.frames, path))
         fitter.run_steps(steps - last, 0.0, 1 / steps)
         began = time.monotonic()
         metrics = fitter.run_steps(last, 1 - last / steps, 1 / steps)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from inr.spec import NetworkSpec, VideoSpec
+from inr.errors import UsageError
+from inr.spec import NetworkSpec, Pyramid, VideoSpec
 from train.fit.config import FitConfig
 from train.plan import paper_networks
 from train.plan.network_size import BITS_PER_WEIGHT, MEASURED_BPP, modulated_spec, temporal_grid_length, weight_bits
@@ -56,6 +57,22 @@ def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | 
         return spec, replace(config, learning_rate=PLAIN_RATE)
     spec = replace(spec, norm=True, temporal_grid=temporal_grid_length(video.frames))
     return spec, replace(config, learning_rate=MODULATED_RATE)
+
+
+def config_of(spec: NetworkSpec, video: VideoSpec, bpp: float, options: FitOptions) -> FitConfig:
+    """The config of a fit of `video` with the network `spec`, which the first video of a bundle determines, perhaps unlike `plan`.
+
+    UsageError if `spec` is that of a picture, and the video has several frames.
+    """
+    planned, config = plan(video, bpp, options)
+    is_picture = isinstance(spec.frame_input, Pyramid)
+    if is_picture and video.frames > 1:
+        what = f"the network of this bundle is that of pictures, and '{video.name}' has {video.frames} frames"
+        raise UsageError("picture-bundle", what, "inr bundle create VIDEOS.inr   for a bundle of videos, or --frames 0:1")
+    if is_picture == isinstance(planned.frame_input, Pyramid):
+        return config
+    config = FitConfig(options.preset.steps, rate_weight=rate_weight(bpp), seed=options.seed)
+    return picture_config(config, bpp) if is_picture else config
 
 
 def default_plan(video: VideoSpec, bpp: float, config: FitConfig, accelerated: bool) -> tuple[NetworkSpec, FitConfig]:
