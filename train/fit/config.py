@@ -29,6 +29,7 @@ class FitConfig:
     gain_to_come: float = 0.8  # decibels of PSNR that a fit gains at equal bits while the learning rate falls from its peak
     controller_gain: float = 100.0  # change of the rate weight's natural logarithm over a fit, at a constant error of 1
     controller_from: float = 0.1  # progress at which the controller starts
+    excess_bits: float = 0.0  # bits at the start over those at the end of a fit with a constant rate weight, as a share of the latter
     embedder_until: float = 0.0  # progress up to which an embedder makes the embeddings
     num_sharing_videos: int = 1  # number N of videos that share the weight layer; the loss counts 1 / N of its bits
     corrections: bool = True  # whether a further video's layer may change weights that its base layers claim

@@ -26,14 +26,13 @@ from train.fit.problem import Problem, StepSchedule
 from train.fit.rate import coding_bits
 from train.fit.schedule import lr_decay
 from train.fit.state import NO_TENSORS, TrainState, initial_state
-from train.fit.step import Metrics, Sources, make_advance, make_rounding_growth
+from train.fit.step import Metrics, Sources, make_advance
 
 CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps of a chunk; between chunks, the loop reads the clock and the metrics
 EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of extra steps after a fit: progress at the first one, and the controller's gain over all of them
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # most time for hard rounding after an early end: share of the fit's time, and seconds
 MEASURE_SECONDS = 3.0  # least duration of the dry runs that measure a step
-EXTRA_SOFT, EXTRA_GRIDS_GAIN = 0.1, 1.0  # with grids coded with contexts: progress of extra steps before `hard_from`, and the gain
-LEAST_GROWTH, MOST_GROWTH = 0.9, 1.3  # range of the factor by which exact rounding changes the bits of a fit
+EXTRA_GRIDS_PROGRESS = 0.7  # of the first extra step with grids that are coded with contexts: they change while they are softly rounded
 NO_CHANGE: Mapping[str, int] = MappingProxyType({})
 
 PixelWeights = UInt8[np.ndarray, "t h w 1"]  # 255: a pixel has full weight in the loss; 0: it has none
@@ -128,25 +127,23 @@ class Fitter:
     def run_steps(self, count: int, start: float, per_step: float) -> Metrics:
         """Run `count` steps, the first one at the progress `start`; each step adds `per_step` to the progress."""
         schedule = self.problem.step_schedule(start, per_step)
-        if self.problem.grids and self.problem.config.target_bpp is not None and start < self.problem.config.hard_from:
-            growth = float(make_rounding_growth(self.problem.compiled)(self.state, start))
-            schedule = schedule._replace(bits=schedule.bits / min(max(growth, LEAST_GROWTH), MOST_GROWTH))
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, self.use_embedder(start))
         return jax.block_until_ready(metrics)
 
     def run_extra_steps(self, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
         """Run `count` steps after the fit, the last ones of hard rounding; returns the estimated bits of the file.
 
-        The target is `bits` of tensors, or else `mse` of samples in [0, 1].
+        The target is `bits` of tensors, or else `mse` of samples in [0, 1]; without a target, the rate weight stays as it is.
         """
-        # Grids that are coded with contexts change only before the progress `hard_from`, and follow the rate weight fast.
-        first, gain = EXTRA_PROGRESS, EXTRA_GAIN
-        if self.problem.grids:
-            first, gain = self.problem.config.hard_from - EXTRA_SOFT, EXTRA_GRIDS_GAIN
-        per_step = (1 - first) / count
-        schedule = StepSchedule(first, per_step, gain / count, lr_decay(self.problem.config), bits, mse)
+        first = EXTRA_GRIDS_PROGRESS if self.problem.grids else EXTRA_PROGRESS
+        per_step, gain = (1 - first) / count, EXTRA_GAIN / count if bits or mse else 0.0
+        schedule = StepSchedule(first, per_step, gain, lr_decay(self.problem.config), bits, mse)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, False)
         return float(metrics.bits) + self.problem.overhead_bits
+
+    def scale_rate_weight(self, factor: float) -> None:
+        """Multiply the rate weight by `factor`."""
+        self.state = self.state._replace(log_rate_weight=self.state.log_rate_weight + math.log(factor))
 
     def finish_early(self, elapsed: float) -> None:
         """End a fit that took `elapsed` seconds and must end now, by steps of hard rounding.

@@ -16,7 +16,7 @@ from inr.tensor_spec import TensorSpec
 from train.fit.config import FitConfig
 from train.fit.packing import PackedLayout
 from train.fit.patch_convolution import patch_convolution
-from train.fit.schedule import lr_decay
+from train.fit.schedule import expected_bits, lr_decay
 
 MAX_LOG_CHANGE = 0.03  # largest change of the rate weight's natural logarithm in one step, also in a short fit
 
@@ -56,7 +56,8 @@ class Problem:
         config = self.config
         gain, decay = min(config.controller_gain * per_step, MAX_LOG_CHANGE), lr_decay(config)
         if config.target_bpp is not None:
-            return StepSchedule(progress, per_step, gain, decay, bits=self.tensor_bits(config.target_bpp * self.video.pixels))
+            bits = self.tensor_bits(config.target_bpp * self.video.pixels) * expected_bits(config, progress)
+            return StepSchedule(progress, per_step, gain, decay, bits=bits)
         if config.target_psnr is not None:
             return StepSchedule(progress, per_step, gain, decay, mse=10 ** (-config.target_psnr / 10))
         return StepSchedule(progress, per_step, 0.0, decay)
@@ -72,7 +73,7 @@ class Problem:
     @property
     def compiled(self) -> "Problem":
         """The same problem without the facts that a compiled step does not use: name, targets, number of steps, initial rate weight."""
-        config = replace(self.config, steps=0, lr_decay_after_steps=0, rate_weight=0.0, target_bpp=None, target_psnr=None)
+        config = replace(self.config, steps=0, lr_decay_after_steps=0, rate_weight=0.0, excess_bits=0.0, target_bpp=None, target_psnr=None)
         return replace(self, video=replace(self.video, name=""), config=config, overhead_bits=0)
 
     @property

@@ -17,15 +17,18 @@ from inr.tensor_spec import Steps
 from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted
-from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimise_symbols, probable_symbols, worthwhile
+from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimise_symbols, without_fine_grids, worthwhile
 from train.fit.rdoq_evaluator import SymbolEvaluator
 from train.fit.target import LEAST_USED, RateTarget
 
 ATTEMPTS, REFINEMENTS = 8, 3  # most attempts by extra steps, and most runs of RDOQ towards a target quality
 EXTRA_SHARE, FEWEST_STEPS = 0.01, 50  # extra steps of an attempt: share of the fit's steps, and least number
+GRIDS_SHARE, GRIDS_FEWEST = 0.05, 100  # the same for grids that are coded with contexts
+GRIDS_POWER = 2.5  # their rate weight changes by this power of the ratio of sizes in an attempt
 CAP_AIM, PSNR_AIM = 0.988, 0.1  # aim of an attempt: share of a cap, or decibels above a target quality
 DB_PER_OCTAVE = 2.0  # decibels of PSNR for each doubling of the rate, on ordinary content
 MAX_WIDER = 64  # largest increase of a step size's exponent, which is in eighths of an octave
+NEAR = 0.85, 1.0  # sizes, as shares of a cap, from which moves of a picture's symbols lead to the cap
 MARGIN_SHARE = 0.5  # margin of the next attempt's expected time, as a share of the time of the last attempt
 CODER_BITS = (128, 64, 32, 0)  # bits kept free for the overhead of streams; tried in this order until enough of the cap is used
 JUST_ABOVE = 0.02  # aim of RDOQ, in decibels above a target quality
@@ -76,7 +79,8 @@ class RateControl:
     @property
     def extra_steps(self) -> int:
         """The number of extra steps in one attempt."""
-        return max(FEWEST_STEPS, int(EXTRA_SHARE * self.fitter.steps))
+        share, fewest = (GRIDS_SHARE, GRIDS_FEWEST) if self.fitter.problem.grids else (EXTRA_SHARE, FEWEST_STEPS)
+        return max(fewest, int(share * self.fitter.steps))
 
     def measured(self, model: QuantizedModel, estimated_bits: float) -> Candidate:
         """The candidate of `model`. The PSNR is measured only if it matters for the target."""
@@ -126,13 +130,19 @@ class RateControl:
         fitter, target, count = self.fitter, self.target, self.extra_steps
         before = jax.tree.map(jnp.copy, fitter.state)  # a step donates the arrays of the old state
         if target.target_bytes is not None:
-            missed = CAP_AIM * target.target_bytes / last.size
-            aim *= min(max(missed, 0.7), 1.4)
-            bits = fitter.run_extra_steps(self.with_finer_steps(missed, count), bits=fitter.problem.tensor_bits(8 * aim))
+            ratio = CAP_AIM * target.target_bytes / last.size
+            aim *= min(max(ratio, 0.7), 1.4)
         else:
             missing = (target.target_psnr or 0.0) + PSNR_AIM - (last.psnr or 0.0)
+            ratio = 2 ** (missing / DB_PER_OCTAVE)
             aim += min(max(missing, -0.3), 0.3)
-            bits = fitter.run_extra_steps(self.with_finer_steps(2 ** (missing / DB_PER_OCTAVE), count), mse=10 ** (-aim / 10))
+        if fitter.problem.grids:
+            fitter.scale_rate_weight(min(max(ratio, 0.7), 1.4) ** -GRIDS_POWER)
+            bits = fitter.run_extra_steps(count)
+        elif target.target_bytes is not None:
+            bits = fitter.run_extra_steps(self.with_finer_steps(ratio, count), bits=fitter.problem.tensor_bits(8 * aim))
+        else:
+            bits = fitter.run_extra_steps(self.with_finer_steps(ratio, count), mse=10 ** (-aim / 10))
         if not np.isfinite(np.asarray(fitter.state.parameters.weights)).all():
             fitter.state = before  # the attempt diverged
             return last, aim
@@ -147,8 +157,6 @@ class RateControl:
         """
         if ratio <= 1.01:
             return count
-        if self.fitter.problem.grids:  # they hold most of the bits, and return from zero at a lower rate weight
-            return 2 * count
         bits_per_weight = 8 * self.size(self.fitter.model()) / weights(self.fitter.problem.spec, self.fitter.problem.video)
         self.fitter.widen(-8 * min((ratio - 1) * bits_per_weight, 2.0))
         return 2 * count
@@ -185,6 +193,11 @@ class RateControl:
         return over or mean_psnr(found.model.render_entry(-1), frames) > mean_psnr(best.model.render_entry(-1), frames)
 
     # RDOQ
+
+    def is_near(self, found: Candidate) -> bool:
+        """Whether moves of single symbols can bring `found` to its cap: it is within NEAR, and most of its bits are in grids."""
+        cap = self.target.target_bytes
+        return cap is not None and bool(self.fitter.problem.grids) and NEAR[0] * cap <= found.size <= NEAR[1] * cap
 
     def refined(self, found: Candidate) -> Candidate:
         """The better of `found` and its file after RDOQ; without a target, the file after RDOQ."""
@@ -243,17 +256,18 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
     aim = float(target.target_bytes or 0) * CAP_AIM if target.target_bytes is not None else (target.target_psnr or 0.0) + PSNR_AIM
     expected = 2 * control.extra_steps * fitted.step_seconds
     for _ in range(ATTEMPTS):
-        if best.hit or time.monotonic() + expected > deadline:
+        if best.hit or control.is_near(best) or time.monotonic() + expected > deadline:
             break
         began = time.monotonic()
         last, aim = control.attempt(last, aim)
         say(f"rate control: {last.size} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
         best = control.better(best, last)
         expected = (1 + MARGIN_SHARE) * (time.monotonic() - began)
-    if target.target_bytes is not None and not best.hit and (found := control.by_single_tensors(target.target_bytes)) is not None:
+    stepwise = target.target_bytes is not None and not best.hit and not fitter.problem.grids
+    if stepwise and (found := control.by_single_tensors(target.target_bytes or 0)) is not None:
         best = control.better(best, found) if not setup.over or control.is_worth(found, best) else best
     if target.target_bytes is not None and best.size > target.target_bytes:
-        smaller = probable_symbols(fitter, best.model, control.size, target.target_bytes)
+        smaller = without_fine_grids(fitter, best.model, control.size, target.target_bytes)
         best = best if smaller is None else control.measured_symbols(smaller)
     # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
     needed = cost_in_steps(fitter.problem) * fitted.step_seconds / 2

@@ -7,14 +7,12 @@ loss falls.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codec.coding import codings
 from codec.model import QuantizedModel, QuantizedTensor
-from inr.layout import tensor_specs
 from train.fit.fitter import Fitter
 from train.fit.problem import Problem
 from train.fit.rdoq_evaluator import BATCH, SAMPLE, Measured, SymbolEvaluator, Symbols, weight_of_bits
@@ -63,7 +61,6 @@ class ByteBudget:
 
 
 UNBOUNDED = Bounds()
-PASSES, HALVINGS = 8, 10  # passes of `probable_symbols`; iterations of its bisection
 
 
 def cost_in_steps(problem: Problem) -> int:
@@ -173,39 +170,11 @@ def fill_pass(evaluator: SymbolEvaluator, symbols: Symbols, budget: ByteBudget, 
     return symbols
 
 
-def probable_symbols(fitter: Fitter, model: QuantizedModel, size: Callable[[QuantizedModel], int], cap: int) -> QuantizedModel | None:
-    """`model` with single symbols of its grids, coded with contexts, moved by 1 to more probable ones until `size` gives at most `cap`.
-
-    Moves that save the most bits come first; bisection finds how many are needed. If PASSES passes over all symbols are not enough,
-    whole grids become zero, finest first. None if this is not enough either, or without such grids. Nothing is rendered, so this is
-    possible after a deadline too.
-    """
-    grids, specs = [grid.name for grid in fitter.problem.grids], tensor_specs(fitter.problem.spec, fitter.problem.video)
-    for _ in range(PASSES if grids else 0):
-        own = fitter.own(model)
-        coded = codings(specs, own)
-        saved = {name: np.stack([coded[name].savings(move) for move in (-1, 1)]) for name in grids}
-        low, high = 0.0, max(float(both.max()) for both in saved.values())
-        model = fitter.joined(own | moved_symbols(own, saved, low))
-        if size(model) > cap:
-            continue
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            trial = fitter.joined(own | moved_symbols(own, saved, middle))
-            low, high, model = (middle, high, trial) if size(trial) <= cap else (low, middle, model)
-        return model
-    for name in reversed(grids):  # the finest grid first
+def without_fine_grids(fitter: Fitter, model: QuantizedModel, size: Callable[[QuantizedModel], int], cap: int) -> QuantizedModel | None:
+    """`model` with zeros in grids coded with contexts, finest first, until `size` gives at most `cap`; None if it never does."""
+    for name in reversed([grid.name for grid in fitter.problem.grids]):
         own = fitter.own(model)
         model = fitter.joined(own | {name: QuantizedTensor(np.zeros_like(own[name].symbols), own[name].exponent)})
         if size(model) <= cap:
             return model
     return None
-
-
-def moved_symbols(tensors: Mapping[str, QuantizedTensor], saved: Mapping[str, np.ndarray], least: float) -> dict[str, QuantizedTensor]:
-    """The tensors of `saved` with each symbol moved by 1 if this saves at least `least` bits, and more than none.
-
-    `saved` has the bits that the moves -1 and 1 save, along the first axis.
-    """
-    moves = {name: np.where(both.max(axis=0) >= max(least, 1e-9), np.where(both[1] > both[0], 1, -1), 0) for name, both in saved.items()}
-    return {name: QuantizedTensor((tensors[name].symbols + move).astype(np.int32), tensors[name].exponent) for name, move in moves.items()}

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from train.fit.config import FitConfig
 
 LR_DECAY_POWER = 0.75  # the learning rate falls with this power of the number of steps (benchmarks/EXPERIMENTS.md)
+BITS_SETTLE, SETTLED_BITS = 0.75, 0.965  # progress at which the bits have fallen most, and their share of the last bits then
 Scalar = Float[Array, ""]
 
 
@@ -22,6 +23,17 @@ def learning_rate(config: FitConfig, progress: Scalar) -> Scalar:
 def lr_decay(config: FitConfig) -> float:
     """A constant factor of the weights' learning rate: below 1 for a fit of more than `config.lr_decay_after_steps` steps."""
     return min(1.0, (config.lr_decay_after_steps / config.steps) ** LR_DECAY_POWER)
+
+
+def expected_bits(config: FitConfig, progress: float) -> float:
+    """The bits at `progress` in a fit with a constant rate weight, as a share of the bits at its end; 1 if `config.excess_bits` is 0.
+
+    Grids that are coded with contexts first take many more bits. These fall until the progress BITS_SETTLE, and grow a little where soft
+    rounding ends.
+    """
+    if config.excess_bits == 0:
+        return 1.0
+    return SETTLED_BITS + config.excess_bits * max(1 - progress / BITS_SETTLE, 0) ** 2
 
 
 class Rounding(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -19,9 +20,8 @@ from train.fit.config import FitConfig
 from train.fit.packing import PackedLayout
 from train.fit.problem import Problem
 
-# The moments average over few steps, because noise and the rate controller change the loss from step to step.
-OPTIMISER = optax.scale_by_adam(b1=0.9, b2=0.99)
-
+MOMENTUM, GRID_MEMORY = 0.9, 0.95  # decays of the mean gradient, and of the mean square of a grid's gradient
+MOST_UPDATE = 2.0  # largest update of a grid's entry; the learning rate multiplies it
 LEAST_DEVIATION = 0.02  # least standard deviation for which the first step size of a tensor with normal initial values is chosen
 NO_TENSORS: Mapping[str, np.ndarray] = MappingProxyType({})
 
@@ -38,6 +38,52 @@ class Parameters(NamedTuple):
     embedder: dict[str, Array]
     grids: dict[str, Float[Array, "h w"]]
     scores: Float[Array, "rows 64"] | None = None
+
+
+class GridMoments(NamedTuple):
+    """The moments of grids: the number of updates, and by grid, the mean gradient of each entry and the mean square over all entries."""
+
+    count: Int[Array, ""]
+    means: optax.Updates
+    squares: optax.Updates
+
+
+def scale_by_grid() -> optax.GradientTransformation:
+    """Adam with one second moment for each array, so that an entry with a small gradient takes small steps.
+
+    Adam's own moments move every entry equally fast. Most entries of a grid that is coded with contexts should stay near zero, where the
+    gradient of the rate is small, and Adam would fill them with symbols that the rest of the fit must remove again.
+    """
+
+    def init(params: optax.Params) -> GridMoments:
+        zeros = jax.tree.map(lambda _: jnp.float32(0), params)
+        return GridMoments(jnp.int32(0), jax.tree.map(jnp.zeros_like, params), zeros)
+
+    def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> tuple[optax.Updates, optax.OptState]:
+        del params
+        state = cast(GridMoments, state)
+        count = state.count + 1
+        means = jax.tree.map(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, state.means, updates)
+        squares = jax.tree.map(lambda s, g: GRID_MEMORY * s + (1 - GRID_MEMORY) * jnp.mean(jnp.square(g)), state.squares, updates)
+        unbiased, spread = 1 / (1 - MOMENTUM**count), 1 / (1 - GRID_MEMORY**count)
+        scaled = jax.tree.map(
+            lambda m, s: jnp.clip(m * (unbiased / (jnp.sqrt(s * spread) + 1e-12)), -MOST_UPDATE, MOST_UPDATE), means, squares
+        )
+        return scaled, GridMoments(count, means, squares)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _kinds(parameters: object) -> object:
+    """The kind of every array of `parameters`: "grid" for grids that are coded with contexts, "weight" for all others."""
+    kinds = jax.tree.map(lambda _: "weight", parameters)
+    if isinstance(parameters, Parameters):
+        return kinds._replace(grids=dict.fromkeys(parameters.grids, "grid"))
+    return kinds
+
+
+# The moments average over few steps, because noise and the rate controller change the loss from step to step.
+OPTIMISER = optax.partition({"weight": optax.scale_by_adam(b1=MOMENTUM, b2=0.99), "grid": scale_by_grid()}, _kinds)
 
 
 class TrainState(NamedTuple):

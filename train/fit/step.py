@@ -137,27 +137,6 @@ def kept_part(problem: Problem, parameters: Parameters, frozen: Frozen) -> Float
     return frozen.values * subnetwork(problem.layout, parameters.scores, frozen)
 
 
-@lru_cache(maxsize=2)
-def make_rounding_growth(problem: Problem) -> Callable[[TrainState, Scalar | float], Scalar]:
-    """A compiled function (state, progress): by which factor the bits grow when grids that are coded with contexts are rounded exactly.
-
-    Softly rounded grids take fewer bits than their symbols, and the target of a fit is about symbols. Near the end of the soft rounding,
-    the factor is between 1.0 and 1.1.
-    """
-
-    def growth(state: TrainState, progress: Scalar) -> Scalar:
-        kind = rounding(problem.config, progress)
-        key = jax.random.fold_in(jax.random.key(problem.config.seed + 2), state.step)
-        tensors = problem.layout.unpack(state.parameters.weights)
-        soft, hard = (
-            jnp.sum(context_bits(problem.grids, tensors, rounded_grids(state.parameters.grids, key, kind._replace(hard=is_hard)), is_hard))
-            for is_hard in (jnp.bool_(False), jnp.bool_(True))
-        )
-        return (hard + 1) / (soft + 1)
-
-    return jax.jit(growth)
-
-
 def steering_error(config: FitConfig, schedule: StepSchedule, metrics: Metrics, lr_scale: Scalar, trend: Scalar) -> Scalar:
     """The controller's error, limited to -1..1: positive if the rate weight must grow to meet the target of `schedule`.
 
@@ -237,7 +216,9 @@ def apply_update(
         after = after._replace(weights=problem.layout.pack(bounded(problem.grids, problem.layout.unpack(after.weights))))
     log_bits = jnp.log(metrics.bits)
     trend = jnp.where(state.step > 0, (log_bits - state.log_bits) / MEMORY, 0)
-    error = steering_error(config, schedule, metrics, lengths.lr_scale, trend)
+    # The target of grids that are coded with contexts has a trend of its own: see `train.fit.schedule.expected_bits`.
+    followed = jnp.float32(0) if problem.grids else trend
+    error = steering_error(config, schedule, metrics, lengths.lr_scale, followed)
     gain = jnp.where(jnp.asarray(schedule.progress, jnp.float32) >= config.controller_from, schedule.gain, 0)
     log_weight = jnp.clip(state.log_rate_weight + gain * error, *LOG_WEIGHTS)
     log_bits -= (MEMORY - 1) * trend

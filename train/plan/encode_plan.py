@@ -28,13 +28,15 @@ from train.plan.motion import CameraPath, camera_path, margins
 from train.plan.network_size import modulated_spec
 from train.plan.options import EncodeOptions, FitOptions
 from train.plan.picture import picture_spec
+from train.plan.picture_curve import PictureCurve
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
 
 CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
+PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
-PICTURE_ATTEMPTS = 150  # steps of a picture's time budget that are kept for extra steps towards a cap
+PICTURE_ATTEMPTS = 100  # steps of a picture's time budget that are kept for extra steps towards a cap
 LEAST_STEPS = 50  # fewest steps of a fit, however small its time budget is
 LEAST_FOR_MARGINS = 1000  # bytes; in a smaller file, the bytes of margins are better spent on other tensors
 
@@ -67,18 +69,21 @@ class EncodePlan:
         initial: Mapping[str, np.ndarray] = {}
         if not (self.base is not None and self.base.continues):
             initial = initial_values(self.problem.spec, self.problem.video, video.frames, self.path, self.pixel_weights)
-        return Fitter(self.problem, video, self.base, self.pixel_weights, initial)
+        return Fitter(with_rate_weight(self.problem, video), video, self.base, self.pixel_weights, initial)
 
     def sized(self, video: Video) -> "EncodePlan":
         """The plan with a network for the rate that its target PSNR is expected to need.
 
-        A pilot predicts this rate once, and the run's folder keeps it. Without a target PSNR, or with a base, the plan stays as it is.
+        A pilot predicts this rate once, and the run's folder keeps it; for a picture, `PictureCurve` predicts it. Without a target PSNR, or
+        with a base, the plan stays as it is.
         """
         psnr = self.options.target.target_psnr
         if psnr is None or self.base is not None:
             return self
         bpp = self.workdir.facts.get("expected_bpp")
-        if bpp is None:
+        if bpp is None and self.problem.grids:
+            bpp = PictureCurve(video.frames[0]).at_psnr(psnr).bpp
+        elif bpp is None:
             bpp = Pilot.of(video, self.options, self.path).expected_bpp(psnr)
             self.workdir.remember(expected_bpp=bpp)
         problem = planned_problem(self.problem.video, self.options, bpp, self.key)
@@ -106,6 +111,16 @@ class EncodePlan:
         return replace(self, problem=self.problem.with_steps(steps))
 
 
+def with_rate_weight(problem: Problem, video: Video) -> Problem:
+    """`problem` with an initial rate weight that is predicted for its target, if it is that of a picture with a target."""
+    bpp, psnr = problem.config.target_bpp, problem.config.target_psnr
+    if not problem.grids or (bpp is None and psnr is None):
+        return problem
+    curve = PictureCurve(video.frames[0])
+    point = curve.at_bpp(bpp) if bpp is not None else curve.at_psnr(psnr or 0.0)
+    return replace(problem, config=replace(problem.config, rate_weight=point.rate_weight))
+
+
 def steps_within(budget: float, spent: float, step_seconds: float, spared: float = SPARED_SECONDS) -> int:
     """The number of steps that fit into a time budget; at least LEAST_STEPS.
 
@@ -126,7 +141,8 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     problem = planned_problem(described, options.fit, target.nominal_bpp(described), key)
     if target.target_bytes is not None:
         check_reachable(described, target.target_bytes)
-        bpp = CAP_AIM * 8 * target.target_bytes / described.pixels
+        aim = PICTURE_AIM if problem.grids else CAP_AIM
+        bpp = aim * 8 * target.target_bytes / described.pixels
         problem = replace(problem, config=replace(problem.config, target_bpp=bpp))
     workdir = Workdir(options.run.folder(output), key, fresh=not options.run.resume)
     return EncodePlan(problem, options.fit, key, workdir, target, pixel_weights=pixel_weights, path=path)

@@ -28,15 +28,16 @@ def picture_config(config: FitConfig, bpp: float) -> FitConfig:
     """`config` for the fit of a picture at about `bpp` bits per pixel."""
     return replace(
         config,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
         lr_decay_after_steps=config.steps,
         warmup=0.02,
         anneal_from=0.85,
         hard_from=0.9,
         initial_bits=8.0,
-        weights_from=0.5,
-        controller_gain=4.0,
-        controller_from=0.15,
+        weights_from=0.2,
+        controller_gain=12.0,
+        controller_from=0.25,
+        excess_bits=min(max(0.3 / bpp, 0.3), 4.0),
         rate_weight=4e-3 * (bpp / 0.22) ** -1.65,
     )
 
