@@ -10,7 +10,11 @@ import numpy as np
 from inr.errors import InputError, MediaWarning
 from inr.pixels import CHANNELS, MAX_LEVEL, Frame, Frames
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".avif")
+READ = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L")  # kinds of samples (Pillow's modes) that are read as they are
+PALETTES = ("P", "PA")
+CONVERTED = {"P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+DEEP, BIT_DEPTH_AT = 16, 24  # most bits of a PNG sample, and the offset of that number in the file
 WORKING_COMMAND = "inr demo   shows a run on the clip that comes with the package"
 
 Span = tuple[int | None, int | None]  # (start, end) in frames, end excluded, as in a slice: None means no limit, -1 is the last frame
@@ -60,14 +64,36 @@ def _natural(path: Path) -> list[int | str]:
 
 
 def read_image(path: Path) -> Frame:
-    """The first picture of an image file as 8-bit R'G'B' (h w 3). InputError if the file cannot be read."""
+    """The first picture of an image file as 8-bit R'G'B' (h w 3), turned as its EXIF orientation says.
+
+    InputError if the file cannot be read, if its samples are of a kind that has no R'G'B' (CONVERTED and READ list the others), or if it
+    is transparent anywhere. A MediaWarning tells that bits of the samples are lost.
+    """
     import imageio.v3 as iio
 
     try:
-        pixels = iio.imread(path, plugin="pillow", index=0)
+        facts = iio.immeta(path, plugin="pillow", index=0)
+        mode = str(facts["mode"])
+        if mode not in READ and mode not in CONVERTED:
+            what = f"'{path}' has samples of the kind '{mode}', which have no 8-bit R'G'B'"
+            raise InputError("sample-kind", what, f"magick '{path}' -depth 8 -colorspace sRGB PICTURE.png")
+        converted = "RGBA" if mode in PALETTES and "transparency" in facts else CONVERTED.get(mode)
+        pixels = iio.imread(path, plugin="pillow", index=0, rotate=True, mode=converted)
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError("unreadable-image", f"'{path}' is not an image that can be read: {error}") from error
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and pixels[..., -1].min() < np.iinfo(pixels.dtype).max:
+        what = f"'{path}' is transparent in places, and a file has no alpha channel"
+        raise InputError("alpha", what, f"magick '{path}' -background white -flatten PICTURE.png   blends it with white")
+    if pixels.dtype == np.uint8 and _png_bits(path) == DEEP:
+        warnings.warn(MediaWarning(f"'{path.name}' has {DEEP} bits a sample; only the upper 8 bits are kept"), stacklevel=2)
     return as_rgb8(pixels, path)
+
+
+def _png_bits(path: Path) -> int:
+    """The bits of a sample that the header of a PNG file states, 0 for other files: Pillow reduces deep colours to 8 bits silently."""
+    with path.open("rb") as file:
+        start = file.read(BIT_DEPTH_AT + 1)
+    return start[BIT_DEPTH_AT] if start.startswith(b"\x89PNG") and len(start) > BIT_DEPTH_AT else 0
 
 
 def as_rgb8(pixels: np.ndarray, path: Path) -> Frame:

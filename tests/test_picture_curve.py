@@ -54,7 +54,7 @@ def test_the_entropy_of_equally_frequent_symbols():
 def test_an_entry_of_a_grid_moves_in_proportion_to_its_gradient():
     optimiser = scale_by_grid()
     gradients = {"grids.0": jnp.array([[1.0, -1.0, 0.01, 0.0]])}
-    updates, state = optimiser.update(gradients, optimiser.init(gradients))
+    updates, _ = optimiser.update(gradients, optimiser.init(gradients))
     update = np.asarray(updates["grids.0"])[0]
     assert update[0] == pytest.approx(2**0.5, rel=1e-3)  # the root mean square of the gradients is about 2 ** -0.5
     assert update[2] == pytest.approx(0.01 * update[0], rel=1e-4)

@@ -1,8 +1,10 @@
 """inr/reading.py and inr/writing.py: exact and lossy formats, sources that are probed or read on demand, warnings, refusals."""
 
+import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,6 +14,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import PATIENCE
+from PIL import ExifTags, Image
 
 from inr.errors import InputError, MediaWarning, OutputError, UsageError
 from inr.reading import Extent, Source, probe, read_video
@@ -67,12 +70,63 @@ def test_images_of_every_kind_become_8_bit_rgb(tmp_path: Path):
     assert np.array_equal(read_video(tmp_path / "rgb.png").frames[0], rgb)
     iio.imwrite(tmp_path / "grey.png", rgb[..., 0])
     assert np.array_equal(read_video(tmp_path / "grey.png").frames[0], np.repeat(rgb[..., :1], 3, axis=2))
-    iio.imwrite(tmp_path / "alpha.png", np.dstack([rgb, rgb[..., 0]]))
-    with pytest.warns(MediaWarning, match="alpha"):
-        assert np.array_equal(read_video(tmp_path / "alpha.png").frames[0], rgb)
+    iio.imwrite(tmp_path / "opaque.png", np.dstack([rgb, np.full_like(rgb[..., 0], 255)]))
+    assert np.array_equal(read_video(tmp_path / "opaque.png").frames[0], rgb)
+    iio.imwrite(tmp_path / "black.png", rgb[..., 0] > 127)
+    assert np.array_equal(read_video(tmp_path / "black.png").frames[0, ..., 1], np.where(rgb[..., 0] > 127, 255, 0))
     iio.imwrite(tmp_path / "deep.png", rgb[..., 0].astype(np.uint16) * 256 + 255)
     with pytest.warns(MediaWarning, match="16 bits"):
         assert np.array_equal(read_video(tmp_path / "deep.png").frames[0, ..., 0], rgb[..., 0])
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.webp", "a.bmp", "palette.png"])
+def test_lossless_formats_keep_every_sample(tmp_path: Path, name: str):
+    rgb = np.random.default_rng(0).integers(0, 2, (9, 11, 3), np.uint8) * 255
+    picture = Image.fromarray(rgb)
+    (picture.quantize(8) if name == "palette.png" else picture).save(tmp_path / name, lossless=True)
+    assert np.array_equal(read_video(tmp_path / name).frames[0], rgb)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.avif", "RGB"), ("a.jpg", "RGB"), ("cmyk.jpg", "CMYK"), ("ycbcr.tif", "YCbCr")])
+def test_other_formats_are_read_up_to_their_losses(tmp_path: Path, name: str, mode: str):
+    rgb = np.tile(np.linspace(40, 200, 32, dtype=np.uint8)[:, None, None], (1, 48, 3))
+    Image.fromarray(rgb).convert(mode).save(tmp_path / name)
+    assert np.abs(read_video(tmp_path / name).frames[0].astype(int) - rgb).max() <= 6
+
+
+def test_a_picture_is_upright(tmp_path: Path):
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a viewer turns it by a quarter, clockwise
+    Image.fromarray(rgb).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read_video(tmp_path / "turned.png").frames[0], np.rot90(rgb, -1))
+
+
+def test_a_deep_colour_picture_is_reduced_with_a_warning(tmp_path: Path):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rgb = np.random.default_rng(0).integers(0, 65536, (9, 11, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in rgb)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 11, 9, 16, 2, 0, 0, 0))
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    with pytest.warns(MediaWarning, match="16 bits"):
+        found = read_video(tmp_path / "deep.png").frames[0]
+    assert np.abs(found.astype(int) - rgb / 257).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_a_transparent_picture_is_refused(tmp_path: Path, mode: str):
+    picture = Image.fromarray(np.zeros((4, 4, 4), np.uint8), "RGBA")
+    (picture.quantize(4) if mode == "P" else picture.convert(mode)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="transparent"):
+        read_video(tmp_path / "a.png")
+
+
+def test_samples_without_8_bit_colours_are_refused(tmp_path: Path):
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="kind 'F'"):
+        read_video(tmp_path / "a.tif")
 
 
 def test_a_gif_is_a_video(clip: Video, tmp_path: Path):
