@@ -10,8 +10,9 @@ import pytest
 from conftest import ENCODE_OPTIONS, Outcome
 
 from codec.decoder import decode
+from inr.errors import UsageError
 from inr.video import Video
-from train.cli.encode import default_output
+from train.cli.encode import default_output, planned_files
 
 Command = Callable[..., Outcome]
 
@@ -55,6 +56,54 @@ def test_a_quality_is_reached(clip_file: Path, inr: Command, tmp_path: Path):
     assert outcome.last["target_hit"] is True
     assert outcome.last["cap_used"] is None
     assert 29 <= inr("eval", out, "--ref", clip_file, "--json").last["psnr_rgb"] <= 29.3
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory, inr: Command) -> tuple[Path, Outcome]:
+    """Two pictures and a damaged one, and the outcome of one command that encodes all of them."""
+    folder = tmp_path_factory.mktemp("several")
+    for index in range(2):
+        iio.imwrite(folder / f"{index}.png", np.full((8, 10, 3), 90 + 40 * index, np.uint8))
+    (folder / "bad.png").write_bytes(b"no picture")
+    sources = [folder / name for name in ("0.png", "bad.png", "1.png")]
+    return folder, inr("encode", *sources, "-o", folder / "out", "--preset", 60, "--json")
+
+
+def test_several_inputs_become_files_of_one_folder(several: tuple[Path, Outcome]):
+    folder, outcome = several
+    found = [json.loads(line) for line in outcome.out.splitlines()]
+    results = [line["output"] for line in found if line["type"] == "result"]
+    assert results == [str(folder / "out" / name) for name in ("0.inr", "1.inr")]
+    for index, path in enumerate(results):
+        assert abs(float(decode(Path(path).read_bytes()).render().mean()) - 90 - 40 * index) < 5
+
+
+def test_one_damaged_input_does_not_stop_the_others(several: tuple[Path, Outcome]):
+    folder, outcome = several
+    assert outcome.code == 3
+    assert [json.loads(line)["id"] for line in outcome.out.splitlines() if '"error"' in line] == ["unreadable-image"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["0.inr", "1.inr"]
+
+
+def test_the_same_command_for_several_inputs_finds_finished_files(several: tuple[Path, Outcome], inr: Command):
+    folder, _ = several
+    again = inr("encode", folder / "0.png", folder / "1.png", "-o", folder / "out", "--preset", 60, "--json")
+    assert again.code == 0
+    assert [json.loads(line)["up_to_date"] for line in again.out.splitlines()] == [True, True]
+
+
+def test_where_the_files_of_a_command_go(tmp_path: Path):
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    b.touch()
+    assert planned_files([a], None) == [(a, tmp_path / "a.inr")]
+    assert planned_files([a, tmp_path / "x.inr"], None) == [(a, tmp_path / "x.inr")]
+    assert planned_files([a], tmp_path / "x.inr") == [(a, tmp_path / "x.inr")]
+    assert planned_files([a], tmp_path) == [(a, tmp_path / "a.inr")]
+    for inputs in ([a, b], [a, b, b]):  # the second input is no output
+        with pytest.raises(UsageError, match="need a folder"):
+            planned_files(inputs, None)
+    with pytest.raises(UsageError, match="same name"):
+        planned_files([a, tmp_path / "a.jpg"], tmp_path)
 
 
 def test_an_estimate_writes_nothing(clip_file: Path, inr: Command, tmp_path: Path):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codec.option_groups import with_option_groups
-from codec.shell import Json, Overwrite, emit, say
-from inr.errors import TargetMissed
+from codec.shell import Json, Overwrite, emit, report_error, say
+from inr.errors import InrError, TargetMissed, UsageError
 from train.cli.arguments import (
     PREEMPTED,
     BudgetFlags,
@@ -45,24 +45,70 @@ class ReportFlags:
 
 @with_option_groups
 def encode_command(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="mp4, mkv, y4m, gif; a folder or glob of images; one image.")],
-    output: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="Default: IN with the suffix .inr.")] = None,
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN... [OUT]", help="mp4, mkv, y4m, gif; a folder or glob of images; images.")],
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files of several inputs, or the name of a file.")
+    ] = None,
     flags: EncodeFlags = EncodeFlags(),
     reports: ReportFlags = ReportFlags(),
 ) -> int:
-    """Fit a network to a video or image and write it as one complete file.
+    """Fit a network to a video or image and write it as one complete file. OUT defaults to IN with the suffix .inr.
 
-    Ctrl-C ends the fit early and writes a valid file; the same command then continues the fit.
+    Several inputs need -o DIR; a target and a time budget are those of each file. Ctrl-C ends the fit early and writes a valid file; the
+    same command then continues the fit.
     """
+    options, files = encode_options_of(flags), planned_files(inputs, folder)
+    if folder is not None and folder != files[0][1] and not reports.estimate:
+        folder.mkdir(parents=True, exist_ok=True)
+    codes = []
+    for source, output in files:
+        one = options if len(files) == 1 else of_several(options, output, first=not codes)
+        try:
+            codes.append(_estimate(source, one, reports.as_json) if reports.estimate else _encode_one(source, output, one, reports))
+        except InrError as error:
+            if len(files) == 1:
+                raise
+            codes.append(report_error(error, reports.as_json))
+        if codes[-1] == PREEMPTED:
+            return PREEMPTED
+    return next((code for code in codes if code), 0)
+
+
+def planned_files(inputs: list[Path], folder: Path | None) -> list[tuple[Path, Path]]:
+    """The pairs (source, output) of a command line; UsageError if it is not clear where a file should go.
+
+    Without `folder`, `inputs` are a source and perhaps its output. A `folder` with the suffix .inr names the file of a single source.
+    """
+    from inr.images import source_name
+
+    if folder is not None and len(inputs) == 1 and folder.suffix == ".inr" and not folder.is_dir():
+        return [(inputs[0], folder)]
+    if folder is not None:
+        files = [(source, folder / f"{source_name(source)}.inr") for source in inputs]
+        if len({output for _, output in files}) < len(files):
+            what = f"two of the inputs would have the same name in '{folder}'; a file gets the name of its input"
+            raise UsageError("duplicate-name", what, "rename an input, or encode it to another folder")
+        return files
+    if len(inputs) == 1:
+        return [(inputs[0], default_output(inputs[0]))]
+    if len(inputs) > 2 or (inputs[1].exists() and inputs[1].suffix != ".inr"):
+        raise UsageError("many-inputs", f"{len(inputs)} inputs need a folder for their files", "-o DIR")
+    return [(inputs[0], inputs[1])]
+
+
+def of_several(options: "EncodeOptions", output: Path, first: bool) -> "EncodeOptions":
+    """`options` for one of several files: state in a folder of its own, and a time budget that starts with this file, unless `first`."""
+    workdir = options.run.workdir and options.run.workdir / output.stem
+    return options.with_run(workdir=workdir, started=options.run.started if first else None)
+
+
+def _encode_one(source: Path, output: Path, options: "EncodeOptions", reports: ReportFlags) -> int:
+    """Encode one file and write its report if one is asked for; returns the exit code."""
     from inr.writing import check_free
 
-    options = encode_options_of(flags)
-    if reports.estimate:
-        return _estimate(source, options, reports.as_json)
-    output = output or default_output(source)
     page = output.with_suffix(".html")
     if reports.report and not output.exists():
-        check_free(page, flags.overwrite)
+        check_free(page, options.run.overwrite)
     code = _encode(source, output, options, reports.as_json)
     if reports.report and code in (0, TargetMissed.exit_code):
         _report(source, output, page, options)
