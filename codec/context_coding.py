@@ -45,6 +45,11 @@ class ContextCoding:
         return 1.0 + (float(self._costs(self.symbols).sum()) if self.symbols.any() else 0.0)
 
     @property
+    def symbol_bits(self) -> Float64[np.ndarray, "h w"]:
+        """The bits of every symbol."""
+        return self._costs(self.symbols)
+
+    @property
     def parameter_bits(self) -> tuple[int, ...]:
         return ()
 

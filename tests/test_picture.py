@@ -28,7 +28,7 @@ from train.fit.context_rate import CHUNK, Model, predict_in_chunks
 from train.fit.fitter import Fitter
 from train.fit.loop import fit
 from train.fit.problem import Problem
-from train.fit.rdoq import without_fine_grids
+from train.fit.rdoq import fit_under_cap
 from train.plan.network_size import modulated_spec
 from train.plan.options import encode_options
 from train.plan.picture import picture_config, picture_spec, picture_values
@@ -168,12 +168,12 @@ def test_a_cap_holds_even_without_time_for_extra_steps(picture: Fitter):
     def size(model: QuantizedModel) -> int:
         return len(encode(model))
 
-    found = without_fine_grids(picture, model, size, size(model) - 40)
+    source = np.asarray(picture.sources.video)
+    found = fit_under_cap(picture, model, size, size(model) - 40)
     assert found is not None
     assert size(found) <= size(model) - 40
-    assert not found.videos[0].tensors["grids.0"].symbols.any()
-    assert np.array_equal(found.layers[0].tensors["paint.kernel"].symbols, model.layers[0].tensors["paint.kernel"].symbols)
-    assert without_fine_grids(picture, model, size, 50) is None
+    assert mean_psnr(found.render(), source) > 18  # of 31 before: an edge of the painted picture is lost
+    assert fit_under_cap(picture, model, size, 50) is None
 
 
 # Bundles, whose network is that of their first video

@@ -17,14 +17,16 @@ from inr.tensor_spec import Steps
 from inr.video import Video
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted
-from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimise_symbols, without_fine_grids, worthwhile
+from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, fit_under_cap, optimise_symbols, worthwhile
 from train.fit.rdoq_evaluator import SymbolEvaluator
 from train.fit.target import LEAST_USED, RateTarget
 
 ATTEMPTS, REFINEMENTS = 8, 3  # most attempts by extra steps, and most runs of RDOQ towards a target quality
 EXTRA_SHARE, FEWEST_STEPS = 0.01, 50  # extra steps of an attempt: share of the fit's steps, and least number
-GRIDS_SHARE, GRIDS_FEWEST = 0.05, 100  # the same for grids that are coded with contexts
-GRIDS_POWER = 2.5  # their rate weight changes by this power of the ratio of sizes in an attempt
+GRIDS_SHARE, GRIDS_FEWEST = 0.03, 100  # the same for grids that are coded with contexts
+GRIDS_ATTEMPTS = 2  # attempts towards a cap that their file exceeds, even after the deadline: the last resort costs decibels
+# Their rate weight changes by this power of the ratio of sizes, at most by a factor; twice the power if the last attempt fell short.
+GRIDS_POWER, MOST_FACTOR = 2.5, 32.0
 CAP_AIM, PSNR_AIM = 0.988, 0.1  # aim of an attempt: share of a cap, or decibels above a target quality
 DB_PER_OCTAVE = 2.0  # decibels of PSNR for each doubling of the rate, on ordinary content
 MAX_WIDER = 64  # largest increase of a step size's exponent, which is in eighths of an octave
@@ -75,6 +77,7 @@ class RateControl:
 
     def __init__(self, fitter: Fitter, setup: RateControlSetup):
         self.fitter, self.setup, self.target = fitter, setup, setup.target
+        self.power, self.was_finer = 0.0, False  # of the last attempt with grids: the power of its ratio, and whether it aimed higher
 
     @property
     def extra_steps(self) -> int:
@@ -137,7 +140,9 @@ class RateControl:
             ratio = 2 ** (missing / DB_PER_OCTAVE)
             aim += min(max(missing, -0.3), 0.3)
         if fitter.problem.grids:
-            fitter.scale_rate_weight(min(max(ratio, 0.7), 1.4) ** -GRIDS_POWER)
+            self.power = 2 * self.power if self.power and (ratio > 1) == self.was_finer else GRIDS_POWER
+            self.was_finer = ratio > 1
+            fitter.scale_rate_weight(float(np.clip(np.clip(ratio, 0.7, 1.4) ** -self.power, 1 / MOST_FACTOR, MOST_FACTOR)))
             bits = fitter.run_extra_steps(count)
         elif target.target_bytes is not None:
             bits = fitter.run_extra_steps(self.with_finer_steps(ratio, count), bits=fitter.problem.tensor_bits(8 * aim))
@@ -255,8 +260,11 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
     last = best = control.measured(fitted.model, fitted.estimated_bits)
     aim = float(target.target_bytes or 0) * CAP_AIM if target.target_bytes is not None else (target.target_psnr or 0.0) + PSNR_AIM
     expected = 2 * control.extra_steps * fitted.step_seconds
-    for _ in range(ATTEMPTS):
-        if best.hit or control.is_near(best) or time.monotonic() + expected > deadline:
+    for attempts in range(ATTEMPTS):
+        if best.hit or control.is_near(best):
+            break
+        over = target.target_bytes is not None and best.size > target.target_bytes and bool(fitter.problem.grids) and not fitted.stopped
+        if time.monotonic() + expected > deadline and not (over and attempts < GRIDS_ATTEMPTS):
             break
         began = time.monotonic()
         last, aim = control.attempt(last, aim)
@@ -267,7 +275,7 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
     if stepwise and (found := control.by_single_tensors(target.target_bytes or 0)) is not None:
         best = control.better(best, found) if not setup.over or control.is_worth(found, best) else best
     if target.target_bytes is not None and best.size > target.target_bytes:
-        smaller = without_fine_grids(fitter, best.model, control.size, target.target_bytes)
+        smaller = fit_under_cap(fitter, best.model, control.size, target.target_bytes)
         best = best if smaller is None else control.measured_symbols(smaller)
     # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
     needed = cost_in_steps(fitter.problem) * fitted.step_seconds / 2

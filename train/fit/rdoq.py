@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codec.model import QuantizedModel, QuantizedTensor
+from codec.model import QuantizedModel
 from train.fit.fitter import Fitter
 from train.fit.problem import Problem
 from train.fit.rdoq_evaluator import BATCH, SAMPLE, Measured, SymbolEvaluator, Symbols, weight_of_bits
@@ -170,11 +170,30 @@ def fill_pass(evaluator: SymbolEvaluator, symbols: Symbols, budget: ByteBudget, 
     return symbols
 
 
-def without_fine_grids(fitter: Fitter, model: QuantizedModel, size: Callable[[QuantizedModel], int], cap: int) -> QuantizedModel | None:
-    """`model` with zeros in grids coded with contexts, finest first, until `size` gives at most `cap`; None if it never does."""
-    for name in reversed([grid.name for grid in fitter.problem.grids]):
-        own = fitter.own(model)
-        model = fitter.joined(own | {name: QuantizedTensor(np.zeros_like(own[name].symbols), own[name].exponent)})
-        if size(model) <= cap:
-            return model
+def fit_under_cap(fitter: Fitter, model: QuantizedModel, size: Callable[[QuantizedModel], int], cap: int) -> QuantizedModel | None:
+    """`model` with flat blocks in its grids that are coded with contexts, until `size` gives at most `cap`; None if it never does.
+
+    The finest grid gets flat blocks first, in the order of the predicted rise of the MSE for each bit; if all of its blocks are not enough,
+    the grid becomes zero, and the next coarser one follows. Changes of single symbols would save nothing, because the symbols around them
+    are predicted from them.
+    """
+    for name in reversed([grid.name for grid in fitter.problem.grids]):  # the finest grid first
+        evaluator = SymbolEvaluator(fitter, model)
+        symbols, (flat, ranks) = evaluator.symbols, evaluator.flat_blocks(name)
+
+        def flattened(count: int, evaluator=evaluator, name=name, symbols=symbols, flat=flat, ranks=ranks) -> QuantizedModel:
+            return evaluator.model(symbols | {name: np.where(ranks < count, flat, symbols[name])})
+
+        zeros = evaluator.model(symbols | {name: np.zeros_like(symbols[name])})
+        low, high = 0, int(ranks.max()) + 1  # numbers of flat blocks
+        if size(flattened(high)) > cap:
+            model = zeros
+            if size(model) <= cap:
+                return model
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if size(flattened(middle)) <= cap else (middle, high)
+        fitting = [candidate for candidate in (flattened(high), zeros) if size(candidate) <= cap]
+        return min(fitting, key=lambda candidate: SymbolEvaluator(fitter, candidate).start().mse)
     return None

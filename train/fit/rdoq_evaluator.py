@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int, Int32
 
 from codec.coding import Coding, codings
+from codec.context_coding import ContextCoding
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.quantizer import MAX_SYMBOL, step_size
 from inr.layout import tensor_specs
@@ -18,6 +21,7 @@ from train.fit.problem import Problem
 
 BATCH = 4  # frames that are rendered together
 SAMPLE = 8  # number of batches, spread over the video, on which moves are judged in tensors that all frames share
+BLOCK = 8  # side of a block of a grid, in symbols
 LEAST_CURVATURE = 1e-12  # added to a curvature before a division by it: a tensor without an effect on the picture has the curvature 0
 
 Symbols = dict[str, np.ndarray]  # one array for each tensor, by name; int32 unless a docstring says otherwise
@@ -130,6 +134,24 @@ class SymbolEvaluator:
             gains[name] = np.maximum(*both)
         return moves, gains
 
+    def flat_blocks(self, name: str) -> tuple[Int32[np.ndarray, "h w"], Int[np.ndarray, "h w"]]:
+        """The symbols of grid `name`, coded with contexts, if every block of BLOCK x BLOCK symbols is flat; and the rank of their blocks.
+
+        A flat block has its median everywhere. Rank 0 has the block whose flattening is predicted to raise the MSE least for each bit that
+        its symbols take now.
+        """
+        symbols, coding = self.symbols[name], self.codings(self.symbols)[name]
+        if not isinstance(coding, ContextCoding):
+            raise ValueError(f"'{name}' is not coded with contexts.")
+        gradient, curvature = self.gradients(self.symbols)[name], self.curvatures(self.symbols)[name]
+        height, width = symbols.shape
+        medians = np.median(_blocks(symbols, "edge"), axis=(1, 3)).astype(np.int32)
+        flat = _spread(medians)[:height, :width]
+        rise = curvature / 2 * np.square(flat - symbols, dtype=float) + gradient * (flat - symbols)
+        rises, bits = (_blocks(values, "constant").sum(axis=(1, 3)) for values in (rise, coding.symbol_bits))
+        ranks = np.argsort(np.argsort((rises / (bits + 1)).ravel())).reshape(rises.shape)
+        return flat, _spread(ranks)[:height, :width]
+
     def spending_moves(self, symbols: Symbols) -> tuple[Symbols, Symbols, int]:
         """For every symbol, the move (-1 or 1) that lowers the MSE, and the move's rank; and the number of moves that take more bits.
 
@@ -152,6 +174,18 @@ class SymbolEvaluator:
         parts = np.split(ranks, np.cumsum([values.size for values in symbols.values()])[:-1])
         by_name = {name: part.reshape(symbols[name].shape) for name, part in zip(symbols, parts, strict=True)}
         return moves, by_name, int(np.count_nonzero(np.isfinite(every)))
+
+
+def _blocks(values: np.ndarray, mode: Literal["edge", "constant"]) -> np.ndarray:
+    """The blocks of `values`: (rows, BLOCK, columns, BLOCK). Beyond the edges, entries repeat ("edge") or are zero ("constant")."""
+    height, width = values.shape
+    padded = np.pad(values, ((0, -height % BLOCK), (0, -width % BLOCK)), mode=mode)
+    return padded.reshape(-(-height // BLOCK), BLOCK, -(-width // BLOCK), BLOCK)
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """`values`, one for each block, repeated for all entries of the block."""
+    return np.repeat(np.repeat(values, BLOCK, axis=0), BLOCK, axis=1)
 
 
 def weight_of_bits(fitter: Fitter) -> float:

@@ -36,7 +36,10 @@ CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate cont
 PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
-PICTURE_ATTEMPTS = 100  # steps of a picture's time budget that are kept for extra steps towards a cap
+PICTURE_ATTEMPTS, PICTURE_SHARE = (
+    120,
+    1.04,
+)  # steps that a picture's time budget keeps for extra steps: least, and steps of all over those of the fit
 LEAST_STEPS = 50  # fewest steps of a fit, however small its time budget is
 LEAST_FOR_MARGINS = 1000  # bytes; in a smaller file, the bytes of margins are better spent on other tensors
 
@@ -105,7 +108,7 @@ class EncodePlan:
             # Time is kept for RDOQ only if the remaining steps are enough for RDOQ to be worthwhile.
             steps = rest if worthwhile(self.problem.with_steps(rest)) else int(within / share)
             if self.problem.grids and self.target.target_bytes is not None:
-                steps = max(LEAST_STEPS, steps - PICTURE_ATTEMPTS)
+                steps = max(LEAST_STEPS, min(steps - PICTURE_ATTEMPTS, int(steps / PICTURE_SHARE)))
             steps = int(min(steps, self.options.preset.most_steps))
         self.workdir.remember(steps=steps)
         return replace(self, problem=self.problem.with_steps(steps))
