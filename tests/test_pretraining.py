@@ -135,7 +135,7 @@ def test_all_videos_take_steps_of_one_shared_layer():
     assert joint.done == 2
     assert reading.psnr > 5
     assert reading.bpp > 0
-    assert int(joint.shared.moments.count) == 2 * 3
+    assert int(joint.shared.moments.inner_states["weight"].inner_state.count) == 2 * 3
     assert not np.array_equal(before.weights, joint.shared.layer.weights)
     models = joint.models()
     shapes = [model.videos[0].tensors["grids.0"].symbols.shape for model in models]
