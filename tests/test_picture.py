@@ -173,6 +173,7 @@ def test_a_cap_holds_even_without_time_for_extra_steps(picture: Fitter):
     assert found is not None
     assert size(found) <= size(model) - 40
     assert mean_psnr(found.render(), source) > 18  # of 31 before: an edge of the painted picture is lost
+    assert np.array_equal(found.layers[0].tensors["paint.kernel"].symbols, model.layers[0].tensors["paint.kernel"].symbols)
     assert fit_under_cap(picture, model, size, 50) is None
 
 

@@ -36,10 +36,8 @@ CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate cont
 PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
-PICTURE_ATTEMPTS, PICTURE_SHARE = (
-    120,
-    1.04,
-)  # steps that a picture's time budget keeps for extra steps: least, and steps of all over those of the fit
+PICTURE_ATTEMPTS = 120  # least steps of a picture's time budget that are kept for extra steps towards a cap
+PICTURE_SHARE = 1.04  # steps of a picture's time budget, those for extra steps included, over those of its fit
 LEAST_STEPS = 50  # fewest steps of a fit, however small its time budget is
 LEAST_FOR_MARGINS = 1000  # bytes; in a smaller file, the bytes of margins are better spent on other tensors
 
