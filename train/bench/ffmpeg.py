@@ -64,8 +64,9 @@ def write_y4m(video: Video, target: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_stream(stream: Path, container: str, height: int, width: int, threads: int) -> Frames:
-    """All frames of an elementary stream in 8-bit R'G'B'; InputError if FFmpeg cannot decode it."""
+def read_stream(stream: Path, container: str, height: int, width: int, threads: int, rgb: bool = False) -> Frames:
+    """All frames of a stream in 8-bit R'G'B'; InputError if FFmpeg cannot decode it. `rgb` says that the stream holds RGB, not Y'CbCr."""
     source = ["-v", "error", "-threads", str(threads), "-f", container, "-i", f"./{stream.name}"]
-    pixels = run_ffmpeg([*source, "-fps_mode", "passthrough", "-vf", TO_RGB, "-f", "rawvideo", "-"], stream.parent)
+    converted = ["-fps_mode", "passthrough", "-vf", "format=rgb24" if rgb else TO_RGB, "-f", "rawvideo", "-"]
+    pixels = run_ffmpeg([*source, *converted], stream.parent)
     return np.frombuffer(pixels, np.uint8).reshape(-1, height, width, CHANNELS)

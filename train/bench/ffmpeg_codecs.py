@@ -1,4 +1,4 @@
-"""The block-based codecs to compare with: FFmpeg's encoders at slow settings, tuned for PSNR, with one group of pictures."""
+"""The codecs of FFmpeg to compare with: encoders at slow settings, tuned for PSNR, with one group of pictures."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,8 @@ class FFmpegCodec:
     """An encoder. `dial` is the name of its quality option, whose values here run from `best` to `worst`.
 
     `options` are FFmpeg's options; {quality}, {group} and {threads} are replaced by their values. `container` is FFmpeg's name for the
-    elementary stream. `any_size` tells whether the encoder supports 4:4:4, which odd sizes need.
+    elementary stream. `any_size` tells whether the encoder supports odd sizes. A `still` codec is one for single pictures: it reads RGB,
+    and `demuxer` is FFmpeg's name for its files when it reads them.
     """
 
     name: str
@@ -21,6 +22,8 @@ class FFmpegCodec:
     worst: int
     options: str
     any_size: bool = False
+    still: bool = False
+    demuxer: str = ""
 
     def label(self, quality: float) -> str:
         """The name of the codec's point at `quality`, such as 'crf 23'."""
@@ -48,5 +51,8 @@ FFMPEG_CODECS = (
     FFmpegCodec(
         "vvenc", "libvvenc", "vvc", "qp", 22, 47,
         "-pix_fmt yuv420p10le -preset slow -qpa 0 -qp {quality} -g {group} -threads {threads} -bsf:v filter_units=remove_types=23",
+    ),
+    FFmpegCodec(
+        "jxl", "libjxl", "image2pipe", "distance", 1, 15, "-distance {quality} -effort 9", any_size=True, still=True, demuxer="jpegxl_pipe"
     ),
 )  # fmt: skip

@@ -13,6 +13,8 @@ from inr.scale import Scale
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.bench.ffmpeg_codecs import FFmpegCodec
+from train.bench.pillow_codecs import PillowCodec
+from train.bench.references import ReferencePoint
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class SourceClip:
     def odd(self) -> bool:
         """Whether width or height is odd, so that 4:2:0 would need padding."""
         return bool(self.spec.width % 2 or self.spec.height % 2)
+
+    @property
+    def still(self) -> bool:
+        """Whether the clip is a single picture."""
+        return self.spec.frames == 1
 
     def read(self) -> Video:
         """The frames that every codec encodes."""
@@ -71,16 +78,19 @@ class Network:
         return ["--target-bpp", f"{quality:g}", "--preset", self.preset, *(["--time-budget", self.time_budget] if self.time_budget else [])]
 
 
+Codec = FFmpegCodec | PillowCodec | Network
+
+
 @dataclass(frozen=True)
 class Job:
     """One point to measure: a codec at one quality, on one clip, with `threads` threads.
 
-    `quality` is the value of FFmpeg's quality option, or a rate of inr in bits per pixel. `version` is that of the codec: another version
-    makes another point.
+    `quality` is the value of the codec's quality option, or a rate of inr in bits per pixel. `version` is that of the codec: another
+    version makes another point.
     """
 
     clip: SourceClip
-    codec: FFmpegCodec | Network
+    codec: Codec
     quality: float
     threads: int
     version: str
@@ -90,7 +100,7 @@ class Job:
         match self.codec:
             case FFmpegCodec():
                 return self.codec.settings(self.quality, self.clip.spec.frames, self.threads)
-            case Network():
+            case PillowCodec() | Network():
                 return self.codec.settings(self.quality)
 
     @property
@@ -102,23 +112,26 @@ class Job:
         """The path of the bitstream, relative to the results' folder. Its name contains a hash of everything that determines the point."""
         facts = (self.clip.pixels, self.codec.name, self.settings, self.threads, self.version)
         key = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
-        suffix = self.codec.container if isinstance(self.codec, FFmpegCodec) else "inr"
+        suffix = self.codec.container if isinstance(self.codec, FFmpegCodec) and not self.codec.still else self.codec.name
         return f"streams/{self.clip.name}-{self.codec.name}-{self.label.replace(' ', '')}-{key}.{suffix}"
 
     @property
-    def y4m(self) -> str:
-        """The path of the clip as FFmpeg's encoders read it, relative to the results' folder."""
-        return f"inputs/{self.clip.name}-{self.clip.pixels[:12]}.y4m"
+    def source(self) -> str:
+        """The path of the clip as other codecs read it, relative to the results' folder: PNG for codecs of pictures, y4m for the others."""
+        rgb = isinstance(self.codec, PillowCodec) or (isinstance(self.codec, FFmpegCodec) and self.codec.still)
+        return f"inputs/{self.clip.name}-{self.clip.pixels[:12]}.{'png' if rgb else 'y4m'}"
 
     def arguments(self, target: str) -> list[str]:
         """FFmpeg's arguments that write `target`, for a run in the results' folder."""
         container = self.codec.container if isinstance(self.codec, FFmpegCodec) else ""
-        return ["-v", "error", "-y", "-i", self.y4m, *self.settings, "-f", container, target]
+        return ["-v", "error", "-y", "-i", self.source, *self.settings, "-f", container, target]
 
     def command(self, folder: Path) -> str:
         """The shell command that writes the same stream, for a run in the results' folder `folder`."""
         if isinstance(self.codec, FFmpegCodec):
             return shlex.join(["ffmpeg", *self.arguments(self.stream)])
+        if isinstance(self.codec, PillowCodec):
+            return self.codec.command(self.source, self.stream, self.quality)
         source = os.path.relpath(self.clip.path, folder)
         frames = ["--frames", self.clip.frames] if self.clip.frames else []
         scale = ["--scale", self.clip.scale] if self.clip.scale else []
@@ -130,18 +143,19 @@ class Plan:
     """A comparison: every codec at `points` settings on every clip.
 
     The rates of inr are spaced by equal ratios over the range `bpp`, in bits per pixel. `anchor` is the reference of BD-rates. `ffmpeg` and
-    `inr` are versions.
+    `inr` are versions. `references` are curves from elsewhere.
     """
 
     folder: Path
     clips: tuple[SourceClip, ...]
-    codecs: tuple[FFmpegCodec | Network, ...]
+    codecs: tuple[Codec, ...]
     anchor: str
     points: int
     bpp: tuple[float, float]
     threads: int
     ffmpeg: str  # empty if no codec of FFmpeg is compared
     inr: str
+    references: tuple[ReferencePoint, ...] = ()
 
     def jobs(self, clip: SourceClip) -> Iterator[Job]:
         """The points of one clip, codec by codec."""
@@ -149,6 +163,8 @@ class Plan:
             match codec:
                 case FFmpegCodec():
                     qualities, version = evenly(codec.best, codec.worst, self.points), self.ffmpeg
+                case PillowCodec():
+                    qualities, version = evenly(codec.best, codec.worst, self.points), codec.version
                 case Network():
                     qualities, version = geometrically(*self.bpp, self.points), self.inr
             for quality in qualities:

@@ -15,11 +15,12 @@ table { border-collapse: collapse; margin: 1em 0 } th, td { padding: .2em .7em; 
 th:first-child, td:first-child, td.text { text-align: left } td.text { font: 12px/1.4 monospace } img { max-width: 100% }
 """
 METHOD = """
-All codecs encoded the same 8-bit RGB frames. Bytes are those of the file on disk. PSNR and MS-SSIM compare the decoded file with
-the source in 8-bit RGB, by the same code for all codecs. FFmpeg's codecs read the frames in Y'CbCr (BT.601, limited range; 4:2:0,
-or 4:4:4 if a side is odd). The frames were converted once, and the conversion is not timed; it alone limits the PSNR of these
-codecs. Seconds are wall-clock time. Those of FFmpeg include the start of its process, and for decoding the conversion to RGB.
-Those of inr include compilation for encoding, but not for decoding.
+All codecs encoded the same 8-bit RGB frames. Bytes are those of the file on disk. PSNR and MS-SSIM compare the decoded file with the
+source in 8-bit RGB, by the same code for all codecs. FFmpeg's codecs read the frames in Y'CbCr (BT.601, limited range; 4:2:0, or 4:4:4 if
+a side is odd). The frames were converted once, and the conversion is not timed; it alone limits the PSNR of these codecs. JPEG, WebP,
+AVIF and JPEG XL read the RGB frame; the first three store 4:2:0. Their bytes are those of whole files with headers, those of x264, x265,
+SVT-AV1 and VVenC are without a container. Seconds are wall-clock time. Those of FFmpeg include the start of its process, and for decoding
+the conversion to RGB. Those of inr include compilation for encoding, but not for decoding.
 """
 
 

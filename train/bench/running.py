@@ -9,9 +9,10 @@ from codec.evaluation import compare
 from codec.shell import span
 from inr.cost import macs_per_pixel
 from inr.video import Video
-from inr.writing import temporary_name
+from inr.writing import temporary_name, write_atomically, write_video
 from train.bench.ffmpeg import read_stream, run_ffmpeg, write_y4m
 from train.bench.ffmpeg_codecs import FFmpegCodec
+from train.bench.pillow_codecs import PillowCodec, read_picture
 from train.bench.plan import Job, Network, SourceClip
 from train.bench.points import MeasuredJob
 from train.encode.files import encode_file
@@ -37,6 +38,8 @@ class Runner:
         match job.codec:
             case FFmpegCodec():
                 return self._run_ffmpeg_codec(job, job.codec, folder)
+            case PillowCodec():
+                return self._run_pillow_codec(job, job.codec, folder)
             case Network():
                 return self._run_network(job, job.codec, folder)
 
@@ -47,10 +50,8 @@ class Runner:
         return self._video
 
     def _run_ffmpeg_codec(self, job: Job, codec: FFmpegCodec, folder: Path) -> MeasuredJob:
-        video, stream, y4m = self._source(job.clip), folder / job.stream, folder / job.y4m
-        if not y4m.is_file():
-            y4m.parent.mkdir(exist_ok=True)
-            write_y4m(video, y4m)
+        video, stream = self._source(job.clip), folder / job.stream
+        self._write_source(job, folder)
         unfinished = temporary_name(stream)
         encoding_began = time.monotonic()
         try:
@@ -60,9 +61,32 @@ class Runner:
         finally:
             unfinished.unlink(missing_ok=True)
         decoding_began = time.monotonic()
-        frames = read_stream(stream, codec.container, video.height, video.width, job.threads)
+        frames = read_stream(stream, codec.demuxer or codec.container, video.height, video.width, job.threads, rgb=codec.still)
         decode_seconds = time.monotonic() - decoding_began
         return MeasuredJob(compare(frames, video.frames, stream.stat().st_size), encode_seconds, decode_seconds)
+
+    def _write_source(self, job: Job, folder: Path) -> None:
+        """Write the file that the job's codec reads, if it is not there."""
+        source, video = folder / job.source, self._source(job.clip)
+        if source.is_file():
+            return
+        source.parent.mkdir(exist_ok=True)
+        if source.suffix == ".y4m":
+            write_y4m(video, source)
+        else:
+            write_video(video, str(source))
+
+    def _run_pillow_codec(self, job: Job, codec: PillowCodec, folder: Path) -> MeasuredJob:
+        video, stream = self._source(job.clip), folder / job.stream
+        self._write_source(job, folder)
+        encoding_began = time.monotonic()
+        data = codec.encode(video.frames, job.quality)
+        encode_seconds = time.monotonic() - encoding_began
+        write_atomically(stream, data)
+        decoding_began = time.monotonic()
+        frames = read_picture(stream)
+        decode_seconds = time.monotonic() - decoding_began
+        return MeasuredJob(compare(frames, video.frames, len(data)), encode_seconds, decode_seconds)
 
     def _run_network(self, job: Job, codec: Network, folder: Path) -> MeasuredJob:
         stream = folder / job.stream

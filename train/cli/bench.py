@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 class CurveFlags:
     """The codecs, and the points of their curves."""
 
-    codecs: Annotated[str, typer.Option(metavar="A,B,...", help="Any of inr, x264, x265, svtav1, vvenc.")] = "inr,x264,x265,svtav1"
+    codecs: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Any of inr, x264, x265, svtav1, vvenc; for pictures jpeg, webp, avif, jxl too.")
+    ] = ""
     points: Annotated[int, typer.Option(metavar="N", help="Number of points on each curve.")] = 5
     anchor: Annotated[str, typer.Option(metavar="CODEC", help="Reference of BD-rates. Default: x265, else the first codec.")] = ""
-    bpp: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Lowest and highest rate of inr, in bits per pixel.")] = "0.02:0.2"
+    bpp: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Lowest and highest rate of inr, in bits per pixel.")] = ""
     preset: Annotated[str, typer.Option("--preset", "-p", help="Effort of each fit: fast, medium or slow, or a number of steps.")] = (
         "medium"
     )
     time_budget: Annotated[str, typer.Option(metavar="2m", help="Time for each fit: 90s, 10m, 2h.")] = ""
     threads: Annotated[int | None, typer.Option(metavar="N", help="Number of cores to use. Default: all.")] = None
+    curves: Annotated[Path | None, typer.Option(metavar="CSV", help="Curves to draw beside: columns codec, clip, bpp, psnr_rgb.")] = None
 
 
 Clips = Annotated[list[Path], typer.Argument(metavar="CLIPS...", help="Sources as for encode: videos, folders or globs of images, images.")]
@@ -49,6 +52,7 @@ def bench_command(
     from inr.scale import Scale
     from train.bench.arguments import CurveOptions, parse_codecs, parse_plan, parse_range
     from train.bench.plan import Network
+    from train.bench.references import read_references
     from train.fit.interrupts import Preempted
     from train.plan.options import Preset
 
@@ -57,7 +61,9 @@ def bench_command(
     if curves.points < 1:
         raise UsageError("points-range", f"--points {curves.points}: a curve has at least one point", "--points 5")
     Scale.parse(selection.scale)
-    options = CurveOptions(codecs, curves.anchor, curves.points, parse_range(curves.bpp), curves.threads)
+    references = read_references(curves.curves) if curves.curves else ()
+    bpp = parse_range(curves.bpp)
+    options = CurveOptions(codecs, curves.anchor, curves.points, bpp, curves.threads, network, references)
     plan = parse_plan(clips, folder, options, (selection.frames, selection.scale))
     try:
         facts = _bench(plan, as_json)
@@ -88,7 +94,7 @@ def _bench(plan: "Plan", as_json: bool) -> dict[str, object]:
     if not measured:
         raise TargetMissed("no-points", f"no point could be measured: {left_out[0]}", "a higher --bpp LOW:HIGH")
     rates, page = bd_rates(measured, plan.anchor), plan.folder / "report.html"
-    picture = rd_picture(measured)
+    picture = rd_picture(measured, plan.references)
     write_atomically(plan.folder / "rd.png", picture)
     write_atomically(page, html_page(plan, measured, left_out, rates, picture).encode())
     print_table(rates, plan.anchor)
