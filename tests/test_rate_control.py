@@ -15,9 +15,10 @@ from codec.evaluation import evaluate, mean_psnr
 from inr.errors import TargetMissed
 from inr.video import Video
 from train.encode.verified_file import check_same
+from train.fit.candidate import Candidate, RateControlSetup
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted, fit
-from train.fit.rate_control import SPEND_SECONDS, Candidate, RateControl, RateControlSetup, control_rate
+from train.fit.rate_control import SPEND_SECONDS, RateControl, control_rate
 from train.fit.target import LEAST_USED, MOST_ABOVE, RateTarget
 from train.plan.encode_plan import EncodePlan
 

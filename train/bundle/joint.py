@@ -23,13 +23,14 @@ from train.bundle.pretraining import check_without_decoder, leave_if_asked, prep
 from train.encode.outcome import Encoded
 from train.encode.verified_file import check_same
 from train.fit.base_layers import BaseLayers
+from train.fit.candidate import Candidate, RateControlSetup
 from train.fit.fitter import Fitter
 from train.fit.interrupts import Interrupts
 from train.fit.joint_fitter import JointFitter
 from train.fit.loop import Fitted
 from train.fit.problem import Problem
 from train.fit.progress import Reporter
-from train.fit.rate_control import Candidate, RateControlSetup, control_rate
+from train.fit.rate_control import control_rate
 from train.fit.target import RateTarget
 from train.plan.addition import least_growth
 from train.plan.fingerprint import fingerprint_of, run_key

@@ -15,12 +15,13 @@ from inr.video import Video
 from inr.writing import check_free
 from train.encode.outcome import Encoded
 from train.encode.verified_file import write_verified
+from train.fit.candidate import RateControlSetup
 from train.fit.fitter import FINISH_SECONDS, Fitter
 from train.fit.interrupts import Interrupts, StopRequest
 from train.fit.loop import Fitted, fit
 from train.fit.problem import Problem
 from train.fit.progress import Display, Progress, Reporter
-from train.fit.rate_control import RateControlSetup, control_rate
+from train.fit.rate_control import control_rate
 from train.fit.tensorboard import TensorBoardLog
 from train.plan.duration import duration_line
 from train.plan.encode_plan import EncodePlan, check_mask, fit_deadline, make_plan, weights_of_mask

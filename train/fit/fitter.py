@@ -32,6 +32,7 @@ CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps of a chunk; between chunks, the 
 EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of extra steps after a fit: progress at the first one, and the controller's gain over all of them
 FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # most time for hard rounding after an early end: share of the fit's time, and seconds
 MEASURE_SECONDS = 3.0  # least duration of the dry runs that measure a step
+FAR_GRIDS_PROGRESS = 0.5  # the same as the next constant, for a file that is much larger than its cap
 EXTRA_GRIDS_PROGRESS = 0.7  # of the first extra step with grids that are coded with contexts: they change while they are softly rounded
 NO_CHANGE: Mapping[str, int] = MappingProxyType({})
 
@@ -130,12 +131,13 @@ class Fitter:
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, self.use_embedder(start))
         return jax.block_until_ready(metrics)
 
-    def run_extra_steps(self, count: int, bits: float = 0.0, mse: float = 0.0) -> float:
+    def run_extra_steps(self, count: int, bits: float = 0.0, mse: float = 0.0, far: bool = False) -> float:
         """Run `count` steps after the fit, the last ones of hard rounding; returns the estimated bits of the file.
 
-        The target is `bits` of tensors, or else `mse` of samples in [0, 1]; without a target, the rate weight stays as it is.
+        The target is `bits` of tensors, or else `mse` of samples in [0, 1]; without a target, the rate weight stays as it is. With `far`,
+        grids that are coded with contexts may change much.
         """
-        first = EXTRA_GRIDS_PROGRESS if self.problem.grids else EXTRA_PROGRESS
+        first = (FAR_GRIDS_PROGRESS if far else EXTRA_GRIDS_PROGRESS) if self.problem.grids else EXTRA_PROGRESS
         per_step, gain = (1 - first) / count, EXTRA_GAIN / count if bits or mse else 0.0
         schedule = StepSchedule(first, per_step, gain, lr_decay(self.problem.config), bits, mse)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, False)

@@ -1,9 +1,7 @@
 """Rate control after a fit: it runs extra steps and moves symbols until the encoded file meets its target."""
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +12,13 @@ from codec.model import QuantizedModel
 from inr.errors import TargetMissed
 from inr.layout import weights
 from inr.tensor_spec import Steps
-from inr.video import Video
+from train.fit.candidate import Candidate, RateControlSetup
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted
-from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, fit_under_cap, optimise_symbols, worthwhile
+from train.fit.picture_choice import best_picture
+from train.fit.rdoq import Bounds, ByteBudget, cost_in_steps, fill_file, optimise_symbols, worthwhile
 from train.fit.rdoq_evaluator import SymbolEvaluator
-from train.fit.target import LEAST_USED, RateTarget
+from train.fit.target import LEAST_USED
 
 ATTEMPTS, REFINEMENTS = 8, 3  # most attempts by extra steps, and most runs of RDOQ towards a target quality
 EXTRA_SHARE, FEWEST_STEPS = 0.01, 50  # extra steps of an attempt: share of the fit's steps, and least number
@@ -27,6 +26,7 @@ GRIDS_SHARE, GRIDS_FEWEST = 0.03, 100  # the same for grids that are coded with 
 GRIDS_ATTEMPTS = 2  # attempts towards a cap that their file exceeds, even after the deadline: the last resort costs decibels
 # Their rate weight changes by this power of the ratio of sizes, at most by a factor; twice the power if the last attempt fell short.
 GRIDS_POWER, MOST_FACTOR = 2.5, 32.0
+FAR = 0.9  # share of a file's size from which a cap is so small that grids must change much
 CAP_AIM, PSNR_AIM = 0.988, 0.1  # aim of an attempt: share of a cap, or decibels above a target quality
 DB_PER_OCTAVE = 2.0  # decibels of PSNR for each doubling of the rate, on ordinary content
 MAX_WIDER = 64  # largest increase of a step size's exponent, which is in eighths of an octave
@@ -35,41 +35,6 @@ MARGIN_SHARE = 0.5  # margin of the next attempt's expected time, as a share of 
 CODER_BITS = (128, 64, 32, 0)  # bits kept free for the overhead of streams; tried in this order until enough of the cap is used
 JUST_ABOVE = 0.02  # aim of RDOQ, in decibels above a target quality
 SPEND_SECONDS = 1.5  # seconds after the deadline that a search for finer step sizes may take: it only encodes files
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An encoded file that rate control may choose, and its measures.
-
-    `data` are the file's bytes and `model` its content. `size` is the number of bytes that the target limits: all bytes of the file, or its
-    growth if the video is added to a bundle. `estimated_bits` is the estimate of these bytes in bits. `psnr` is in decibels, None if it was
-    not measured. `hit` tells whether rate control may stop at this file.
-    """
-
-    data: bytes
-    size: int
-    model: QuantizedModel
-    estimated_bits: float
-    psnr: float | None
-    hit: bool
-
-
-@dataclass(frozen=True)
-class RateControlSetup:
-    """The facts that do not change during rate control.
-
-    These are the source video, its resolved target, the run's fingerprint, and the deadline in seconds of the monotonic clock.
-    """
-
-    video: Video
-    target: RateTarget
-    fingerprint: bytes
-    deadline: float = math.inf
-
-    @property
-    def over(self) -> bool:
-        """Whether the deadline has passed."""
-        return time.monotonic() > self.deadline
 
 
 class RateControl:
@@ -143,7 +108,7 @@ class RateControl:
             self.power = 2 * self.power if self.power and (ratio > 1) == self.was_finer else GRIDS_POWER
             self.was_finer = ratio > 1
             fitter.scale_rate_weight(float(np.clip(np.clip(ratio, 0.7, 1.4) ** -self.power, 1 / MOST_FACTOR, MOST_FACTOR)))
-            bits = fitter.run_extra_steps(count)
+            bits = fitter.run_extra_steps(count, far=ratio < FAR)
         elif target.target_bytes is not None:
             bits = fitter.run_extra_steps(self.with_finer_steps(ratio, count), bits=fitter.problem.tensor_bits(8 * aim))
         else:
@@ -258,6 +223,7 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
     """
     control, target, deadline = RateControl(fitter, setup), setup.target, setup.deadline
     last = best = control.measured(fitted.model, fitted.estimated_bits)
+    tried = [last]
     aim = float(target.target_bytes or 0) * CAP_AIM if target.target_bytes is not None else (target.target_psnr or 0.0) + PSNR_AIM
     expected = 2 * control.extra_steps * fitted.step_seconds
     for attempts in range(ATTEMPTS):
@@ -269,14 +235,14 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
         began = time.monotonic()
         last, aim = control.attempt(last, aim)
         say(f"rate control: {last.size} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
+        tried.append(last)
         best = control.better(best, last)
         expected = (1 + MARGIN_SHARE) * (time.monotonic() - began)
     stepwise = target.target_bytes is not None and not best.hit and not fitter.problem.grids
     if stepwise and (found := control.by_single_tensors(target.target_bytes or 0)) is not None:
         best = control.better(best, found) if not setup.over or control.is_worth(found, best) else best
-    if target.target_bytes is not None and best.size > target.target_bytes:
-        smaller = fit_under_cap(fitter, best.model, control.size, target.target_bytes)
-        best = best if smaller is None else control.measured_symbols(smaller)
+    if fitter.problem.grids:
+        best = best_picture(fitter, setup, control.measured_symbols, best, tried)
     # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
     needed = cost_in_steps(fitter.problem) * fitted.step_seconds / 2
     enough = target.target_psnr is None or (best.psnr or 0.0) >= target.target_psnr

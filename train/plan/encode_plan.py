@@ -139,9 +139,10 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     path, described = analyse_motion(video, options.fit, pixel_weights)
     target = options.fit.target.resolved(described)
     key = run_key(video, options.identity(*weights_identity(pixel_weights)))
-    problem = planned_problem(described, options.fit, target.nominal_bpp(described), key)
     if target.target_bytes is not None:
         check_reachable(described, target.target_bytes)
+    problem = planned_problem(described, options.fit, target.nominal_bpp(described), key)
+    if target.target_bytes is not None:
         aim = PICTURE_AIM if problem.grids else CAP_AIM
         bpp = aim * 8 * target.target_bytes / described.pixels
         problem = replace(problem, config=replace(problem.config, target_bpp=bpp))
