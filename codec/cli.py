@@ -136,11 +136,15 @@ def eval_command(
         print(f"{source}   {report.bytes} bytes, {report.bpp:.4f} bpp, PSNR {report.psnr_rgb:.2f} dB{similarity} (RGB)")
 
 
+SmallerFile = Annotated[Path, typer.Argument(metavar="OUT", help="The smaller .inr file.")]
+SizeLimit = Annotated[str, typer.Option("--target-size", metavar="120kB", help="The largest size of OUT: kB, MB, KiB, or bytes.")]
+
+
 @application.command("retarget")
 def retarget_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The smaller .inr file.")],
-    size: Annotated[str, typer.Option("--target-size", metavar="120kB", help="The largest size of OUT: kB, MB, KiB, or bytes.")],
+    target: SmallerFile,
+    size: SizeLimit,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -149,8 +153,6 @@ def retarget_command(
     The tensors that affect the picture least get larger step sizes.
     A new fit to the same size gives a better picture, above all if the size is much smaller.
     """
-    import time
-
     from codec.decoder import decode
     from codec.loading import read_file
     from codec.retarget import retarget
@@ -166,11 +168,18 @@ def retarget_command(
     smaller = retarget(data, model, cap)
     write_atomically(target, smaller.data)
     pixels = sum(video.spec.pixels for video in model.videos)
-    facts = {"bytes": len(smaller.data), "bpp": 8 * len(smaller.data) / pixels, "psnr_rgb_to_input": smaller.psnr_to_input}
+    report_retargeted(source, target, (len(data), len(smaller.data)), 8 * len(smaller.data) / pixels, smaller.psnr_to_input, as_json)
+
+
+def report_retargeted(source: Path, target: Path, sizes: tuple[int, int], bpp: float, psnr: float, as_json: bool) -> None:
+    """Report the outcome of `inr retarget`: bytes before and after, bits per pixel, and the PSNR against the old file's frames."""
+    import time
+
     if as_json:
+        facts = {"bytes": sizes[1], "bpp": bpp, "psnr_rgb_to_input": psnr}
         emit("result", output=str(target), **facts, seconds=time.monotonic() - STARTED)
     else:
-        say(f"{target}   {len(smaller.data)} bytes instead of {len(data)}; PSNR {smaller.psnr_to_input:.2f} dB against '{source}'")
+        say(f"{target}   {sizes[1]} bytes instead of {sizes[0]}; PSNR {psnr:.2f} dB against '{source}'")
 
 
 def main() -> None:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Outcome
+from conftest import Outcome, moving_square
 
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.evaluation import compare
 from codec.retarget import Retargeted, retarget, tensors_of, widened
 from inr.errors import TargetMissed
+from inr.writing import write_video
 
 TOO_SMALL = 170  # bytes, less than any picture near the encoded file's takes
 
@@ -59,3 +60,21 @@ def test_the_command_writes_the_smaller_file_or_nothing(encoded: tuple[Path, Out
     assert "below 28 dB" in missed.last["message"]
     assert f"--target-size {TOO_SMALL}" in missed.last["fix"]
     assert not (tmp_path / "x.inr").exists()
+
+
+def test_a_picture_is_fitted_to_its_own_picture(inr: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("train.cli.retarget.STEPS", 160)
+    source, file, out = tmp_path / "square.png", tmp_path / "square.inr", tmp_path / "small.inr"
+    write_video(moving_square(1, 40, 56), str(source))
+    assert inr("encode", source, file, "--preset", 160, "-q", 90).code == 0
+    cap = int(0.7 * file.stat().st_size)
+    outcome = inr("retarget", file, out, "--target-size", cap, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.last["bytes"] == out.stat().st_size <= cap
+    shown, before = decode(out.read_bytes()).render(), decode(file.read_bytes()).render()
+    assert outcome.last["psnr_rgb_to_input"] == pytest.approx(compare(shown, before, cap).psnr_rgb)
+    assert outcome.last["psnr_rgb_to_input"] > 22  # of 10 for its mean colour
+    assert inr("retarget", file, out, "--target-size", cap).code == 4
+    same = inr("retarget", file, tmp_path / "same.inr", "--target-size", file.stat().st_size)
+    assert same.code == 0
+    assert (tmp_path / "same.inr").read_bytes() == file.read_bytes()

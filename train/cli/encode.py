@@ -147,10 +147,7 @@ def _encode(source: Path, output: Path, options: "EncodeOptions", as_json: bool)
     try:
         encoded = encode_file(source, output, options, reporter(as_json))
     except Preempted as preempted:
-        folder = options.run.folder(output)
-        say(f"pre-empted: the state is saved in '{folder}'; run the same command again to continue")
-        if as_json:
-            emit("error", id="pre-empted", message=f"saved in '{folder}'", fix="run the same command again", exit_code=PREEMPTED)
+        preempted_notice(options.run.folder(output), as_json)
         if preempted.by_hand:
             die_of_interrupt()
         return PREEMPTED
@@ -160,6 +157,13 @@ def _encode(source: Path, output: Path, options: "EncodeOptions", as_json: bool)
             emit("result", output=str(output), up_to_date=True, bytes=output.stat().st_size)
         return 0
     return _finished(encoded, output, as_json)
+
+
+def preempted_notice(folder: Path, as_json: bool) -> None:
+    """Say that a signal ended the fit, and that its state is in `folder`."""
+    say(f"pre-empted: the state is saved in '{folder}'; run the same command again to continue")
+    if as_json:
+        emit("error", id="pre-empted", message=f"saved in '{folder}'", fix="run the same command again", exit_code=PREEMPTED)
 
 
 def _finished(encoded: "Encoded", output: Path, as_json: bool) -> int:

@@ -12,9 +12,11 @@ from codec.shell import STARTED, Json, emit, run
 from train.cli.bench import bench_command
 from train.cli.bundle import add_command, pretrain_command
 from train.cli.encode import encode_command
+from train.cli.retarget import retarget_command
 
 application.command("encode")(encode_command)
 application.command("bench")(bench_command)
+application.command("retarget")(retarget_command)  # in place of that of `codec`, which fits nothing
 bundle_application.command("add")(add_command)
 bundle_application.command("pretrain")(pretrain_command)
 
