@@ -10,7 +10,7 @@ from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from inr.cost import macs_per_pixel
 from inr.layout import tensor_specs
-from inr.spec import Embeddings, FrameInput, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
+from inr.spec import Embeddings, FourierFeatures, FrameInput, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
 
 
 def sections(data: bytes) -> dict[str, int]:
@@ -98,6 +98,8 @@ def frame_input_line(frame_input: FrameInput) -> str:
             return f"FFNeRV {'+'.join(map(str, lengths))} times"
         case Patches(size, hidden, depth):
             return f"NIRVANA {size}x{size}, {depth} layers of {hidden}"
+        case FourierFeatures(frequencies, deviation):
+            return f"{frequencies} Fourier features, deviation {deviation}"
         case Pyramid(levels, contexts):
             return f"pyramid of {levels} grids, {contexts.neighbours}+{contexts.coarser} contexts, {contexts.hidden} hidden layers"
 

@@ -9,6 +9,7 @@ from inr.spec import (
     CanvasSpec,
     ContextSpec,
     Embeddings,
+    FourierFeatures,
     FrameInput,
     NeighboursSpec,
     NetworkSpec,
@@ -18,9 +19,9 @@ from inr.spec import (
     TimeGrids,
 )
 
-HNERV, NERV, FFNERV, NIRVANA, PICTURE = 1, 2, 3, 4, 5  # the first byte of a spec record: the kind of frame input
+HNERV, NERV, FFNERV, NIRVANA, PICTURE, FOURIER_FEATURES = 1, 2, 3, 4, 5, 6  # the first byte of a spec record: the kind of frame input
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
-MAX_BASE, MAX_PATCH, MAX_OFFSET, MAX_MODES = 1000, 1024, 64, 64
+MAX_BASE, MAX_PATCH, MAX_OFFSET, MAX_MODES, MAX_DEVIATION = 1000, 1024, 64, 64, 1000
 
 # Flags of a spec record.
 NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, EXTENDED_BLOCKS, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
@@ -59,6 +60,8 @@ def _network(frame_input: FrameInput) -> int:
             return NIRVANA
         case Pyramid():
             return PICTURE
+        case FourierFeatures():
+            return FOURIER_FEATURES
 
 
 def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
@@ -74,6 +77,8 @@ def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
             return [size, hidden, depth]
         case Pyramid(levels, contexts):
             return [levels, contexts.neighbours, contexts.coarser, contexts.hidden]
+        case FourierFeatures(frequencies, deviation):
+            return [frequencies, deviation]
 
 
 def _read_frame_input(network: int, fields: Fields) -> FrameInput:
@@ -89,6 +94,8 @@ def _read_frame_input(network: int, fields: Fields) -> FrameInput:
         case 5:
             levels, neighbours = positive(fields, MAX_LEVELS), positive(fields, len(TEMPLATE))
             return Pyramid(levels, ContextSpec(neighbours, fields.varint(MAX_LEVELS), fields.varint(MAX_HIDDEN)))
+        case 6:
+            return FourierFeatures(positive(fields, MAX_WIDTH // 2), positive(fields, MAX_DEVIATION))
     raise BitstreamError("unknown-network", f"this version does not know networks of kind {network}", "pip install -U inr-codec")
 
 
@@ -154,6 +161,8 @@ def read_spec(payload: bytes) -> NetworkSpec:
     )
     _must_divide(spec)
     _must_be_a_picture(spec)
+    if isinstance(spec.frame_input, FourierFeatures) and spec.stem != 2 * spec.frame_input.frequencies:
+        raise BitstreamError("out-of-range", f"the network has {spec.stem} first features for {spec.frame_input.frequencies} frequencies")
     return spec
 
 

@@ -1,7 +1,7 @@
 """Counts the computation that the rendering of a frame takes, in MAC (multiply-accumulates), from the tensors of its network."""
 
 from inr.layout import tensor_specs
-from inr.spec import BlockSpec, NetworkSpec, TimeGrids, VideoSpec
+from inr.spec import BlockSpec, FourierFeatures, NetworkSpec, TimeGrids, VideoSpec
 
 # MAC of operations without weights.
 FOURIER_MACS = 12  # for each position and channel of one Fourier transform: 2 * log2(64), as for a transform of 64 positions
@@ -19,6 +19,8 @@ def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
     cells, features, macs = rows * columns, spec.stem, sum(tensor.macs for tensor in tensor_specs(spec, video))
     if isinstance(spec.frame_input, TimeGrids):
         macs += 2 * cells * spec.stem  # linear interpolation between two entries of a grid
+    if isinstance(spec.frame_input, FourierFeatures):
+        macs += 2 * cells * spec.frame_input.frequencies
     for block in spec.blocks:
         macs += cells * _block_extras(block, features)
         cells, features = cells * block.stride**2, block.width

@@ -15,12 +15,13 @@ from jaxtyping import Array, Float, Float32, Int
 from inr.backbone import Backbone
 from inr.convolutions import Convolution
 from inr.ffnerv import FFNeRV
+from inr.fourier_features import FourierFeatureNetwork
 from inr.hnerv import HNeRV
 from inr.layout import tensor_shapes, tensor_specs
 from inr.nerv import NeRV
 from inr.nirvana import NIRVANA
 from inr.picture import Picture
-from inr.spec import Embeddings, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
+from inr.spec import Embeddings, FourierFeatures, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
 from inr.tensor_spec import Normal
 
 Tensors = Mapping[str, Array | np.ndarray]  # float32 tensors by name
@@ -44,6 +45,8 @@ def _network(spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Conv
             return NIRVANA(spec, video, rngs, convolve)
         case Pyramid():
             return Picture(spec, video)
+        case FourierFeatures():
+            return FourierFeatureNetwork(spec, video, rngs, convolve)
 
 
 @lru_cache(maxsize=16)

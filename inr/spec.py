@@ -103,6 +103,18 @@ class Patches:
 
 
 @dataclass(frozen=True)
+class FourierFeatures:
+    """Frame input of a coordinate network (Tancik et al., NeurIPS 2020): see `inr.fourier_features`.
+
+    The first features are `frequencies` sines and as many cosines. The frequencies spread like a normal distribution with the standard
+    deviation `deviation`, in waves along the longer side of the picture.
+    """
+
+    frequencies: int
+    deviation: int
+
+
+@dataclass(frozen=True)
 class ContextSpec:
     """The network that predicts the symbols of context-coded grids: see `codec.context_model`.
 
@@ -141,7 +153,7 @@ class Pyramid:
         return tuple((-(-height // 2**octave), -(-width // 2**octave)) for octave in self.octaves)
 
 
-FrameInput = Embeddings | Positions | TimeGrids | Patches | Pyramid
+FrameInput = Embeddings | Positions | TimeGrids | Patches | Pyramid | FourierFeatures
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from inr.spec import (
     CanvasSpec,
     ContextSpec,
     Embeddings,
+    FourierFeatures,
     NeighboursSpec,
     NetworkSpec,
     Patches,
@@ -69,6 +70,10 @@ VECTORS = {
         VideoSpec(20, 12, 3, name="nirvana"),
     ),
     "picture": (NetworkSpec(Pyramid(4, ContextSpec(8, 2, 2)), 8, (), 3, 2), VideoSpec(45, 34, 1, name="picture")),
+    "waves": (
+        NetworkSpec(FourierFeatures(5, 4), 10, (BlockSpec(6, 1, 1), BlockSpec(4, 1, 1)), 1, 1, norm=True, spatial_grid=(2, 3)),
+        VideoSpec(23, 18, 1, name="waves"),
+    ),
     "segments": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first segment's layer
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three videos, on the layers of the others
 }

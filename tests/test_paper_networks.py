@@ -1,26 +1,43 @@
 """train/plan/paper_networks.py and the networks of inr/: the papers' sizes, and the parts that make each network its own."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import moving_square
 
+from codec.bitstream import BitstreamError
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.spec_fields import read_spec, write_spec
 from inr.cost import macs_per_pixel
+from inr.errors import UsageError
+from inr.fourier_features import frequency_vectors
 from inr.layout import layer_specs, tensor_shapes, tensor_specs, weights
 from inr.nerv import position_code
 from inr.network import bind, initial_tensors
 from inr.nirvana import frame_code, patch_centres
 from inr.rendering import render
-from inr.spec import BlockSpec, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.spec import BlockSpec, FourierFeatures, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 from inr.tensor_spec import TimeAxis
-from train.plan.encode_plan import zero_model
-from train.plan.options import MODELS, FitOptions, Model
-from train.plan.paper_networks import ffnerv, ffnerv_spec, largest, nerv, nerv_plus_plus_spec, nerv_spec, nirvana_spec
+from inr.video import Video
+from train.encode.run import encode_video
+from train.plan.encode_plan import make_plan, zero_model
+from train.plan.options import MODELS, PICTURE_MODELS, FitOptions, Model, encode_options
+from train.plan.paper_networks import (
+    ffnerv,
+    ffnerv_spec,
+    fourier_feature_spec,
+    largest,
+    nerv,
+    nerv_plus_plus_spec,
+    nerv_spec,
+    nirvana_spec,
+    siren_spec,
+)
 from train.plan.presets import plan
 
 HD, BUNNY = VideoSpec(1280, 720, 132), VideoSpec(320, 160, 32)
@@ -33,6 +50,8 @@ FAMILY = {
         TimeGrids((2, 4)), 4, (BlockSpec(8, 2, 3), BlockSpec(4, 2, 3, conv_groups=4)), 1, 1, neighbours=NeighboursSpec((-2, -1, 1), 0)
     ),
     "nirvana": NetworkSpec(Patches(8, 7, 3), 6, (BlockSpec(4, 2, 3),), 3, 2),
+    "siren": NetworkSpec(Patches(1, 7, 3), 3, (), 1, 1),
+    "ffn": NetworkSpec(FourierFeatures(4, 10), 8, (BlockSpec(6, 1, 1), BlockSpec(6, 1, 1)), 1, 1),
 }
 
 
@@ -83,7 +102,7 @@ def test_weight_layers_do_not_depend_on_the_video(spec: NetworkSpec):
 def test_a_frame_is_the_same_whichever_others_are_rendered_with_it(spec: NetworkSpec):
     tensors = initial_tensors(spec, SMALL, seed=3)
     together = render(spec, SMALL, tensors)
-    assert np.ptp(together.astype(int), axis=0).max() > 0  # frames differ
+    assert (np.ptp(together.astype(int), axis=0).max() > 0) != isinstance(spec.frame_input, FourierFeatures)  # frames differ
     for order in ([4], [3, 0], [1, 2, 3]):
         assert np.abs(render(spec, SMALL, tensors, order).astype(int) - together[order]).max() <= 1
 
@@ -165,9 +184,61 @@ def test_the_largest_network_of_a_family_is_found():
     assert largest(lambda unit: nerv(BUNNY, unit, unit, 1), BUNNY, 0).stem == 1
 
 
-@pytest.mark.parametrize("model", MODELS[1:])
+@pytest.mark.parametrize("model", [name for name in MODELS[1:] if name not in PICTURE_MODELS])
 def test_every_papers_network_can_be_modulated(model: str):
     plain, _ = plan(BUNNY, 0.1, FitOptions(model=Model(model)))
     modulated, _ = plan(BUNNY, 0.1, FitOptions(model=Model(model, modulated=True)))
     assert modulated == replace(plain, norm=True, temporal_grid=8)
     assert not plain.norm
+
+
+# Coordinate networks
+
+
+def test_coordinate_networks_have_the_papers_sizes():
+    """COIN for Kodak at 0.3 bits per pixel has ten layers of 28 channels; the network of Fourier features has three of 256."""
+    kodak, square = VideoSpec(768, 512, 1), VideoSpec(512, 512, 1)
+    coin = 2 * 28 + 28 + 9 * (28 * 28 + 28) + 28 * 3 + 3
+    spec = siren_spec(kodak, coin + 12)
+    assert spec.frame_input == Patches(1, 28, 11)
+    assert weights(spec, kodak) == coin + 12  # the head adds a matrix of 3 x 3 and a bias
+    assert weights(fourier_feature_spec(square, 263_683, False), square) == 263_683
+    modulated = fourier_feature_spec(square, 263_683 + 6 * 32 * 32, True)
+    assert (modulated.blocks, modulated.spatial_grid, modulated.norm) == ((BlockSpec(256, 1, 1),) * 3, (32, 32), True)
+
+
+def test_frequencies_are_spread_like_a_normal_distribution():
+    vectors = frequency_vectors(FourierFeatures(2000, 10)) / np.pi  # in waves along a side of length 2
+    assert np.abs(vectors.mean(axis=1)).max() < 0.1
+    assert np.allclose(np.cov(vectors), 100 * np.eye(2), atol=3)
+
+
+def test_fourier_features_are_waves_of_the_position():
+    spec, video = NetworkSpec(FourierFeatures(3, 2), 6, (), 1, 1), VideoSpec(9, 5, 1)
+    network = bind(spec, video)(initial_tensors(spec, video, 0))
+    features = np.asarray(network.input_features(jnp.array([0]), jnp.zeros(1)))[0]
+    assert features.shape == (5, 9, 6)
+    for row, column in ((0, 0), (4, 8), (2, 5)):
+        angles = np.array([2 * row / 8 - 1, 2 * column / 8 - 1]) @ frequency_vectors(FourierFeatures(3, 2))
+        assert np.allclose(features[row, column], [*np.sin(angles), *np.cos(angles)], atol=1e-5)
+
+
+def test_first_features_must_be_two_for_each_frequency():
+    with pytest.raises(BitstreamError, match="first features"):
+        read_spec(write_spec(replace(FAMILY["ffn"], stem=6)))
+
+
+def test_a_coordinate_network_draws_one_picture(clip: Video, tmp_path: Path):
+    with pytest.raises(UsageError, match="one picture"):
+        make_plan(clip, tmp_path / "clip.inr", encode_options(model="siren"))
+    with pytest.raises(UsageError, match="no blocks"):
+        Model.parse("siren", modulated=True)
+
+
+@pytest.mark.parametrize(("model", "least"), [("siren", 12), ("ffn+cam", 16)])
+def test_a_coordinate_network_learns_a_picture(model: str, least: float, tmp_path: Path):
+    video = moving_square(1, 40, 56)  # its mean colour has 10 dB
+    encoded = encode_video(video, tmp_path / "square.inr", encode_options(model=model, preset="250", target_bpp=8.0))
+    assert encoded is not None
+    assert encoded.report.psnr_rgb > least
+    assert encoded.report.bytes == (tmp_path / "square.inr").stat().st_size <= 40 * 56

@@ -26,7 +26,7 @@ from train.plan.fingerprint import fingerprint_of, run_key
 from train.plan.initial_values import initial_values
 from train.plan.motion import CameraPath, camera_path, margins
 from train.plan.network_size import modulated_spec
-from train.plan.options import EncodeOptions, FitOptions
+from train.plan.options import PICTURE_MODELS, EncodeOptions, FitOptions
 from train.plan.picture import picture_spec
 from train.plan.picture_curve import PictureCurve
 from train.plan.pilot import Pilot
@@ -136,6 +136,7 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     TargetMissed if no file fits under the cap. UsageError if the run's folder holds another run, or for a mask together with a target PSNR.
     """
     check_mask(options)
+    check_model(video, options.fit)
     path, described = analyse_motion(video, options.fit, pixel_weights)
     target = options.fit.target.resolved(described)
     key = run_key(video, options.identity(*weights_identity(pixel_weights)))
@@ -202,6 +203,13 @@ def fit_deadline(budget: float | None, spared: float = SPARED_SECONDS) -> float:
     A fit reaches this deadline only if its steps become slower than planned. `spared` is as for `steps_within`.
     """
     return math.inf if budget is None else 0.97 * budget - min(FINISH_SECONDS, FINISH_SHARE * budget) - spared / 3
+
+
+def check_model(video: Video, options: FitOptions) -> None:
+    """Check the model; UsageError for a coordinate network, which draws one picture, and a video of several frames."""
+    if options.model.name in PICTURE_MODELS and len(video) > 1:
+        what = f"--model {options.model} draws one picture, and '{video.name}' has {len(video)} frames"
+        raise UsageError("model-of-pictures", what, "--frames 0:1   or --model cam")
 
 
 # The mask, whose white pixels have no weight

@@ -8,7 +8,7 @@ import jax
 from inr.errors import ResourceError
 from inr.layout import weights
 from inr.pixels import CHANNELS
-from inr.spec import NetworkSpec, Pyramid, VideoSpec
+from inr.spec import NetworkSpec, Patches, Pyramid, VideoSpec
 from train.fit.config import FitConfig
 
 COPIES_OF_WEIGHTS = 10  # arrays as large as the weights: value, gradient, two moments, noise, quantised value, snapshot, temporary copies
@@ -28,6 +28,9 @@ def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
         return BASE + raw + 4 * floats
     rows, columns = video.cells(spec)
     cells, features, floats = rows * columns, spec.stem, 0
+    if isinstance(spec.frame_input, Patches):
+        patches = cells / (spec.frame_input.size // spec.upscale) ** 2
+        floats += int(COPIES_OF_FEATURES * patches * spec.frame_input.depth * spec.frame_input.hidden)
     for block in spec.blocks:
         floats += cells * features * block.kernel**2  # gathered patches
         cells *= block.stride**2

@@ -15,7 +15,8 @@ from inr.scale import Scale
 from train.fit.target import RateTarget, checked_target
 
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit without a time budget
-MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana")
+MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana", "siren", "ffn")
+PICTURE_MODELS = ("siren", "ffn")  # coordinate networks, which draw one picture
 MODULATED = "+cam"  # after the name of a paper's network: norm and CAM are added
 
 
@@ -57,6 +58,8 @@ class Model:
         name = text.removesuffix(MODULATED)
         if name not in MODELS:
             raise UsageError("unknown-choice", f"--model {text}: it is one of {', '.join(MODELS)}", "--model cam")
+        if name == "siren" and (modulated or name != text):
+            raise UsageError("no-blocks", "SIREN has no blocks that CAM could modulate", "--model ffn --cam")
         return cls(name, name != "cam" and (modulated or name != text))
 
     def __str__(self) -> str:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from inr.layout import weights
-from inr.spec import BlockSpec, Embeddings, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
+from inr.pixels import CHANNELS
+from inr.spec import BlockSpec, Embeddings, FourierFeatures, NeighboursSpec, NetworkSpec, Patches, Positions, TimeGrids, VideoSpec
 
 PAPER_EMBEDDING = 16  # channels of an embedding (HNeRV, table 17)
 LEVELS = 40  # frequencies of NeRV's positional encoding of time, whose base is 1.25
@@ -18,6 +20,9 @@ HNERV_STRIDES = (
 CONV_GROUPS = 8  # groups of FFNeRV's compact convolutions
 NEIGHBOURS = (-2, -1, 1, 2)  # offsets of the neighbouring frames that FFNeRV reads
 NIRVANA_SEGMENT = 4  # default frames of a segment, which share a network; 3 in the paper
+SIREN_DEPTH = 11  # dense layers of COIN's network: ten with sine activations, and the one to pixels
+FOURIER_DEPTH, FOURIER_DEVIATION = 3, 10  # hidden layers of a network of Fourier features; standard deviation of its frequencies
+GRID_CELL, MOST_GRID = 16, 32  # pixels along a side of a cell of CAM's spatial grids, and most cells along a side
 MOST_UNITS = 4096  # largest argument of a family: see `largest`
 
 
@@ -160,5 +165,34 @@ def nirvana_spec(video: VideoSpec, size: float) -> NetworkSpec:
     def family(unit: int) -> NetworkSpec:
         features = 4 * max(1, unit // 2)
         return NetworkSpec(Patches(16, 8 * unit, 3), features, (BlockSpec(features, 2, 3),), 3, 4)
+
+    return largest(family, video, size)
+
+
+# Coordinate networks of pictures
+
+
+def siren_spec(video: VideoSpec, size: float) -> NetworkSpec:
+    """SIREN (Sitzmann et al., NeurIPS 2020) as in COIN (Dupont et al., 2021), with at most `size` weights.
+
+    It is NIRVANA's perceptron with patches of one pixel and no block. COIN's smallest network has five layers of 20 channels, its largest
+    one 13 of 49; the depth here is that of COIN's network for Kodak at 0.3 bits per pixel.
+    """
+    return largest(lambda width: NetworkSpec(Patches(1, width, SIREN_DEPTH), CHANNELS, (), 1, 1), video, size)
+
+
+def fourier_feature_spec(video: VideoSpec, size: float, modulated: bool) -> NetworkSpec:
+    """A network of Fourier features (Tancik et al., NeurIPS 2020) with at most `size` weights, three layers of equal width.
+
+    There are as many frequencies as channels of a layer, and their deviation is 10 as in both papers. With `modulated`, it has norm and
+    the spatial grids of CAM (Lee et al., ICLR 2024); a grid has as many cells as the picture has cells of GRID_CELL pixels, up to the
+    paper's 32 x 32.
+    """
+    grid = min(-(-video.height // GRID_CELL), MOST_GRID), min(-(-video.width // GRID_CELL), MOST_GRID)
+
+    def family(width: int) -> NetworkSpec:
+        layers = (BlockSpec(width, 1, 1),) * FOURIER_DEPTH
+        spec = NetworkSpec(FourierFeatures(width, FOURIER_DEVIATION), 2 * width, layers, 1, 1)
+        return replace(spec, norm=True, spatial_grid=grid) if modulated else spec
 
     return largest(family, video, size)

@@ -16,6 +16,7 @@ from train.plan.picture import picture_config, picture_spec
 ACCELERATED_BITS = 0.5  # factor of the expected bits of a weight on an accelerator, where the steps of a larger network are cheap
 ACCELERATED_PIXELS, LARGEST_BATCH = 3_300_000, 8  # batch on an accelerator: about this many pixels, at most this many frames
 DECAY_AFTER, LEAST_DECAY_AFTER = 10_000, 1_800  # range of `lr_decay_after_steps`: at rates up to MEASURED_BPP, and at high rates
+SIREN_RATE, FOURIER_RATE = 2e-3, 4e-3  # learning rates of coordinate networks
 PLAIN_RATE, MODULATED_RATE = 8e-3, 16e-3  # learning rates of the papers' networks, without and with norm and CAM
 
 
@@ -51,8 +52,12 @@ def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | 
             spec = paper_networks.nerv_plus_plus_spec(video, size)
         case "ffnerv":
             spec = paper_networks.ffnerv_spec(video, size)
-        case _:
+        case "nirvana":
             spec = paper_networks.nirvana_spec(video, size)
+        case "siren":
+            return paper_networks.siren_spec(video, size), replace(config, learning_rate=SIREN_RATE)
+        case _:
+            return paper_networks.fourier_feature_spec(video, size, options.model.modulated), replace(config, learning_rate=FOURIER_RATE)
     if not options.model.modulated:
         return spec, replace(config, learning_rate=PLAIN_RATE)
     spec = replace(spec, norm=True, temporal_grid=temporal_grid_length(video.frames))
