@@ -23,6 +23,7 @@ from codec.bitstream import BitstreamError
 from codec.context_coding import ContextCoding, read_grid
 from codec.context_model import ContextModel, coarser_features
 from codec.fixed_tables import EXPONENTS, MAGNITUDES
+from codec.frame_contexts import FrameContextCoding, inputs_of, model_shapes, read_planes
 from codec.frequency_tables import (
     MAX_MAGNITUDE_BITS,
     ZERO_BITS,
@@ -38,9 +39,10 @@ from codec.model import QuantizedTensor
 from codec.quantizer import MAX_EXPONENT, MAX_SYMBOL, MIN_EXPONENT
 from codec.range_coder import RangeReader, RangeWriter
 from inr.constants import GRID_EXPONENT
-from inr.tensor_spec import GridContexts, TensorSpec
+from inr.tensor_spec import GridContexts, Owner, TensorSpec, Zeros
 
 FIRST_SYMBOL_BITS = 30.0  # the estimated bits of the first non-zero symbol of a tensor whose symbols are all zero
+HIDDEN_BITS = 2  # of the number of hidden layers of a tensor's own context model, 0 to 3
 OUTLIER_BITS = 8.0  # the estimated bits of a symbol just beyond the limit of its table, minus the bits of the limit
 
 Symbols = Int32[np.ndarray, "..."]
@@ -150,7 +152,10 @@ def codings(specs: Iterable[TensorSpec], tensors: Mapping[str, QuantizedTensor])
         if spec.name not in tensors:
             continue
         known[spec.name] = tensor = tensors[spec.name]
-        if spec.contexts is None:
+        if spec.own_contexts and tensor.contexts is not None:
+            model_bits = sum(best_coding(weights.symbols).bits for weights in tensor.contexts.values())
+            found[spec.name] = FrameContextCoding(tensor.symbols, ContextModel.of(tensor.contexts), model_bits)
+        elif spec.contexts is None:
             found[spec.name] = best_coding(tensor.symbols)
         else:
             model = models.get(spec.contexts.model) or context_model(spec.contexts.model, known)
@@ -172,12 +177,17 @@ def grid_features(
     return coarser_features(coarser, (shape[0], shape[1]), contexts.features)
 
 
-def read_tensors(reader: RangeReader, specs: Sequence[TensorSpec]) -> dict[str, QuantizedTensor]:
-    """Read the tensors that `specs` describe, in this order. The result has them by name. BitstreamError as by `read_tensor`."""
+def read_tensors(reader: RangeReader, specs: Sequence[TensorSpec], own_contexts: bool = False) -> dict[str, QuantizedTensor]:
+    """Read the tensors that `specs` describe, in this order. The result has them by name. BitstreamError as by `read_tensor`.
+
+    With `own_contexts`, a bit tells for each tensor that may have a context model of its own whether it has one.
+    """
     known: dict[str, QuantizedTensor] = {}
     models: dict[str, ContextModel] = {}
     for spec in specs:
-        if spec.contexts is None:
+        if own_contexts and spec.own_contexts and reader.integer(1):
+            known[spec.name] = read_with_own_model(reader, spec)
+        elif spec.contexts is None:
             known[spec.name] = QuantizedTensor(*read_tensor(reader, spec))
         else:
             model = models.get(spec.contexts.model) or context_model(spec.contexts.model, known)
@@ -196,15 +206,38 @@ def read_tensor(reader: RangeReader, tensor: TensorSpec) -> tuple[Symbols, int]:
     table = read_table(reader, tensor.size)
     if table.magnitude == 0:
         return np.zeros(tensor.shape, np.int32), 0
-    exponent = reader.number(EXPONENTS)
-    if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
-        raise BitstreamError("bad-step", f"a step size has an exponent of {exponent}; the limits are {MIN_EXPONENT} and {MAX_EXPONENT}")
+    exponent = read_exponent(reader)
     differenced = has_differences(tensor.shape) and bool(reader.integer(1))
     values = reader.symbols(tensor.size, table).reshape(tensor.shape)
     symbols = sums(values) if differenced else values
     if np.abs(symbols).max(initial=0) > MAX_SYMBOL:
         raise BitstreamError("out-of-range", f"the sum of differences is a symbol outside -{MAX_SYMBOL}..{MAX_SYMBOL}")
     return symbols.astype(np.int32), exponent
+
+
+def read_exponent(reader: RangeReader) -> int:
+    """Read the exponent of a step size. BitstreamError if it is out of its range."""
+    exponent = reader.number(EXPONENTS)
+    if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
+        raise BitstreamError("bad-step", f"a step size has an exponent of {exponent}; the limits are {MIN_EXPONENT} and {MAX_EXPONENT}")
+    return exponent
+
+
+def write_own_model(writer: RangeWriter, tensor: QuantizedTensor) -> None:
+    """Write the exponent of `tensor`, and the context model that belongs to it alone."""
+    weights = tensor.contexts or {}
+    writer.number(tensor.exponent, EXPONENTS)
+    writer.integer(sum(name.startswith("hidden.") for name in weights) // 2, HIDDEN_BITS)
+    for weight in weights.values():
+        best_coding(weight.symbols).write(writer, weight.exponent)
+
+
+def read_with_own_model(reader: RangeReader, spec: TensorSpec) -> QuantizedTensor:
+    """Read what `write_own_model` wrote, and the symbols of the tensor. BitstreamError if a value is out of its range."""
+    exponent, hidden = read_exponent(reader), reader.integer(HIDDEN_BITS)
+    shapes = model_shapes(inputs_of(spec.shape), hidden)
+    weights = {name: QuantizedTensor(*read_tensor(reader, TensorSpec(name, shape, Owner.VIDEO, Zeros()))) for name, shape in shapes.items()}
+    return QuantizedTensor(read_planes(reader, ContextModel.of(weights), spec.shape), exponent, weights)
 
 
 def has_differences(shape: tuple[int, ...]) -> bool:

@@ -64,7 +64,7 @@ def decode_layer(record: Record, shared: Sequence[TensorSpec]) -> WeightLayer:
 def decode_video(record: Record, model: QuantizedModel) -> VideoEntry:
     """The entry in a video record. `model` must hold the weight layers of the file and the entries before this one."""
     fields, layer_count = Fields(record.payload), len(model.layers)
-    entry = read_video_spec(fields, model.videos[-1].spec if model.videos else None)
+    entry, own_contexts = read_video_spec(fields, model.videos[-1].spec if model.videos else None)
     layers = entry.layers
     if any(index >= layer_count for index in layers) or not layers or len(set(layers)) < len(layers):
         raise BitstreamError(
@@ -75,7 +75,7 @@ def decode_video(record: Record, model: QuantizedModel) -> VideoEntry:
     private = [tensor for tensor in checked_specs(model.spec, entry.spec) if tensor.private]
     with open_stream(fields.rest()) as reader:
         weight_masks = read_weight_masks(reader, claims)
-        return replace(entry, weight_masks=weight_masks, tensors=read_tensors(reader, private))
+        return replace(entry, weight_masks=weight_masks, tensors=read_tensors(reader, private, own_contexts))
 
 
 @contextmanager

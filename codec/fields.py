@@ -20,7 +20,7 @@ CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # the most weights of a network and the most samples of a picture: this bounds a decoder's memory
 
 # Flags of a video record.
-TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT = 1, 2, 4, 8, 16, 32
+TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT, OWN_CONTEXTS = 1, 2, 4, 8, 16, 32, 64
 
 
 def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> bytes:
@@ -33,7 +33,7 @@ def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> byte
     tagged, has_margins = colour != Colour() and not continues, any(video.margins) and not continues
     same_format = not continues and before is not None and _format(video) == _format(before)
     flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (entry.checksum is not None)
-    flags |= CONTINUES * continues | MARGINS * has_margins | SAME_FORMAT * same_format
+    flags |= CONTINUES * continues | MARGINS * has_margins | SAME_FORMAT * same_format | OWN_CONTEXTS * entry.has_contexts
     data = varint(len(name)) + name + bytes([flags])
     if tagged:
         data += bytes([colour.primaries, colour.transfer, colour.matrix])
@@ -48,17 +48,18 @@ def _format(video: VideoSpec) -> tuple[int, int, int, int]:
     return video.width, video.height, video.fps.numerator, video.fps.denominator
 
 
-def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
+def read_video_spec(fields: Fields, before: VideoSpec | None) -> tuple[VideoEntry, bool]:
     """Read the fields of a video record up to its range-coded stream, as an entry without tensors and weight masks.
 
-    `before` is the spec in the video record before it, None for the first one. BitstreamError if a field is out of its range.
+    The second result tells whether tensors may be coded with context models of their own. `before` is the spec in the video record before
+    it, None for the first one. BitstreamError if a field is out of its range.
     """
     try:
         name = fields.take(fields.varint(MAX_NAME_BYTES)).decode("utf-8")
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 2 * SAME_FORMAT or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT))):
+    if flags >= 2 * OWN_CONTEXTS or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT))):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     if flags & CONTINUES:
         spec = replace(_previous(before), frames=positive(fields, MAX_FRAMES))
@@ -66,7 +67,7 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> VideoEntry:
         spec = _read_whole_video(fields, flags, name, before)
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
     checksum = int.from_bytes(fields.take(CHECKSUM_BYTES), "little") if flags & CHECKED else None
-    return VideoEntry(spec, layers, {}, checksum=checksum, continues=bool(flags & CONTINUES))
+    return VideoEntry(spec, layers, {}, checksum=checksum, continues=bool(flags & CONTINUES)), bool(flags & OWN_CONTEXTS)
 
 
 def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec | None) -> VideoSpec:

@@ -18,10 +18,14 @@ from inr.spec import NetworkSpec, VideoSpec
 
 @dataclass(frozen=True, eq=False)
 class QuantizedTensor:
-    """The symbols (-4095..4095) of a tensor and the exponent of its step size: a weight is its symbol times 2 ** (`exponent` / 8)."""
+    """The symbols (-4095..4095) of a tensor and the exponent of its step size: a weight is its symbol times 2 ** (`exponent` / 8).
+
+    `contexts` are the tensors, by name, of a context model that codes this tensor alone: see `codec.frame_contexts`; None without one.
+    """
 
     symbols: Int32[np.ndarray, "..."]
     exponent: int
+    contexts: "Mapping[str, QuantizedTensor] | None" = None
 
     def values(self) -> Float32[np.ndarray, "..."]:
         """The weights as float32, which are the same on every machine."""
@@ -57,6 +61,11 @@ class VideoEntry:
     weight_masks: WeightMasks = field(default_factory=dict)
     checksum: int | None = None
     continues: bool = False
+
+    @property
+    def has_contexts(self) -> bool:
+        """Whether a tensor is coded with a context model of its own."""
+        return any(tensor.contexts is not None for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True, eq=False)

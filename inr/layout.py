@@ -76,7 +76,7 @@ def _frame_input(spec: NetworkSpec, video: VideoSpec) -> Iterator[TensorSpec]:
     match spec.frame_input:
         case Embeddings(channels):
             shape = (video.frames, rows, columns, channels)
-            yield TensorSpec(EMBEDDING, shape, Owner.VIDEO, Normal(EMBEDDING_DEVIATION), TimeAxis.FRAMES)
+            yield TensorSpec(EMBEDDING, shape, Owner.VIDEO, Normal(EMBEDDING_DEVIATION), TimeAxis.FRAMES, own_contexts=True)
             yield from Part("", LINEAR_GAIN, cells).conv("stem", channels, spec.stem, 1)
         case Positions(levels, hidden):
             if hidden:
@@ -132,7 +132,7 @@ def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: in
     """The tensors of a canvas of `size` (height, width) pixels. The blend is computed from `features` channels at `cells` positions."""
     grids = canvas.grid_shapes(*size)
     for index, shape in enumerate(grids):
-        yield TensorSpec(f"canvas.grids.{index}", shape, Owner.VIDEO, Zeros(CANVAS_GRID_DEVIATION))
+        yield TensorSpec(f"canvas.grids.{index}", shape, Owner.VIDEO, Zeros(CANVAS_GRID_DEVIATION), own_contexts=True)
     painter = Part("canvas.", LINEAR_GAIN, prod(size) / canvas.stride**2)
     for tensor in painter.conv("mix", len(grids), canvas.width, canvas.kernel):
         yield replace(tensor, warm_start=True)
@@ -140,5 +140,6 @@ def _canvas(canvas: CanvasSpec, size: tuple[int, int], frames: int, features: in
         yield replace(tensor, warm_start=True)
     for index, grid in enumerate(canvas.flow_grids):
         init = Zeros() if index else CameraFlow()
-        yield TensorSpec(f"canvas.flows.{index}", (frames, *grid, 2), Owner.VIDEO, init, TimeAxis.FRAMES, ExpectedCoding.DIFFERENCES)
+        shape = (frames, *grid, 2)
+        yield TensorSpec(f"canvas.flows.{index}", shape, Owner.VIDEO, init, TimeAxis.FRAMES, ExpectedCoding.DIFFERENCES, own_contexts=True)
     yield from Part("canvas.", 0.0, cells).conv("blend", features, 1, 3)

@@ -79,7 +79,8 @@ class TensorSpec:
 
     `positions` is the number of positions of one rendered frame at which each weight is a factor; 0 for a tensor that is only read by
     index or by interpolation. With `warm_start`, the fit of a further video starts from the values in the weight layers that it
-    references (see `train.fit.base_layers`). `contexts` is None for a tensor that is not coded with contexts.
+    references (see `train.fit.base_layers`). `contexts` is None for a tensor that is not coded with contexts of a shared model. With
+    `own_contexts`, the encoder may code the tensor with a context model of its own: see `codec.frame_contexts`.
     """
 
     name: str
@@ -92,6 +93,7 @@ class TensorSpec:
     warm_start: bool = False
     steps: Steps = Steps.LEARNED
     contexts: GridContexts | None = None
+    own_contexts: bool = False
 
     @property
     def size(self) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.encoder import encode
+from codec.frame_contexts import inputs_of, model_shapes
 from codec.model import QuantizedModel, QuantizedTensor, VideoEntry, WeightLayer, single_video, tensors_checksum
 from codec.quantizer import quantize
 from codec.weight_masks import normalised
@@ -70,6 +71,7 @@ VECTORS = {
         VideoSpec(20, 12, 3, name="nirvana"),
     ),
     "picture": (NetworkSpec(Pyramid(4, ContextSpec(8, 2, 2)), 8, (), 3, 2), VideoSpec(45, 34, 1, name="picture")),
+    "predicted": (replace(CAM, canvas=CanvasSpec((1, 2), ((2, 3),), 2, 4, 3)), VideoSpec(41, 30, 5, name="predicted")),
     "waves": (
         NetworkSpec(FourierFeatures(5, 4), 10, (BlockSpec(6, 1, 1), BlockSpec(4, 1, 1)), 1, 1, norm=True, spatial_grid=(2, 3)),
         VideoSpec(23, 18, 1, name="waves"),
@@ -138,7 +140,18 @@ def segments_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     return QuantizedModel(spec, (key.layers[0], small), (key.videos[0], second))
 
 
-MAKERS = {"bundle": bundle_of, "segments": segments_of}  # any other vector is a single video
+def predicted_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
+    """A video whose flow, embedding and second canvas grid have context models of their own, with 0, 1 and 3 hidden layers."""
+    model, generator = model_of(spec, video), np.random.default_rng(5)
+    tensors = dict(model.videos[0].tensors)
+    for hidden, name in ((0, "canvas.flows.0"), (1, "embedding"), (3, "canvas.grids.1")):
+        shapes = model_shapes(inputs_of(tensors[name].symbols.shape), hidden)
+        weights = {key: QuantizedTensor(generator.integers(-30, 31, shape, np.int32), -56) for key, shape in shapes.items()}
+        tensors[name] = replace(tensors[name], contexts=weights)
+    return replace(model, videos=(replace(model.videos[0], tensors=tensors),))
+
+
+MAKERS = {"bundle": bundle_of, "segments": segments_of, "predicted": predicted_of}  # any other vector is a single video
 
 
 def main(folder: Path = FOLDER) -> None:

@@ -14,6 +14,7 @@ from inr.reading import read_video
 from inr.video import Video
 from inr.writing import check_free
 from train.encode.outcome import Encoded
+from train.encode.own_contexts import control_rate_with_contexts
 from train.encode.verified_file import write_verified
 from train.fit.candidate import RateControlSetup
 from train.fit.fitter import FINISH_SECONDS, Fitter
@@ -21,7 +22,6 @@ from train.fit.interrupts import Interrupts, StopRequest
 from train.fit.loop import Fitted, fit
 from train.fit.problem import Problem
 from train.fit.progress import Display, Progress, Reporter
-from train.fit.rate_control import control_rate
 from train.fit.tensorboard import TensorBoardLog
 from train.plan.duration import duration_line
 from train.plan.encode_plan import EncodePlan, check_mask, fit_deadline, make_plan, weights_of_mask
@@ -75,7 +75,7 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             if interrupted:  # the user waits: rate control gets only a few seconds
                 deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
             fingerprint = b"" if interrupted else fingerprint_of(plan.key)
-            found = control_rate(fitter, fitted, RateControlSetup(video, plan.target, fingerprint, deadline), reporter.say)
+            found = control_rate_with_contexts(fitter, fitted, RateControlSetup(video, plan.target, fingerprint, deadline), reporter.say)
             frames = write_verified(found.data, found.model, output)
     seconds = time.monotonic() - started
     if fitted.stopped and not interrupted:

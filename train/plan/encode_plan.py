@@ -39,6 +39,9 @@ EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly mi
 PICTURE_ATTEMPTS = 120  # least steps of a picture's time budget that are kept for extra steps towards a cap
 PICTURE_SHARE = 1.04  # steps of a picture's time budget, those for extra steps included, over those of its fit
 LEAST_STEPS = 50  # fewest steps of a fit, however small its time budget is
+# Context models save nothing in a file of SMALL_FILE bytes. A file of LARGE_FILE bytes has LARGE_SHARE of its bytes without them: the
+# geometric mean over the set of eight clips.
+SMALL_FILE, LARGE_FILE, LARGE_SHARE = 5e3, 3e4, 0.91
 LEAST_FOR_MARGINS = 1000  # bytes; in a smaller file, the bytes of margins are better spent on other tensors
 
 
@@ -145,6 +148,8 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     problem = planned_problem(described, options.fit, target.nominal_bpp(described), key)
     if target.target_bytes is not None:
         aim = PICTURE_AIM if problem.grids else CAP_AIM
+        if any(tensor.own_contexts for tensor in problem.layout.tensors):
+            aim /= share_with_contexts(target.target_bytes)
         bpp = aim * 8 * target.target_bytes / described.pixels
         problem = replace(problem, config=replace(problem.config, target_bpp=bpp))
     workdir = Workdir(options.run.folder(output), key, fresh=not options.run.resume)
@@ -184,6 +189,11 @@ def least_bytes(video: VideoSpec) -> int:
     """The bytes of the smallest file that `video` can have: the smallest network, with symbols that are all zero."""
     spec = picture_spec(video, 0.0) if video.frames == 1 else modulated_spec(video, 0.0)
     return len(encode(zero_model(spec, video)))
+
+
+def share_with_contexts(cap: int) -> float:
+    """The expected bytes of a file of about `cap` bytes, divided by its bytes before `train.encode.own_contexts`; between 0 and 1."""
+    return float(np.interp(np.log(max(cap, 1)), np.log([SMALL_FILE, LARGE_FILE]), [1.0, LARGE_SHARE]))
 
 
 def check_reachable(video: VideoSpec, cap: int) -> None:

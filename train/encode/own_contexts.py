@@ -1,0 +1,136 @@
+"""Trains context models for the tensors of a finished model, and keeps those that make its file smaller.
+
+A canvas, its flows and embeddings are fitted under a simpler estimate of their bits: one frequency table for each tensor. Afterwards, a
+small context model for each large tensor learns to predict its symbols from those that are decoded before (see `codec.frame_contexts`). No
+symbol changes, so the decoded frames stay the same. Under a cap, rate control therefore gets a larger one, which the context models are
+expected to bring below the cap; if they do not, it gets another one.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from codec.coding import best_coding, codings
+from codec.context_model import ACTIVATION_BITS
+from codec.frame_contexts import changes_of, examples, inputs_of, model_shapes, planes_of
+from codec.model import QuantizedModel, QuantizedTensor
+from codec.quantizer import MAX_SYMBOL, quantize
+from inr.layout import tensor_specs
+from inr.tensor_spec import GridContexts, Owner, TensorSpec, Zeros
+from train.fit.candidate import Candidate, RateControlSetup
+from train.fit.context_rate import Model, bounded, laplace_bits
+from train.fit.fitter import Fitter
+from train.fit.loop import Fitted
+from train.fit.rate_control import RateControl, control_rate
+from train.plan.encode_plan import share_with_contexts
+
+HIDDEN = 1  # hidden layers of a context model
+LEAST_BITS = 1600.0  # of a tensor for which a context model may pay
+STEPS, BATCH, LEARNING_RATE = 400, 4096, 1e-2
+FIRST_DEVIATION, FIRST_LOG_SCALE = 0.05, -1.0  # of the weights before the first step; base-2 logarithm of the scale
+EXPONENTS = (-24, -32, -40)  # of the step sizes of a model's tensors, of which the best is kept
+
+ROUNDS, CAP_AIM = 3, 0.993  # most caps that rate control gets; share of the cap that the next one aims at
+
+Weights = dict[str, Float[Array, "..."]]
+
+
+def control_rate_with_contexts(
+    fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: Callable[[str], None] = lambda line: None
+) -> Candidate:
+    """As `control_rate`; but tensors of the file get context models of their own, if the video has a file of its own."""
+    if not has_tensors(fitter):
+        return control_rate(fitter, fitted, setup, say)
+
+    def coded(found: Candidate) -> Candidate:
+        smaller = RateControl(fitter, setup).measured_symbols(with_own_contexts(found.model))
+        say(f"context models: {smaller.size} bytes")
+        return smaller
+
+    cap = setup.target.target_bytes
+    if cap is None:
+        return coded(control_rate(fitter, fitted, setup, say))
+    limit, best = int(cap / share_with_contexts(cap)), None
+    for _ in range(ROUNDS):
+        found = control_rate(fitter, fitted, replace(setup, target=replace(setup.target, target_bytes=limit)), say)
+        smaller = coded(found)
+        if smaller.size <= cap and (best is None or smaller.size > best.size):
+            best = smaller
+        if best is not None and (best.hit or setup.over):
+            return best
+        fitted, limit = replace(fitted, model=found.model), int(limit * CAP_AIM * cap / smaller.size)
+    return best or control_rate(fitter, fitted, setup, say)
+
+
+def has_tensors(fitter: Fitter) -> bool:
+    """Whether the video of `fitter` has a file of its own, and tensors that may have context models of their own."""
+    return fitter.base is None and any(tensor.own_contexts for tensor in fitter.problem.layout.tensors)
+
+
+def with_own_contexts(model: QuantizedModel, video: int = -1) -> QuantizedModel:
+    """`model` with a context model for each tensor of entry `video` that takes fewer bits with it."""
+    entry = model.videos[video]
+    specs = [spec for spec in tensor_specs(model.spec, entry.spec) if spec.own_contexts]
+    tensors = entry.tensors | {spec.name: with_contexts(spec, entry.tensors[spec.name]) for spec in specs}
+    videos = list(model.videos)
+    videos[video] = replace(entry, tensors=tensors)
+    return replace(model, videos=tuple(videos))
+
+
+def with_contexts(spec: TensorSpec, tensor: QuantizedTensor) -> QuantizedTensor:
+    """`tensor` with a context model if this takes fewer bits than its frequency table, else without."""
+    alone = replace(tensor, contexts=None)
+    coding = best_coding(tensor.symbols)
+    least = coding.bits + sum(coding.parameter_bits)
+    if least < LEAST_BITS or np.abs(changes_of(planes_of(tensor.symbols).astype(np.int64), axis=1)).max() > MAX_SYMBOL:
+        return alone  # the code of an excess has no word for a larger change
+    weights, best = trained(tensor.symbols), alone
+    for exponent in EXPONENTS:
+        rounded = {name: QuantizedTensor(quantize(value, exponent), exponent) for name, value in weights.items()}
+        candidate = replace(tensor, contexts=rounded)
+        bits = codings([spec], {spec.name: candidate})[spec.name].bits
+        if bits < least:
+            least, best = bits, candidate
+    return best
+
+
+def trained(symbols: np.ndarray) -> dict[str, np.ndarray]:
+    """The float32 weights of a context model for `symbols`, by tensor name."""
+    shapes = model_shapes(inputs_of(symbols.shape), HIDDEN)
+    contexts, values = examples(symbols, np.dtype(np.float32))
+    generator = np.random.default_rng(0)
+    weights = {
+        name: FIRST_DEVIATION * generator.standard_normal(shape) if name.endswith("kernel") else np.zeros(shape)
+        for name, shape in shapes.items()
+    }
+    weights["output.bias"][1] = FIRST_LOG_SCALE
+    chosen = generator.integers(0, len(values), (STEPS, BATCH))
+    batches = (jnp.asarray(contexts[chosen] / 2**ACTIVATION_BITS), jnp.asarray(values[chosen], jnp.float32))
+    first = {name: jnp.asarray(value, jnp.float32) for name, value in weights.items()}
+    found = descended(first, *batches)  # JAX sorts names; the stream has an order of its own
+    return {name: np.asarray(found[name]) for name in shapes}
+
+
+@jax.jit
+def descended(weights: Weights, contexts: Float[Array, "s b c"], values: Float[Array, "s b"]) -> Weights:
+    """`weights` after one step of Adam on the mean bits of each batch; within the bounds of the codec's integers."""
+    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, len(values)))
+    exact = jnp.bool_(False)
+    bound = partial(bounded, [TensorSpec("", (), Owner.VIDEO, Zeros(), contexts=GridContexts("", (), 0))])
+
+    def mean_bits(weights: Weights, contexts: Float[Array, "b c"], values: Float[Array, " b"]) -> Float[Array, ""]:
+        return jnp.mean(laplace_bits(Model.of(weights, "").predict(contexts.T, exact), values, exact))
+
+    def step(state, batch):
+        weights, moments = state
+        updates, moments = optimiser.update(jax.grad(mean_bits)(weights, *batch), moments)
+        return (bound(cast(Weights, optax.apply_updates(weights, updates))), moments), None
+
+    return jax.lax.scan(step, (weights, optimiser.init(weights)), (contexts, values))[0][0]
