@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -34,7 +34,8 @@ from inr.spec import CanvasSpec, VideoSpec
 from inr.tensor_spec import Owner, TensorSpec, Zeros
 from train.encode import own_contexts
 from train.fit.candidate import Candidate, RateControlSetup
-from train.fit.target import RateTarget
+from train.fit.loop import Fitted
+from train.fit.target import LEAST_USED, RateTarget
 
 SHAPES = ((1, 1), (7, 5), (16, 23), (1, 3, 4, 2), (5, 4, 6, 2), (9, 2, 3, 3), (6, 1, 1, 1))
 
@@ -178,33 +179,35 @@ def test_a_tensor_stays_without_a_model_that_does_not_pay():
         assert own_contexts.with_contexts(spec_of(symbols), QuantizedTensor(symbols, -24)).contexts is None
 
 
-def sized(size: int, hit: bool) -> Candidate:
-    return Candidate(b"", size, SimpleNamespace(), 8.0 * size, None, hit)
-
-
-@pytest.mark.parametrize(("share", "rounds"), [(0.9, 1), (0.8, 2), (0.99, 2)])
-def test_rate_control_aims_at_the_cap_after_the_models(share: float, rounds: int, monkeypatch: pytest.MonkeyPatch):
-    cap, limits = 40_000, []
+@pytest.mark.parametrize(("shares", "rounds"), [((0.8, 0.8), 1), ((0.8, 0.9, 0.9), 2), ((0.9, 0.8, 0.8), 2)])
+def test_rate_control_aims_at_the_cap_after_the_models(shares: tuple[float, ...], rounds: int, monkeypatch: pytest.MonkeyPatch):
+    """Models are numbers of bytes here. `shares` are what context models leave of them: after the fit, then after each rate control."""
+    cap, limits, left = 40_000, [], list(shares)
 
     def control(fitter, fitted, setup, say):
         limits.append(setup.target.target_bytes)
-        return sized(setup.target.target_bytes, hit=True)
+        return sized(limits[-1])
 
     class Sizes:
         def __init__(self, fitter, setup):
-            self.cap = setup.target.target_bytes
+            pass
+
+        def size(self, model):
+            return model
 
         def measured_symbols(self, model):
-            size = int(share * limits[-1])
-            return sized(size, self.cap * 0.97 <= size <= self.cap)
+            return sized(model)
+
+    def sized(size: int) -> Candidate:
+        return Candidate(b"", size, cast(Any, size), 0.0, None, LEAST_USED * cap <= size <= cap)
 
     monkeypatch.setattr(own_contexts, "control_rate", control)
     monkeypatch.setattr(own_contexts, "RateControl", Sizes)
-    monkeypatch.setattr(own_contexts, "with_own_contexts", lambda model: model)
+    monkeypatch.setattr(own_contexts, "with_own_contexts", lambda model: int(left.pop(0) * model))
     monkeypatch.setattr(own_contexts, "has_tensors", lambda fitter: True)
-    setup = RateControlSetup(moving_square(), RateTarget(target_bytes=cap), b"")
-    fitted = SimpleNamespace(model=None)
-    monkeypatch.setattr(own_contexts, "replace", lambda thing, **changes: thing if thing is fitted else replace(thing, **changes))
-    found = own_contexts.control_rate_with_contexts(None, fitted, setup)
-    assert 0.97 * cap <= found.size <= cap
+    fitted = Fitted(cast(Any, 50_000), 0.0, 1, 0.0, False, cast(Any, None))
+    found = own_contexts.control_rate_with_contexts(
+        cast(Any, None), fitted, RateControlSetup(moving_square(), RateTarget(target_bytes=cap), b"")
+    )
+    assert LEAST_USED * cap <= found.size <= cap
     assert len(limits) == rounds

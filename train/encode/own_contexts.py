@@ -29,7 +29,6 @@ from train.fit.context_rate import Model, bounded, laplace_bits
 from train.fit.fitter import Fitter
 from train.fit.loop import Fitted
 from train.fit.rate_control import RateControl, control_rate
-from train.plan.encode_plan import share_with_contexts
 
 HIDDEN = 1  # hidden layers of a context model
 LEAST_BITS = 1600.0  # of a tensor for which a context model may pay
@@ -37,7 +36,7 @@ STEPS, BATCH, LEARNING_RATE = 400, 4096, 1e-2
 FIRST_DEVIATION, FIRST_LOG_SCALE = 0.05, -1.0  # of the weights before the first step; base-2 logarithm of the scale
 EXPONENTS = (-24, -32, -40)  # of the step sizes of a model's tensors, of which the best is kept
 
-ROUNDS, CAP_AIM = 3, 0.993  # most caps that rate control gets; share of the cap that the next one aims at
+ROUNDS, CAP_AIM = 3, 0.995  # most caps that rate control gets; the share of the cap at which they aim
 
 Weights = dict[str, Float[Array, "..."]]
 
@@ -57,15 +56,17 @@ def control_rate_with_contexts(
     cap = setup.target.target_bytes
     if cap is None:
         return coded(control_rate(fitter, fitted, setup, say))
-    limit, best = int(cap / share_with_contexts(cap)), None
+    measure, best = RateControl(fitter, setup).size, None
+    share = measure(with_own_contexts(fitted.model)) / measure(fitted.model)
     for _ in range(ROUNDS):
+        limit = int(cap * CAP_AIM / share)
         found = control_rate(fitter, fitted, replace(setup, target=replace(setup.target, target_bytes=limit)), say)
         smaller = coded(found)
         if smaller.size <= cap and (best is None or smaller.size > best.size):
             best = smaller
         if best is not None and (best.hit or setup.over):
             return best
-        fitted, limit = replace(fitted, model=found.model), int(limit * CAP_AIM * cap / smaller.size)
+        fitted, share = replace(fitted, model=found.model), smaller.size / found.size
     return best or control_rate(fitter, fitted, setup, say)
 
 

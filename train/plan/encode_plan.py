@@ -34,6 +34,7 @@ from train.plan.presets import plan
 
 CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
 PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
+CONTEXT_SECONDS = 6.0  # kept for context models of single tensors: seconds
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
 PICTURE_ATTEMPTS = 120  # least steps of a picture's time budget that are kept for extra steps towards a cap
@@ -153,7 +154,10 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
         bpp = aim * 8 * target.target_bytes / described.pixels
         problem = replace(problem, config=replace(problem.config, target_bpp=bpp))
     workdir = Workdir(options.run.folder(output), key, fresh=not options.run.resume)
-    return EncodePlan(problem, options.fit, key, workdir, target, pixel_weights=pixel_weights, path=path)
+    spared = SPARED_SECONDS
+    if target.nominal_bpp(described) * described.pixels > 8 * SMALL_FILE and any(tensor.own_contexts for tensor in problem.layout.tensors):
+        spared += CONTEXT_SECONDS
+    return EncodePlan(problem, options.fit, key, workdir, target, pixel_weights=pixel_weights, path=path, spared=spared)
 
 
 def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeights | None = None) -> tuple[CameraPath | None, VideoSpec]:
