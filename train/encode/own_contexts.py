@@ -44,7 +44,7 @@ Weights = dict[str, Float[Array, "..."]]
 def control_rate_with_contexts(
     fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: Callable[[str], None] = lambda line: None
 ) -> Candidate:
-    """As `control_rate`; but tensors of the file get context models of their own, if the video has a file of its own."""
+    """As `control_rate`; but tensors of the video get context models of their own where these make the file smaller."""
     if not has_tensors(fitter):
         return control_rate(fitter, fitted, setup, say)
 
@@ -59,7 +59,7 @@ def control_rate_with_contexts(
     measure, best = RateControl(fitter, setup).size, None
     share = measure(with_own_contexts(fitted.model)) / measure(fitted.model)
     for _ in range(ROUNDS):
-        limit = int(cap * CAP_AIM / share)
+        limit = max(cap, int(cap * CAP_AIM / share))
         found = control_rate(fitter, fitted, replace(setup, target=replace(setup.target, target_bytes=limit)), say)
         smaller = coded(found)
         if smaller.size <= cap and (best is None or smaller.size > best.size):
@@ -67,12 +67,12 @@ def control_rate_with_contexts(
         if best is not None and (best.hit or setup.over):
             return best
         fitted, share = replace(fitted, model=found.model), smaller.size / found.size
-    return best or control_rate(fitter, fitted, setup, say)
+    return best or coded(control_rate(fitter, fitted, setup, say))
 
 
 def has_tensors(fitter: Fitter) -> bool:
-    """Whether the video of `fitter` has a file of its own, and tensors that may have context models of their own."""
-    return fitter.base is None and any(tensor.own_contexts for tensor in fitter.problem.layout.tensors)
+    """Whether the video of `fitter` has tensors that may have context models of their own."""
+    return any(tensor.own_contexts for tensor in fitter.problem.layout.tensors)
 
 
 def with_own_contexts(model: QuantizedModel, video: int = -1) -> QuantizedModel:
