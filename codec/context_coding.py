@@ -36,9 +36,7 @@ class ContextCoding:
     def _costs(self, symbols: Int32[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
         """The bits of each of `symbols` under the tables of this grid."""
         centres, rows = self._located
-        relative = symbols - centres
-        excess = np.abs(relative) - ESCAPE
-        return costs()[rows, columns_of(relative)] + np.where(excess >= 0, excess_bits(np.maximum(excess, 0)), 0)
+        return relative_costs(symbols - centres, rows)
 
     @cached_property
     def bits(self) -> float:
@@ -73,6 +71,12 @@ class ContextCoding:
             excess = np.abs(relative[line]) - ESCAPE
             for value in excess[excess >= 0]:
                 write_excess(writer, int(value))
+
+
+def relative_costs(relative: Int32[np.ndarray, "*shape"], rows: Int32[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+    """The bits of symbols relative to their rounded means, each under the table with the number in `rows`."""
+    excess = np.abs(relative) - ESCAPE
+    return costs()[rows, columns_of(relative)] + np.where(excess >= 0, excess_bits(np.maximum(excess, 0)), 0)
 
 
 def read_grid(

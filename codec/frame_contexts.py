@@ -14,15 +14,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 from numpy.typing import DTypeLike
 
 from codec.bitstream import BitstreamError
-from codec.context_coding import read_excess, write_excess
+from codec.context_coding import read_excess, relative_costs, write_excess
 from codec.context_model import ACTIVATION_BITS, MAX_CONTEXT, TEMPLATE, ContextModel, Number
-from codec.laplace_tables import ESCAPE, columns_of, costs, excess_bits, locate, tables
+from codec.laplace_tables import ESCAPE, columns_of, locate, tables
 from codec.quantizer import MAX_SYMBOL
 from codec.range_coder import RangeReader, RangeWriter
 
@@ -127,18 +128,26 @@ class PlaneContexts:
         return (slice(first, last) for first, last in pairwise(self.order.starts.tolist()))
 
 
-def examples(symbols: Int32[np.ndarray, "..."], dtype: DTypeLike) -> tuple[Number, Int32[np.ndarray, " n"]]:
-    """The contexts of all symbols, of shape (n, inputs), and the symbols relative to their bases; in the order of coding."""
-    planes, parts = planes_of(symbols), []
+class KnownPlane(NamedTuple):
+    """A plane whose symbols are all known: its contexts; in the order of coding, the inputs of the model, the bases and the symbols."""
+
+    contexts: PlaneContexts
+    inputs: Number
+    bases: Int32[np.ndarray, " n"]
+    symbols: Int32[np.ndarray, " n"]
+
+
+def known_planes(symbols: Int32[np.ndarray, "..."], dtype: DTypeLike) -> Iterator[KnownPlane]:
+    """The planes of a tensor; the inputs of its model, of shape (n, inputs), have the type `dtype`."""
+    planes = planes_of(symbols)
     before = np.zeros_like(planes[0]) if len(planes) > 1 else None
     for plane in planes:
         contexts, whole = PlaneContexts(plane.shape, dtype, before), slice(0, plane.size)
         values = plane.ravel()[contexts.order.flat]
         contexts.store(whole, values)
         bases = contexts.bases(whole)
-        parts.append((contexts.contexts(whole, bases), values - bases))
+        yield KnownPlane(contexts, contexts.contexts(whole, bases), bases, values)
         before = None if before is None else changes_of(plane)
-    return np.concatenate([found for found, _ in parts]), np.concatenate([values for _, values in parts])
 
 
 def changes_of(plane: Plane, axis: int = 0) -> Plane:
@@ -160,26 +169,15 @@ class FrameContextCoding:
     @cached_property
     def _located(self) -> list[tuple[PlaneContexts, Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]]:
         """For each plane: its contexts, and in the order of coding the symbols relative to their rounded means, and the rows of tables."""
-        planes = planes_of(self.symbols)
-        found, before = [], np.zeros_like(planes[0]) if len(planes) > 1 else None
-        for plane in planes:
-            contexts = PlaneContexts(plane.shape, self.model.linear.dtype, before)
-            whole = slice(0, plane.size)
-            values = plane.ravel()[contexts.order.flat]
-            contexts.store(whole, values)
-            bases = contexts.bases(whole)
-            centres, rows = locate(*self.model.predict(contexts.contexts(whole, bases)))
-            found.append((contexts, values - bases - centres, rows))
-            before = None if before is None else changes_of(plane)
+        found = []
+        for plane in known_planes(self.symbols, self.model.linear.dtype):
+            centres, rows = locate(*self.model.predict(plane.inputs))
+            found.append((plane.contexts, plane.symbols - plane.bases - centres, rows))
         return found
 
     @cached_property
     def bits(self) -> float:
-        total = self.model_bits
-        for _, relative, rows in self._located:
-            excess = np.abs(relative) - ESCAPE
-            total += float(costs()[rows, columns_of(relative)].sum() + excess_bits(excess[excess >= 0]).sum())
-        return total
+        return self.model_bits + sum(float(relative_costs(relative, rows).sum()) for _, relative, rows in self._located)
 
     @property
     def parameter_bits(self) -> tuple[int, ...]:
@@ -189,7 +187,7 @@ class FrameContextCoding:
         """As `ContextCoding.savings`: the bits of other symbols, whose contexts a move also changes, are left out."""
         found = np.empty(planes_of(self.symbols).shape)
         for plane, (contexts, relative, rows) in zip(found, self._located, strict=True):
-            now, moved = (_costs(values, rows) for values in (relative, relative + move))
+            now, moved = (relative_costs(values, rows) for values in (relative, relative + move))
             plane.ravel()[contexts.order.flat] = now - moved
         return tensor_of(found, self.symbols.shape)
 
@@ -201,11 +199,6 @@ class FrameContextCoding:
                 excess = np.abs(relative[line]) - ESCAPE
                 for value in excess[excess >= 0]:
                     write_excess(writer, int(value))
-
-
-def _costs(relative: Int32[np.ndarray, " n"], rows: Int32[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    excess = np.abs(relative) - ESCAPE
-    return costs()[rows, columns_of(relative)] + np.where(excess >= 0, excess_bits(np.maximum(excess, 0)), 0)
 
 
 def read_planes(reader: RangeReader, model: ContextModel, shape: tuple[int, ...]) -> Int32[np.ndarray, "..."]:

@@ -19,8 +19,8 @@ from codec.frame_contexts import (
     EARLIER,
     NEAR,
     FrameContextCoding,
-    examples,
     inputs_of,
+    known_planes,
     model_shapes,
     order_of,
     planes_of,
@@ -74,7 +74,8 @@ def test_planes_come_back_and_take_their_bits(shape: tuple[int, ...], hidden: in
 
 def test_contexts_are_these_symbols():
     symbols = np.random.default_rng(1).integers(-40, 41, (4, 5, 6, 2), np.int32)
-    contexts, values = examples(symbols, np.int32)
+    planes = list(known_planes(symbols, np.int32))
+    contexts, values = np.concatenate([plane.inputs for plane in planes]), np.concatenate([plane.symbols - plane.bases for plane in planes])
     places = np.stack(np.unravel_index(order_of((4, 5, 6)).flat, (4, 5, 6)), axis=-1)
 
     def at(plane: int, frame: int, row: int, column: int) -> int:
@@ -90,6 +91,16 @@ def test_contexts_are_these_symbols():
         expected += [at(0, frame, row, column) - at(0, frame - 1, row, column) if plane else 0]
         assert contexts[index].tolist() == [64 * max(-63, min(63, value)) for value in expected]
         assert values[index] == at(plane, frame, row, column) - base
+
+
+def test_savings_are_exact_for_a_symbol_that_is_no_context():
+    symbols, shape = waves((5, 4, 6, 2)), (5, 4, 6, 2)
+    coding = FrameContextCoding(symbols, ContextModel.of(weights(shape, 1)), 0.0)
+    for move in (-1, 1):
+        moved = symbols.copy()
+        moved[-1, -1, -1, 1] += move  # the last symbol of the last plane
+        expected = coding.bits - FrameContextCoding(moved, ContextModel.of(weights(shape, 1)), 0.0).bits
+        assert coding.savings(move)[-1, -1, -1, 1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_every_symbol_is_coded_once_after_its_contexts():

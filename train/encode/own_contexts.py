@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from codec.coding import best_coding, codings
 from codec.context_model import ACTIVATION_BITS
-from codec.frame_contexts import changes_of, examples, inputs_of, model_shapes, planes_of
+from codec.frame_contexts import changes_of, inputs_of, known_planes, model_shapes, planes_of
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.quantizer import MAX_SYMBOL, quantize
 from inr.layout import tensor_specs
@@ -105,7 +105,8 @@ def with_contexts(spec: TensorSpec, tensor: QuantizedTensor) -> QuantizedTensor:
 def trained(symbols: np.ndarray) -> dict[str, np.ndarray]:
     """The float32 weights of a context model for `symbols`, by tensor name."""
     shapes = model_shapes(inputs_of(symbols.shape), HIDDEN)
-    contexts, values = examples(symbols, np.dtype(np.float32))
+    planes = list(known_planes(symbols, np.float32))
+    contexts, values = np.concatenate([plane.inputs for plane in planes]), np.concatenate([plane.symbols - plane.bases for plane in planes])
     generator = np.random.default_rng(0)
     weights = {
         name: FIRST_DEVIATION * generator.standard_normal(shape) if name.endswith("kernel") else np.zeros(shape)
