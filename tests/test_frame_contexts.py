@@ -1,14 +1,16 @@
 """codec/frame_contexts.py and train/encode/own_contexts.py: planes come back, contexts are causal, and models pay or are left out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from conftest import moving_square
 from make_vectors import CAM, model_of
+from short_fits import short_plan
 
 from codec.bitstream import BitstreamError, Kind, assemble_file, records
 from codec.coding import best_coding, codings
@@ -32,8 +34,10 @@ from codec.quantizer import MAX_SYMBOL
 from codec.range_coder import RangeReader, RangeWriter
 from inr.spec import CanvasSpec, VideoSpec
 from inr.tensor_spec import Owner, TensorSpec, Zeros
+from inr.video import Video
 from train.encode import own_contexts
 from train.fit.candidate import Candidate, RateControlSetup
+from train.fit.fitter import RETARGETED_FROM, Fitter
 from train.fit.loop import Fitted
 from train.fit.target import LEAST_USED, RateTarget
 
@@ -203,9 +207,6 @@ def test_rate_control_aims_at_the_cap_after_the_models(shares: tuple[float, ...]
         def __init__(self, fitter, setup):
             pass
 
-        def size(self, model):
-            return model
-
         def measured_symbols(self, model):
             return sized(model)
 
@@ -214,6 +215,7 @@ def test_rate_control_aims_at_the_cap_after_the_models(shares: tuple[float, ...]
 
     monkeypatch.setattr(own_contexts, "control_rate", control)
     monkeypatch.setattr(own_contexts, "RateControl", Sizes)
+    monkeypatch.setattr(own_contexts, "measured_share", lambda fitter, model: left.pop(0))
     monkeypatch.setattr(own_contexts, "with_own_contexts", lambda model: int(left.pop(0) * model))
     monkeypatch.setattr(own_contexts, "has_tensors", lambda fitter: True)
     fitted = Fitted(cast(Any, 50_000), 0.0, 1, 0.0, False, cast(Any, None))
@@ -222,3 +224,39 @@ def test_rate_control_aims_at_the_cap_after_the_models(shares: tuple[float, ...]
     )
     assert LEAST_USED * cap <= found.size <= cap
     assert len(limits) == rounds
+
+
+def test_a_fit_aims_at_what_the_models_leave(clip: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The share is measured once; steps from then on have the new target, in a resumed run too."""
+    calls, targets = [], []
+    monkeypatch.setattr(own_contexts, "SMALL_FILE", 0)
+    monkeypatch.setattr(own_contexts, "measured_share", lambda fitter, model: calls.append(fitter.done) or 0.8)
+
+    def followed() -> tuple[Fitter, Callable[[], None]]:
+        plan = short_plan(clip, tmp_path)
+        fitter = plan.fitter(clip)
+        advance = fitter.advance
+
+        def recorded(state, sources, schedule, count, use_embedder):
+            targets.append((float(schedule.progress), float(schedule.bits)))
+            return advance(state, sources, schedule, count, use_embedder)
+
+        fitter.advance = recorded
+        return fitter, own_contexts.follow_share(fitter, plan)
+
+    fitter, watch = followed()
+    while fitter.done < fitter.steps:
+        fitter.run_chunk()
+        watch()
+    first = -(-int(RETARGETED_FROM * fitter.steps) // fitter.chunk) * fitter.chunk
+    assert calls == [first]
+    overhead = fitter.problem.overhead_bits
+    before, after = (8 * 0.99 * 2.0 * clip.frames.size / 3 / 8 / share - overhead for share in (1.0, 0.8))
+    assert [bits for progress, bits in targets if progress < first / fitter.steps] == pytest.approx(
+        [before] * (first // fitter.chunk), rel=1e-3
+    )
+    assert next(bits for progress, bits in targets if progress >= first / fitter.steps) == pytest.approx(after, rel=1e-3)
+    again, _ = followed()
+    assert len(calls) == 1
+    assert again.later_problem is not None
+    assert again.later_problem.config.target_bpp == pytest.approx(0.99 * 2.0 / 0.8, rel=1e-3)

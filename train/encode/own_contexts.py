@@ -26,9 +26,11 @@ from inr.layout import tensor_specs
 from inr.tensor_spec import GridContexts, Owner, TensorSpec, Zeros
 from train.fit.candidate import Candidate, RateControlSetup
 from train.fit.context_rate import Model, bounded, laplace_bits
-from train.fit.fitter import Fitter
+from train.fit.fitter import RETARGETED_FROM, Fitter
 from train.fit.loop import Fitted
 from train.fit.rate_control import RateControl, control_rate
+from train.plan.encode_plan import CAP_AIM as FIT_AIM
+from train.plan.encode_plan import SMALL_FILE, EncodePlan
 
 HIDDEN = 1  # hidden layers of a context model
 LEAST_BITS = 1600.0  # of a tensor for which a context model may pay
@@ -56,8 +58,7 @@ def control_rate_with_contexts(
     cap = setup.target.target_bytes
     if cap is None:
         return coded(control_rate(fitter, fitted, setup, say))
-    measure, best = RateControl(fitter, setup).size, None
-    share = measure(with_own_contexts(fitted.model)) / measure(fitted.model)
+    share, best = measured_share(fitter, fitted.model), None
     for _ in range(ROUNDS):
         limit = max(cap, int(cap * CAP_AIM / share))
         found = control_rate(fitter, fitted, replace(setup, target=replace(setup.target, target_bytes=limit)), say)
@@ -68,6 +69,37 @@ def control_rate_with_contexts(
             return best
         fitted, share = replace(fitted, model=found.model), smaller.size / found.size
     return best or coded(control_rate(fitter, fitted, setup, say))
+
+
+def follow_share(fitter: Fitter, plan: EncodePlan) -> Callable[[], None]:
+    """A function that is called after each chunk of a fit, and makes a fit under a cap aim at what context models will leave of its bytes.
+
+    The share is measured once, when the target can still change (RETARGETED_FROM). The run's folder keeps it, so that a resumed run is the
+    same.
+    """
+    cap = plan.target.target_bytes
+    if cap is None or cap < SMALL_FILE or not has_tensors(fitter):
+        return lambda: None
+
+    def aim(share: float) -> None:
+        fitter.retarget(FIT_AIM * 8 * cap / share / plan.problem.video.pixels)
+
+    if (known := plan.workdir.facts.get("share_with_contexts")) is not None:
+        aim(known)
+
+    def watch() -> None:
+        if fitter.later_problem is None and fitter.done >= RETARGETED_FROM * fitter.steps:
+            share = measured_share(fitter, fitter.model())
+            plan.workdir.remember(share_with_contexts=share)
+            aim(share)
+
+    return watch
+
+
+def measured_share(fitter: Fitter, model: QuantizedModel) -> float:
+    """The bytes of the file of `model` with context models, divided by its bytes without."""
+    before, after = (len(fitter.encoded(candidate, b"")) - fitter.base_bytes for candidate in (model, with_own_contexts(model)))
+    return after / before
 
 
 def has_tensors(fitter: Fitter) -> bool:

@@ -14,7 +14,7 @@ from inr.reading import read_video
 from inr.video import Video
 from inr.writing import check_free
 from train.encode.outcome import Encoded
-from train.encode.own_contexts import control_rate_with_contexts
+from train.encode.own_contexts import control_rate_with_contexts, follow_share
 from train.encode.verified_file import write_verified
 from train.fit.candidate import RateControlSetup
 from train.fit.fitter import FINISH_SECONDS, Fitter
@@ -98,8 +98,11 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
 
 
 def _fit(fitter: Fitter, plan: EncodePlan, shown: Display, stop_requested: Callable[[], StopRequest], log: TensorBoardLog | None) -> Fitted:
+    follow = follow_share(fitter, plan)
+
     def watch(progress: Progress) -> None:
         shown(progress)
+        follow()
         if log is not None:
             log(progress)
 

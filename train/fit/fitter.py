@@ -34,6 +34,7 @@ FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # most time for hard rounding after an
 MEASURE_SECONDS = 3.0  # least duration of the dry runs that measure a step
 FAR_GRIDS_PROGRESS = 0.5  # the same as the next constant, for a file that is much larger than its cap
 EXTRA_GRIDS_PROGRESS = 0.7  # of the first extra step with grids that are coded with contexts: they change while they are softly rounded
+RETARGETED_FROM = 0.6  # progress of a fit from which a changed target holds
 NO_CHANGE: Mapping[str, int] = MappingProxyType({})
 
 PixelWeights = UInt8[np.ndarray, "t h w 1"]  # 255: a pixel has full weight in the loss; 0: it has none
@@ -67,6 +68,7 @@ class Fitter:
         self.advance = make_advance(problem.compiled)
         self.chunk = CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
         self.state: TrainState = initial_state(problem, base, initial_values)
+        self.later_problem: Problem | None = None  # the problem from RETARGETED_FROM on, if its target differs; see `retarget`
         self.last_bits: float | None = None  # bits of tensors at the last step; None before the first step
 
     # Methods of `train.fit.loop.Trainable`
@@ -127,7 +129,8 @@ class Fitter:
 
     def run_steps(self, count: int, start: float, per_step: float) -> Metrics:
         """Run `count` steps, the first one at the progress `start`; each step adds `per_step` to the progress."""
-        schedule = self.problem.step_schedule(start, per_step)
+        problem = self.later_problem if self.later_problem is not None and start >= RETARGETED_FROM else self.problem
+        schedule = problem.step_schedule(start, per_step)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, self.use_embedder(start))
         return jax.block_until_ready(metrics)
 
@@ -142,6 +145,10 @@ class Fitter:
         schedule = StepSchedule(first, per_step, gain, lr_decay(self.problem.config), bits, mse)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, False)
         return float(metrics.bits) + self.problem.overhead_bits
+
+    def retarget(self, bpp: float) -> None:
+        """Aim at `bpp` bits per pixel in all steps of the fit from the progress RETARGETED_FROM on."""
+        self.later_problem = replace(self.problem, config=replace(self.problem.config, target_bpp=bpp))
 
     def scale_rate_weight(self, factor: float) -> None:
         """Multiply the rate weight by `factor`."""

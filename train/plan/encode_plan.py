@@ -34,7 +34,7 @@ from train.plan.presets import plan
 
 CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
 PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
-CONTEXT_SECONDS = 6.0  # kept for context models of single tensors: seconds
+CONTEXT_SECONDS = 9.0  # kept for context models of single tensors: seconds
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
 PICTURE_ATTEMPTS = 120  # least steps of a picture's time budget that are kept for extra steps towards a cap
