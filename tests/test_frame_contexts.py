@@ -194,6 +194,13 @@ def test_a_tensor_stays_without_a_model_that_does_not_pay():
         assert own_contexts.with_contexts(spec_of(symbols), QuantizedTensor(symbols, -24)).contexts is None
 
 
+def test_weights_beyond_the_bound_are_left_out(monkeypatch: pytest.MonkeyPatch):
+    symbols = waves((16, 12, 14, 2))
+    large = {name: np.full(shape, 9.0, np.float32) for name, shape in model_shapes(inputs_of(symbols.shape), 1).items()}
+    monkeypatch.setattr(own_contexts, "trained", lambda symbols: large)
+    assert own_contexts.with_contexts(spec_of(symbols), QuantizedTensor(symbols, -24)).contexts is None
+
+
 @pytest.mark.parametrize(("shares", "rounds"), [((0.8, 0.8), 1), ((0.8, 0.9, 0.9), 2), ((0.9, 0.8, 0.8), 2)])
 def test_rate_control_aims_at_the_cap_after_the_models(shares: tuple[float, ...], rounds: int, monkeypatch: pytest.MonkeyPatch):
     """Models are numbers of bytes here. `shares` are what context models leave of them: after the fit, then after each rate control."""

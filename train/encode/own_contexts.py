@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from codec.bitstream import BitstreamError
 from codec.coding import best_coding, codings
 from codec.context_model import ACTIVATION_BITS
 from codec.frame_contexts import changes_of, inputs_of, known_planes, model_shapes, planes_of
@@ -37,7 +38,6 @@ LEAST_BITS = 1600.0  # of a tensor for which a context model may pay
 STEPS, BATCH, LEARNING_RATE = 400, 4096, 1e-2
 FIRST_DEVIATION, FIRST_LOG_SCALE = 0.05, -1.0  # of the weights before the first step; base-2 logarithm of the scale
 EXPONENTS = (-24, -32, -40)  # of the step sizes of a model's tensors, of which the best is kept
-
 ROUNDS, CAP_AIM = 3, 0.995  # most caps that rate control gets; the share of the cap at which they aim
 
 Weights = dict[str, Float[Array, "..."]]
@@ -128,7 +128,10 @@ def with_contexts(spec: TensorSpec, tensor: QuantizedTensor) -> QuantizedTensor:
     for exponent in EXPONENTS:
         rounded = {name: QuantizedTensor(quantize(value, exponent), exponent) for name, value in weights.items()}
         candidate = replace(tensor, contexts=rounded)
-        bits = codings([spec], {spec.name: candidate})[spec.name].bits
+        try:
+            bits = codings([spec], {spec.name: candidate})[spec.name].bits
+        except BitstreamError:  # rounding can lift large weights above the codec's bound
+            continue
         if bits < least:
             least, best = bits, candidate
     return best
