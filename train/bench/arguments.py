@@ -79,7 +79,8 @@ def parse_plan(paths: list[Path], folder: Path, options: CurveOptions, selection
     clips = [open_clip(path, *selection) for path in paths]
     stills = all(clip.still for clip in clips)
     codecs = options.codecs or parse_codecs(OF_PICTURES if stills else OF_VIDEOS, options.anchor, options.network)
-    check_tools(codecs)
+    if not options.codecs:
+        check_tools(codecs)
     check_clips(clips, codecs)
     bpp = options.bpp or (BPP_OF_PICTURES if stills else BPP_OF_VIDEOS)
     if options.network in codecs:

@@ -34,13 +34,17 @@ def best_picture(
     if target.target_bytes is None:
         return flat if flat is not None and flat_is_enough(setup, flat, best) else best
     cap = target.target_bytes
+
+    def size(model: QuantizedModel) -> int:
+        return len(fitter.encoded(model, setup.fingerprint)) - fitter.base_bytes
+
     found = [_with_psnr(candidate, setup) for candidate in (*tried, *([] if flat is None else [flat]))]
     fitting = [candidate for candidate in found if candidate.size <= cap]
     least = max((candidate.psnr or 0.0 for candidate in fitting), default=0.0)
     larger = sorted((candidate for candidate in found if candidate.size > cap), key=lambda candidate: -(candidate.psnr or 0.0))
     for candidate in larger[:MOST_SHORTENED]:
         if (candidate.psnr or 0.0) > least:
-            shorter = fit_under_cap(fitter, candidate.model, lambda model: measured(model).size, cap)
+            shorter = fit_under_cap(fitter, candidate.model, size, cap)
             fitting += [] if shorter is None else [_with_psnr(measured(shorter), setup)]
     return max(fitting, key=lambda candidate: (candidate.psnr or 0.0, -candidate.size), default=best)
 
