@@ -141,26 +141,26 @@ def best_coding(symbols: Symbols) -> Coding:
 
 
 def codings(specs: Iterable[TensorSpec], tensors: Mapping[str, QuantizedTensor]) -> dict[str, Coding]:
-    """The coding of each of `tensors`, by name, in the order of `specs`. Tensors that are not given are left out.
+    """The coding of each of `tensors` that is in `specs`, by name, in the order of `specs`.
 
-    The symbols of the other tensors choose the tables of a grid that is coded with contexts; they must all be given.
+    The symbols of other tensors choose the tables of a grid that is coded with contexts. These tensors must be given, but need not be in
+    `specs`.
     """
-    known: dict[str, QuantizedTensor] = {}
     models: dict[str, ContextModel] = {}
     found: dict[str, Coding] = {}
     for spec in specs:
         if spec.name not in tensors:
             continue
-        known[spec.name] = tensor = tensors[spec.name]
+        tensor = tensors[spec.name]
         if spec.own_contexts and tensor.contexts is not None:
             model_bits = sum(best_coding(weights.symbols).bits for weights in tensor.contexts.values())
             found[spec.name] = FrameContextCoding(tensor.symbols, ContextModel.of(tensor.contexts), model_bits)
         elif spec.contexts is None:
             found[spec.name] = best_coding(tensor.symbols)
         else:
-            model = models.get(spec.contexts.model) or context_model(spec.contexts.model, known)
+            model = models.get(spec.contexts.model) or context_model(spec.contexts.model, tensors)
             models[spec.contexts.model] = model
-            found[spec.name] = ContextCoding(tensor.symbols, model, grid_features(spec.contexts, known, tensor.symbols.shape))
+            found[spec.name] = ContextCoding(tensor.symbols, model, grid_features(spec.contexts, tensors, tensor.symbols.shape))
     return found
 
 

@@ -38,6 +38,7 @@ BIAS_BITS = ACTIVATION_BITS + WEIGHT_BITS
 MAX_ACTIVATION = 4095
 MAX_NORM = 3840  # of the magnitudes of all weights that lead to one output, in units of 2 ** -WEIGHT_BITS
 SUM_BITS = 24
+TOGETHER = 8192  # known symbols that an encoder predicts together: their activations stay in a CPU's cache
 MEAN_BITS, SCALE_BITS = 9, 11  # the fractional bits that a mean and a scale index drop
 MIDDLE_SCALE = 32  # the index of the scale 1
 MIN_EXPONENT, MAX_WEIGHT_EXPONENT, MAX_BIAS_EXPONENT = -64, -24, 0  # of step sizes 2 ** (exponent / 8): powers of two only
@@ -105,11 +106,13 @@ class ContextModel:
         self, symbols: Int32[np.ndarray, "h w"], features: Int32[np.ndarray, "f h w"]
     ) -> tuple[Int32[np.ndarray, "h w"], Int32[np.ndarray, "h w"]]:
         """The means and scale indices of a grid whose symbols are all known, for an encoder. `features` are those of `coarser_features`."""
-        grid = ContextGrid(self, symbols.shape, features)
-        mean, scale = np.empty(symbols.shape, np.int32), np.empty(symbols.shape, np.int32)
-        for y, line in enumerate(rows(symbols.shape)):
+        grid, lines = ContextGrid(self, symbols.shape, features), rows(symbols.shape)
+        for y, line in enumerate(lines):
             grid.store(line, symbols[y])
-            mean[y], scale[y] = self.predict(grid.contexts(line))
+        together = max(1, TOGETHER // symbols.shape[1])
+        parts = [lines[at : at + together] for at in range(0, len(lines), together)]
+        predicted = [self.predict(np.concatenate([grid.contexts(line) for line in part])) for part in parts]
+        mean, scale = (np.concatenate(numbers).reshape(symbols.shape) for numbers in zip(*predicted, strict=True))
         return mean, scale
 
 

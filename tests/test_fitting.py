@@ -64,7 +64,9 @@ def test_a_loop_in_one_dispatch_takes_the_same_steps(plan: EncodePlan, clip: Vid
     problem, schedule = plan.problem, plan.problem.step_schedule(0.2, 0.01)
     one, many = plan.fitter(clip), plan.fitter(clip)
     one_state, one_metrics = make_advance(problem.compiled)(one.state, one.sources, schedule, 3, False)
-    many_state, many_metrics = step_module._in_one_dispatch(problem.compiled)(many.state, many.sources, schedule, 3, False)
+    many_state, many_metrics = step_module._in_one_dispatch(step_module.step_of(problem.compiled))(
+        many.state, many.sources, schedule, 3, False
+    )
     np.testing.assert_allclose(one_metrics.mse, many_metrics.mse, rtol=1e-3)
     np.testing.assert_allclose(one_state.parameters.weights, many_state.parameters.weights, atol=2e-3)
     assert int(one_state.step) == int(many_state.step) == 3

@@ -47,8 +47,10 @@ def test_the_transform_keeps_energy():
 
 
 def test_the_entropy_of_equally_frequent_symbols():
-    assert entropy_bits(np.repeat(np.arange(4.0), 8)) == pytest.approx(64.0)
-    assert entropy_bits(np.zeros(8)) == 0
+    four, none = np.repeat(np.arange(4.0), 8), np.zeros(32)
+    assert entropy_bits(four[None]) == pytest.approx(64.0)
+    assert entropy_bits(none[None]) == 0
+    assert entropy_bits(np.stack([none, four, four + 3, none + 3])) == pytest.approx(128.0)
 
 
 def test_an_entry_of_a_grid_moves_in_proportion_to_its_gradient():

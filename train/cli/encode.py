@@ -24,6 +24,8 @@ from train.cli.arguments import (
 
 if TYPE_CHECKING:
     from train.encode.outcome import Encoded
+    from train.encode.side_by_side import Outcome, Work
+    from train.fit.interrupts import Preempted
     from train.plan.options import EncodeOptions
 
 
@@ -54,24 +56,15 @@ def encode_command(
 ) -> int:
     """Fit a network to a video or image and write it as one complete file. OUT defaults to IN with the suffix .inr.
 
-    Several inputs need -o DIR; a target and a time budget are those of each file. Ctrl-C ends the fit early and writes a valid file; the
-    same command then continues the fit.
+    Several inputs need -o DIR; a target and a time budget are those of each file. On an accelerator, pictures of one size are fitted side
+    by side. Ctrl-C ends the fit early and writes a valid file; the same command then continues the fit.
     """
     options, files = encode_options_of(flags), planned_files(inputs, folder)
     if folder is not None and folder != files[0][1] and not reports.estimate:
         folder.mkdir(parents=True, exist_ok=True)
-    codes = []
-    for source, output in files:
-        one = options if len(files) == 1 else of_several(options, output, first=not codes)
-        try:
-            codes.append(_estimate(source, one, reports.as_json) if reports.estimate else _encode_one(source, output, one, reports))
-        except InrError as error:
-            if len(files) == 1:
-                raise
-            codes.append(report_error(error, reports.as_json))
-        if codes[-1] == PREEMPTED:
-            return PREEMPTED
-    return next((code for code in codes if code), 0)
+    if len(files) == 1:
+        return _estimate(files[0][0], options, reports.as_json) if reports.estimate else _encode_one(*files[0], options, reports)
+    return _encode_several(files, options, reports)
 
 
 def planned_files(inputs: list[Path], folder: Path | None) -> list[tuple[Path, Path]]:
@@ -102,17 +95,71 @@ def of_several(options: "EncodeOptions", output: Path, first: bool) -> "EncodeOp
     return options.with_run(workdir=workdir, started=options.run.started if first else None)
 
 
+def _encode_several(files: list[tuple[Path, Path]], options: "EncodeOptions", reports: ReportFlags) -> int:
+    """Encode several files, or estimate them; returns the first exit code that is not 0. An error does not stop the other files."""
+    from inr.runtime import prepare_jax
+    from train.encode.side_by_side import Work, grouped
+
+    prepare_jax()
+    works = [Work(*pair, of_several(options, pair[1], first=pair is files[0])) for pair in files]
+    codes = list[int]()
+    for group in [[work] for work in works] if reports.estimate else grouped(works):
+        if len(group) > 1:
+            codes += _encode_group(group, reports)
+        else:
+            source, output, own = group[0]
+            try:
+                codes.append(_estimate(source, own, reports.as_json) if reports.estimate else _encode_one(source, output, own, reports))
+            except InrError as error:
+                codes.append(report_error(error, reports.as_json))
+        if codes[-1] == PREEMPTED:
+            return PREEMPTED
+    return next((code for code in codes if code), 0)
+
+
+def _encode_group(group: "list[Work]", reports: ReportFlags) -> list[int]:
+    """Encode files whose fits run side by side; returns the exit code of each, the last one PREEMPTED if a signal asked to leave."""
+    from train.cli.display import reporter
+    from train.encode.side_by_side import Work, encode_side_by_side
+    from train.fit.interrupts import Preempted
+
+    codes, ready = list[int](), list[Work]()
+    for work in group:
+        try:
+            _check_page(work.output, work.options, reports)
+            ready.append(work)
+        except InrError as error:
+            codes.append(report_error(error, reports.as_json))
+
+    def listener(work: Work, outcome: "Outcome") -> None:
+        if isinstance(outcome, InrError):
+            codes.append(report_error(outcome, reports.as_json))
+            return
+        codes.append(_finished(outcome, work.output, reports.as_json))
+        _report(work.source, work.output, work.options, reports)
+
+    try:
+        encode_side_by_side(ready, reporter(reports.as_json), listener)
+    except Preempted as preempted:
+        codes.append(_preempted(preempted, group[0].options.run.folder(group[0].output), reports.as_json))
+    return codes
+
+
 def _encode_one(source: Path, output: Path, options: "EncodeOptions", reports: ReportFlags) -> int:
     """Encode one file and write its report if one is asked for; returns the exit code."""
+    _check_page(output, options, reports)
+    code = _encode(source, output, options, reports.as_json)
+    if code in (0, TargetMissed.exit_code):
+        _report(source, output, options, reports)
+    return code
+
+
+def _check_page(output: Path, options: "EncodeOptions", reports: ReportFlags) -> None:
+    """Check the path of the report if one is asked for; OutputError if another file is there."""
     from inr.writing import check_free
 
-    page = output.with_suffix(".html")
     if reports.report and not output.exists():
-        check_free(page, options.run.overwrite)
-    code = _encode(source, output, options, reports.as_json)
-    if reports.report and code in (0, TargetMissed.exit_code):
-        _report(source, output, page, options)
-    return code
+        check_free(output.with_suffix(".html"), options.run.overwrite)
 
 
 def default_output(source: Path) -> Path:
@@ -141,22 +188,24 @@ def _encode(source: Path, output: Path, options: "EncodeOptions", as_json: bool)
     from inr.runtime import prepare_jax
     from train.cli.display import reporter
     from train.encode.files import encode_file
-    from train.fit.interrupts import Preempted, die_of_interrupt
+    from train.fit.interrupts import Preempted
 
     prepare_jax()
     try:
         encoded = encode_file(source, output, options, reporter(as_json))
     except Preempted as preempted:
-        preempted_notice(options.run.folder(output), as_json)
-        if preempted.by_hand:
-            die_of_interrupt()
-        return PREEMPTED
-    if encoded is None:
-        say(f"'{output}' is up to date")
-        if as_json:
-            emit("result", output=str(output), up_to_date=True, bytes=output.stat().st_size)
-        return 0
+        return _preempted(preempted, options.run.folder(output), as_json)
     return _finished(encoded, output, as_json)
+
+
+def _preempted(preempted: "Preempted", folder: Path, as_json: bool) -> int:
+    """Say that the state of a fit is in `folder`; returns the exit code, but after Ctrl-C the process ends."""
+    from train.fit.interrupts import die_of_interrupt
+
+    preempted_notice(folder, as_json)
+    if preempted.by_hand:
+        die_of_interrupt()
+    return PREEMPTED
 
 
 def preempted_notice(folder: Path, as_json: bool) -> None:
@@ -166,11 +215,16 @@ def preempted_notice(folder: Path, as_json: bool) -> None:
         emit("error", id="pre-empted", message=f"saved in '{folder}'", fix="run the same command again", exit_code=PREEMPTED)
 
 
-def _finished(encoded: "Encoded", output: Path, as_json: bool) -> int:
-    """Report the outcome; returns the exit code."""
+def _finished(encoded: "Encoded | None", output: Path, as_json: bool) -> int:
+    """Report the outcome (None: the file is up to date); returns the exit code."""
     from train.cli.messages import result_fields, summary, target_note
     from train.fit.interrupts import die_of_interrupt
 
+    if encoded is None:
+        say(f"'{output}' is up to date")
+        if as_json:
+            emit("result", output=str(output), up_to_date=True, bytes=output.stat().st_size)
+        return 0
     if as_json:
         emit("result", **result_fields(encoded, str(output)))
     else:
@@ -183,13 +237,14 @@ def _finished(encoded: "Encoded", output: Path, as_json: bool) -> int:
     return 0 if encoded.target_hit else TargetMissed.exit_code
 
 
-def _report(source: Path, output: Path, page: Path, options: "EncodeOptions") -> None:
-    """Write the page of `inr compare`; an existing page is kept, unless `options` allow to overwrite it."""
+def _report(source: Path, output: Path, options: "EncodeOptions", reports: ReportFlags) -> None:
+    """Write the page of `inr compare` if one is asked for; an existing page is kept, unless `options` allow to overwrite it."""
     from codec.report.measuring import compared
     from codec.report.page import page as html_page
     from inr.writing import write_atomically
 
-    if page.exists() and not options.run.overwrite:
+    page = output.with_suffix(".html")
+    if not reports.report or (page.exists() and not options.run.overwrite):
         return
     commands = [shlex.join(["inr", *sys.argv[1:]])]
     selection = options.selection

@@ -15,8 +15,8 @@ class Encoded:
 
     `report` holds the measures of the file, `problem` the fitted problem, and `model` the content of the file. `target` is resolved for
     this video. `estimated_bits` are the estimated bits of the file. `seconds` run from the start to the renamed file,
-    `seconds_to_first_step` to the end of the first step. `step_seconds` is the mean duration of a step. `interrupted` tells whether Ctrl-C
-    ended the fit early.
+    `seconds_to_first_step` to the end of the first step. `step_seconds` is the mean duration of a step. Of steps that ran side by side with
+    others, durations are the file's share. `interrupted` tells whether Ctrl-C ended the fit early.
     """
 
     output: Path

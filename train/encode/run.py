@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -53,13 +54,8 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
     it is, and raises Preempted.
     """
     with Interrupts() as interrupts:
-        plan = plan.sized(video)
-        check_memory(plan.problem.spec, plan.problem.video, plan.problem.config)
-        fitter = plan.fitter(video)
-        fitter.dry_run(1)
-        first_step = time.monotonic() - started
-        plan = plan.with_step_count(fitter, started)
-        fitter.problem = plan.problem
+        run = Run.ready(plan, video, output, started)
+        plan, fitter = run.plan, run.fitter
         reporter.say(spec_line(plan.problem))
         if plan.options.time_budget is None:
             reporter.say(duration_line(plan.problem.config.steps, fitter.dry_run(1)))
@@ -74,27 +70,61 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             interrupted = interrupts.interrupted
             if interrupted:  # the user waits: rate control gets only a few seconds
                 deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
-            fingerprint = b"" if interrupted else fingerprint_of(plan.key)
-            found = control_rate_with_contexts(fitter, fitted, RateControlSetup(video, plan.target, fingerprint, deadline), reporter.say)
-            frames = write_verified(found.data, found.model, output)
-    seconds = time.monotonic() - started
+            encoded = run.finished(fitted, deadline, reporter.say, interrupted)
     if fitted.stopped and not interrupted:
         reporter.say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; other runs may differ")
-    if not interrupted:
-        plan.workdir.remove()
-    return Encoded(
-        output=output,
-        report=compare(frames, video.frames, found.size),
-        problem=fitter.problem,
-        target=plan.target,
-        estimated_bits=found.estimated_bits,
-        steps=fitted.steps,
-        seconds=seconds,
-        seconds_to_first_step=first_step,
-        step_seconds=fitted.step_seconds,
-        interrupted=interrupted,
-        model=found.model,
-    )
+    return encoded
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose step is compiled: its plan with the final number of steps, and its fit before the first step.
+
+    `started` is the run's start in seconds of the monotonic clock; `first_step` are the seconds from there to the end of a first step.
+    """
+
+    plan: EncodePlan
+    fitter: Fitter
+    video: Video
+    output: Path
+    started: float
+    first_step: float
+
+    @classmethod
+    def ready(cls, plan: EncodePlan, video: Video, output: Path, started: float) -> "Run":
+        """Prepare the run of a plan; the errors are those of `train.plan.memory.check_memory`."""
+        plan = plan.sized(video)
+        check_memory(plan.problem.spec, plan.problem.video, plan.problem.config)
+        fitter = plan.fitter(video)
+        fitter.dry_run(1)
+        first_step = time.monotonic() - started
+        plan = plan.with_step_count(fitter, started)
+        fitter.problem = plan.problem
+        return cls(plan, fitter, video, output, started, first_step)
+
+    def finished(self, fitted: Fitted, deadline: float, say: Callable[[str], None], interrupted: bool = False) -> Encoded:
+        """Control the rate until `deadline` (seconds of the monotonic clock), write and verify the file."""
+        plan, fitter = self.plan, self.fitter
+        fingerprint = b"" if interrupted else fingerprint_of(plan.key)
+        setup = RateControlSetup(self.video, plan.target, fingerprint, deadline)
+        found = control_rate_with_contexts(fitter, fitted, setup, say)
+        frames = write_verified(found.data, found.model, self.output)
+        seconds = time.monotonic() - self.started
+        if not interrupted:
+            plan.workdir.remove()
+        return Encoded(
+            output=self.output,
+            report=compare(frames, self.video.frames, found.size),
+            problem=fitter.problem,
+            target=plan.target,
+            estimated_bits=found.estimated_bits,
+            steps=fitted.steps,
+            seconds=seconds,
+            seconds_to_first_step=self.first_step,
+            step_seconds=fitted.step_seconds,
+            interrupted=interrupted,
+            model=found.model,
+        )
 
 
 def _fit(fitter: Fitter, plan: EncodePlan, shown: Display, stop_requested: Callable[[], StopRequest], log: TensorBoardLog | None) -> Fitted:

@@ -94,12 +94,18 @@ class Fitter:
     def run_chunk(self) -> Reading:
         """Run the next chunk of steps; returns its measures. A chunk ends at the latest where the embedder's phase or the fit ends."""
         done, steps = self.done, self.steps
-        handover = math.ceil(self.problem.config.embedder_until * steps)
-        count = min(self.chunk, *(edge - done for edge in (handover, steps) if edge > done))
-        metrics = self.run_steps(count, done / steps, 1 / steps)
+        metrics = self.run_steps(self.chunk_at(done), done / steps, 1 / steps)
         self.last_bits = float(metrics.bits)
-        bpp = (self.last_bits + self.problem.overhead_bits) / self.problem.video.pixels
-        mse = float(metrics.mse)
+        return self.reading(float(metrics.mse), self.last_bits)
+
+    def chunk_at(self, done: int) -> int:
+        """The number of steps of the chunk that follows `done` steps."""
+        handover = math.ceil(self.problem.config.embedder_until * self.steps)
+        return min(self.chunk, *(edge - done for edge in (handover, self.steps) if edge > done))
+
+    def reading(self, mse: float, bits: float) -> Reading:
+        """The measures of steps with the mean error `mse`, of samples in [0, 1], and `bits` of tensors."""
+        bpp = (bits + self.problem.overhead_bits) / self.problem.video.pixels
         return Reading(-10 * math.log10(max(mse, 1e-10)) if math.isfinite(mse) else math.nan, bpp)
 
     def backed_off(self, state: TrainState) -> TrainState:
@@ -129,10 +135,14 @@ class Fitter:
 
     def run_steps(self, count: int, start: float, per_step: float) -> Metrics:
         """Run `count` steps, the first one at the progress `start`; each step adds `per_step` to the progress."""
-        problem = self.later_problem if self.later_problem is not None and start >= RETARGETED_FROM else self.problem
-        schedule = problem.step_schedule(start, per_step)
+        schedule = self.schedule(start, per_step)
         self.state, metrics = self.advance(self.state, self.sources, schedule, count, self.use_embedder(start))
         return jax.block_until_ready(metrics)
+
+    def schedule(self, start: float, per_step: float) -> StepSchedule:
+        """The schedule of steps from the progress `start` on, each of which adds `per_step` to it."""
+        problem = self.later_problem if self.later_problem is not None and start >= RETARGETED_FROM else self.problem
+        return problem.step_schedule(start, per_step)
 
     def run_extra_steps(self, count: int, bits: float = 0.0, mse: float = 0.0, far: bool = False) -> float:
         """Run `count` steps after the fit, the last ones of hard rounding; returns the estimated bits of the file.

@@ -125,7 +125,8 @@ def make_round(evaluator: SymbolEvaluator, symbols: Symbols, bounds: Bounds) -> 
             judged = evaluator.mse(trial, evaluator.evaluation_batches(name))
             measured = evaluator.measured(trial, judged if name in evaluator.per_frame else best.mse + judged - sampled)
             if measured.loss < best.loss and bounds.allow(measured, best):
-                symbols, best, sampled = trial, measured, evaluator.mse(trial, evaluator.sample)
+                symbols, best = trial, measured
+                sampled = evaluator.mse(trial, evaluator.sample) if name in evaluator.per_frame else judged
                 break
     return symbols
 

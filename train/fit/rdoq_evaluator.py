@@ -1,6 +1,6 @@
 """The MSE and the bits of a fitted network's symbols, and the predicted effect of changing one symbol by 1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -15,6 +15,7 @@ from codec.context_coding import ContextCoding
 from codec.model import QuantizedModel, QuantizedTensor
 from codec.quantizer import MAX_SYMBOL, step_size
 from inr.layout import tensor_specs
+from inr.tensor_spec import TensorSpec
 from train.fit.fitter import Fitter
 from train.fit.loss import mean_squared_error
 from train.fit.problem import Problem
@@ -53,6 +54,8 @@ class SymbolEvaluator:
         # All frames. The last batch is filled up with the first frames: a frame in no batch would have no gradient for its own symbols.
         self.batches = np.resize(np.arange(frames), (-(-frames // batch), batch))
         self.sample = self.batches[np.unique(np.linspace(0, len(self.batches) - 1, SAMPLE).round().astype(int))]
+        self.specs = tensor_specs(fitter.problem.spec, fitter.problem.video)
+        self._coded, self._codings = dict[str, np.ndarray](), dict[str, Coding]()  # of the last call of `codings`
         self.weight = weight_of_bits(fitter)
         self.distortion, self.gradient = distortions(fitter.problem.compiled, bool(np.all(np.diff(self.batches) == 1)))
 
@@ -72,10 +75,12 @@ class SymbolEvaluator:
         )
 
     def codings(self, symbols: Symbols) -> dict[str, Coding]:
-        """The coding of each tensor with `symbols`, by name."""
-        problem = self.fitter.problem
+        """The coding of each tensor with `symbols`, by name. Those of unchanged arrays are the codings of the call before."""
+        changed = {name for name, values in symbols.items() if self._coded.get(name) is not values}
+        specs = [spec for spec in self.specs if spec.name in symbols and not changed.isdisjoint(coded_with(spec, symbols))]
         tensors = {name: QuantizedTensor(values, self.tensors[name].exponent) for name, values in symbols.items()}
-        return codings(tensor_specs(problem.spec, problem.video), tensors)
+        self._coded, self._codings = symbols, self._codings | codings(specs, tensors)
+        return {spec.name: self._codings[spec.name] for spec in self.specs if spec.name in symbols}
 
     def values(self, symbols: Symbols) -> dict[str, np.ndarray]:
         """The network's weights by tensor name, float32: `symbols` times step sizes, plus the kept part of the base layers."""
@@ -174,6 +179,14 @@ class SymbolEvaluator:
         parts = np.split(ranks, np.cumsum([values.size for values in symbols.values()])[:-1])
         by_name = {name: part.reshape(symbols[name].shape) for name, part in zip(symbols, parts, strict=True)}
         return moves, by_name, int(np.count_nonzero(np.isfinite(every)))
+
+
+def coded_with(spec: TensorSpec, names: Iterable[str]) -> set[str]:
+    """Those of `names` whose symbols change the bits of the tensor that `spec` describes: its own name, and those of its contexts."""
+    if spec.contexts is None:
+        return {spec.name}
+    coarser = {name for name, _ in spec.contexts.coarser}
+    return {spec.name} | coarser | {name for name in names if name.startswith(spec.contexts.model)}
 
 
 def _blocks(values: np.ndarray, mode: Literal["edge", "constant"]) -> np.ndarray:

@@ -33,6 +33,10 @@ GRID_STEP = float(step_size(GRID_EXPONENT))  # of grids that are coded with cont
 MEMORY = 20.0  # steps over which this trend is averaged
 EMBEDDER_LR_SCALE = 0.1  # learning rate of the embedder, as a share of that of the weights
 
+# Axes of the states of fits side by side. The number of the step is shared: random numbers depend on it alone, so each fit gets those that
+# it would get by itself.
+STATE_AXES = TrainState(*(cast(Any, None if name == "step" else 0) for name in TrainState._fields))
+
 Samples = UInt8[Array, "t h w c"]  # R'G'B' and, with a mask, the pixel weights as a fourth channel: see `train.fit.loss`
 
 
@@ -226,23 +230,44 @@ def apply_update(
 
 
 Advance = Callable[[TrainState, Sources, StepSchedule, int, bool], tuple[TrainState, Metrics]]
+Step = Callable[[TrainState, Sources, StepSchedule, bool], tuple[TrainState, Metrics]]
 
 
-@lru_cache(maxsize=2)
-def make_advance(problem: Problem) -> Advance:
+@lru_cache(maxsize=4)
+def make_advance(problem: Problem, side_by_side: bool = False) -> Advance:
     """A function (state, sources, schedule, count, use_embedder) that runs `count` steps; it returns the new state and the metrics.
 
     `schedule` is that of the first step. The arrays of `state` are donated. Equal problems get the same function, so the next segment of a
     long video compiles nothing. On the CPU, each step is a call of its own, because XLA:CPU runs convolutions inside a loop ten times
-    slower. Elsewhere, one call runs all steps.
+    slower. Elsewhere, one call runs all steps. With `side_by_side`, all arguments and results but the number of the step have a first axis
+    of several fits (see `train.fit.side_by_side`).
     """
-    if jax.default_backend() == "cpu":
-        return _one_by_one(problem)
-    return _in_one_dispatch(problem)
+    run = step_of(problem)
+    if side_by_side:
+        run = _side_by_side(run)
+    return _one_by_one(run) if jax.default_backend() == "cpu" else _in_one_dispatch(run)
 
 
-def _one_by_one(problem: Problem) -> Advance:
-    compiled = jax.jit(lambda *args: step(args[0], problem, *args[1:]), static_argnums=(3,), donate_argnums=(0,))
+def step_of(problem: Problem) -> Step:
+    """`step` for `problem`, as a function of the other arguments."""
+
+    def run(state: TrainState, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> tuple[TrainState, Metrics]:
+        return step(state, problem, sources, schedule, use_embedder)
+
+    return run
+
+
+def _side_by_side(one: Step) -> Step:
+
+    def run(state: TrainState, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> tuple[TrainState, Metrics]:
+        each = jax.vmap(lambda *args: one(*args, use_embedder), in_axes=(STATE_AXES, 0, 0), out_axes=(STATE_AXES, 0))
+        return each(state, sources, schedule)
+
+    return run
+
+
+def _one_by_one(run: Step) -> Advance:
+    compiled = jax.jit(run, static_argnums=(3,), donate_argnums=(0,))
 
     def advance(state: TrainState, sources: Sources, schedule: StepSchedule, count: int, use_embedder: bool) -> tuple[TrainState, Metrics]:
         errors, bits = [], jnp.float32(0)
@@ -250,20 +275,20 @@ def _one_by_one(problem: Problem) -> Advance:
             state, (mse, bits) = compiled(state, sources, schedule, use_embedder)
             errors.append(mse)
             schedule = schedule._replace(progress=schedule.progress + schedule.per_step)
-        return state, Metrics(jnp.mean(jnp.stack(errors)), bits)
+        return state, Metrics(jnp.mean(jnp.stack(errors), axis=0), bits)
 
     return advance
 
 
-def _in_one_dispatch(problem: Problem) -> Advance:
+def _in_one_dispatch(run: Step) -> Advance:
     def advance(state: TrainState, sources: Sources, schedule: StepSchedule, count: int, use_embedder: bool) -> tuple[TrainState, Metrics]:
         def body(i, carry):
             state, total, _ = carry
             here = schedule._replace(progress=schedule.progress + i * schedule.per_step)
-            state, metrics = step(state, problem, sources, here, use_embedder)
+            state, metrics = run(state, sources, here, use_embedder)
             return state, total + metrics.mse, metrics.bits
 
-        zero = jnp.float32(0)
+        zero = jnp.zeros_like(state.log_bits)
         state, total, bits = lax.fori_loop(0, count, body, (state, zero, zero))
         return state, Metrics(total / count, bits)
 
