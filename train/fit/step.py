@@ -260,8 +260,10 @@ def step_of(problem: Problem) -> Step:
 def _side_by_side(one: Step) -> Step:
 
     def run(state: TrainState, sources: Sources, schedule: StepSchedule, use_embedder: bool) -> tuple[TrainState, Metrics]:
-        each = jax.vmap(lambda *args: one(*args, use_embedder), in_axes=(STATE_AXES, 0, 0), out_axes=(STATE_AXES, 0))
-        return each(state, sources, schedule)
+        def of_one(state: TrainState, sources: Sources, schedule: StepSchedule) -> tuple[TrainState, Metrics]:
+            return one(state, sources, schedule, use_embedder)
+
+        return jax.vmap(of_one, in_axes=(STATE_AXES, 0, 0), out_axes=(STATE_AXES, 0))(state, sources, schedule)
 
     return run
 
