@@ -56,8 +56,8 @@ def encode_command(
 ) -> int:
     """Fit a network to a video or image and write it as one complete file. OUT defaults to IN with the suffix .inr.
 
-    Several inputs need -o DIR; a target and a time budget are those of each file. Small pictures of one size are fitted side by side. Ctrl-C
-    ends the fit early and writes a valid file, or saves the state of fits side by side; the same command then continues.
+    Several inputs need -o DIR; a target and a time budget are those of each file. Small pictures of one size are fitted side by side.
+    Ctrl-C ends the fit early and writes a valid file, or saves the states of fits side by side; the same command then continues.
     """
     options, files = encode_options_of(flags), planned_files(inputs, folder)
     if folder is not None and folder != files[0][1] and not reports.estimate:
