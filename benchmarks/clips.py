@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from inr.images import Span
+from inr.frames import Span
 from inr.reading import read_video
 from inr.scale import Scale
 from inr.video import Video

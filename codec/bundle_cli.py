@@ -26,7 +26,7 @@ def create_command(
     """Create an empty bundle. The first video that is added determines the network."""
     from codec.bundle import BundleSettings, empty_bundle
     from codec.sizes import parse_count, parse_modes
-    from inr.writing import check_free, write_atomically
+    from inr.files import check_free, write_atomically
 
     check_free(target, overwrite)
     capacity = parse_count(size) if size else 0
@@ -77,7 +77,7 @@ def extract_command(
     from codec.bundle import extracted
     from codec.encoder import encode
     from codec.loading import open_model, video_index
-    from inr.writing import check_free, write_atomically
+    from inr.files import check_free, write_atomically
 
     target = target or Path(f"{name}.inr")
     check_free(target, overwrite)
@@ -119,7 +119,7 @@ def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
     from codec.decoder import decode
     from codec.encoder import encode
     from codec.loading import read_file, video_index
-    from inr.writing import write_atomically
+    from inr.files import write_atomically
 
     old = read_file(source)
     model, size = decode(old), len(old)

@@ -73,7 +73,7 @@ def decode_command(
     began = time.monotonic()
     pixels = model.render(times, index)
     rendered = time.monotonic() - began
-    note = write_video(Video(pixels, rate, spec.colour, spec.name), target)
+    note = write_video(Video(pixels, rate, spec.colour, spec.name, spec.pixel_aspect), target)
     facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(times), "fps": float(rate)}
     seconds = time.monotonic() - STARTED
     if as_json:
@@ -113,10 +113,10 @@ def eval_command(
     """
     from codec.clip import decoded_frames
     from codec.evaluation import compare
+    from inr.files import check_free, write_atomically
     from inr.reading import read_video
     from inr.runtime import prepare_jax
     from inr.scale import Scale
-    from inr.writing import check_free, write_atomically
 
     if per_frame is not None:
         check_free(per_frame, overwrite)
@@ -157,8 +157,8 @@ def retarget_command(
     from codec.loading import read_file
     from codec.retarget import retarget
     from codec.sizes import parse_size
+    from inr.files import check_free, write_atomically
     from inr.runtime import prepare_jax
-    from inr.writing import check_free, write_atomically
 
     cap = parse_size(size)
     check_free(target, overwrite)

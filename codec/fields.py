@@ -14,31 +14,39 @@ from inr.spec import NetworkSpec, Pyramid, VideoSpec
 from inr.tensor_spec import TensorSpec
 from inr.video import UNSPECIFIED, Colour
 
-MAX_SIDE, MAX_FRAMES, MAX_RATE = 65536, 1 << 24, 1 << 31
+MAX_SIDE, MAX_FRAMES, MAX_RATE, MAX_ASPECT = 65536, 1 << 24, 1 << 31, 1 << 16
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # the most weights of a network and the most samples of a picture: this bounds a decoder's memory
 
 # Flags of a video record.
-TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT, OWN_CONTEXTS = 1, 2, 4, 8, 16, 32, 64
+TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT, OWN_CONTEXTS, PIXEL_ASPECT = (1 << bit for bit in range(8))
 
 
 def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> bytes:
     """The fields of a video record before its range-coded stream. `before` is the spec in the video record before it.
 
-    If the entry `continues`, the record stores no name, size, rate, colour tags or margins: they are those of `before`.
+    If the entry `continues`, the record stores no name, size, rate, colour tags, pixel aspect or margins: they are those of `before`.
     """
     video, colour, continues = entry.spec, entry.spec.colour, entry.continues
     name = b"" if continues else _shortened(video.name)
     tagged, has_margins = colour != Colour() and not continues, any(video.margins) and not continues
     same_format = not continues and before is not None and _format(video) == _format(before)
     flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (entry.checksum is not None)
-    flags |= CONTINUES * continues | MARGINS * has_margins | SAME_FORMAT * same_format | OWN_CONTEXTS * entry.has_contexts
+    square = continues or video.pixel_aspect == 1
+    flags |= (
+        PIXEL_ASPECT * (not square)
+        | CONTINUES * continues
+        | MARGINS * has_margins
+        | SAME_FORMAT * same_format
+        | OWN_CONTEXTS * entry.has_contexts
+    )
     data = varint(len(name)) + name + bytes([flags])
     if tagged:
         data += bytes([colour.primaries, colour.transfer, colour.matrix])
+    aspect = () if square else video.pixel_aspect.as_integer_ratio()
     video_format = () if continues or same_format else _format(video)
-    numbers = (video.frames, *video_format, *(video.margins if has_margins else ()), len(entry.layers), *entry.layers)
+    numbers = (video.frames, *video_format, *(video.margins if has_margins else ()), *aspect, len(entry.layers), *entry.layers)
     data += b"".join(map(varint, numbers))
     return data if entry.checksum is None else data + entry.checksum.to_bytes(CHECKSUM_BYTES, "little")
 
@@ -59,7 +67,7 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> tuple[VideoEntr
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags >= 2 * OWN_CONTEXTS or (flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT))):
+    if flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT | PIXEL_ASPECT)):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     if flags & CONTINUES:
         spec = replace(_previous(before), frames=positive(fields, MAX_FRAMES))
@@ -79,7 +87,8 @@ def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec |
     video_format = _format(_previous(before)) if flags & SAME_FORMAT else tuple(positive(fields, limit) for limit in limits)
     width, height, numerator, denominator = video_format
     above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
-    return VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right))
+    aspect = Fraction(positive(fields, MAX_ASPECT), positive(fields, MAX_ASPECT)) if flags & PIXEL_ASPECT else Fraction(1)
+    return VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right), aspect)
 
 
 def _previous(before: VideoSpec | None) -> VideoSpec:

@@ -1,178 +1,101 @@
-"""Reads videos in containers with FFmpeg's libraries. One MediaWarning reports each part of a source that is dropped."""
+"""Opens containers with FFmpeg's libraries, and reads the facts of the stream that players show."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
+from inr.errors import InputError
+from inr.ffmpeg import pyav
+from inr.frames import WORKING_COMMAND
+from inr.orientation import Orientation
 
-from inr.errors import InputError, MediaWarning
-from inr.images import WORKING_COMMAND, Span, as_rgb8, source_name, spanned, stacked
-from inr.pixels import Frame, Frames
-from inr.video import UNSPECIFIED, Colour, Video
+DEFAULT_RATE = Fraction(25)  # frames per second of a stream that states no rate
+SAME_RATE = 0.02  # largest relative difference between two statements of one frame rate
 
 
-class Stream:
-    """The first video stream of a container: `count` frames, `fps` frames per second. InputError if it cannot be decoded.
+class Header(NamedTuple):
+    """The facts of a stream that its container's header states.
 
-    The stream is decoded in order. A request for a frame before the last decoded one decodes the stream again from its first frame.
+    `width` and `height` are those of upright frames in pixels; `frames` may be an estimate.
     """
 
-    def __init__(self, path: Path):
-        import av
-
-        av.logging.set_level(None)  # `read_container` gives the reason
-        self.path = path
-        # The frames are counted by decoding, because a packet may hold no visible frame, or several.
-        with _input_errors(path), av.open(str(path)) as container:
-            stream = _video_stream(container, path)
-            stream.thread_type = "AUTO"
-            times = [frame.pts for frame in container.decode(stream)]
-            self.fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        self.count = len(times)
-        _warn_of_variable_timing(times)
-        self._next_index, self._colour = 0, Colour()
-        self._decoded: Iterator | None = None
-
-    def video(self, indices: range) -> Video:
-        """The frames at `indices`, a range of step 1, as a Video. InputError if none of these frames exists or if decoding fails."""
-        if self._decoded is None or indices.start < self._next_index:
-            self._next_index, self._decoded = 0, self._frames()
-        frames = []
-        with _input_errors(self.path):
-            while self._next_index < indices.stop and (frame := next(self._decoded, None)) is not None:
-                if self._next_index == 0:
-                    self._colour = _colour(frame)
-                    _warn_of_depth(frame)
-                if self._next_index >= indices.start:
-                    frames.append(_rgb(frame, self.path))
-                self._next_index += 1
-        return Video(stacked(iter(frames), self.path), self.fps, self._colour, source_name(self.path))
-
-    def _frames(self) -> Iterator:
-        """Decode the stream from its first frame and yield each frame."""
-        import av
-
-        with av.open(str(self.path)) as container:
-            stream = _video_stream(container, self.path)
-            stream.thread_type = "AUTO"
-            _warn_of_other_streams(container)
-            yield from container.decode(stream)
+    width: int
+    height: int
+    frames: int
 
 
 @contextmanager
-def _input_errors(path: Path) -> Iterator[None]:
-    """A context that converts FFmpeg's errors to InputError; the message names `path`."""
-    import av
+def opened(path: Path) -> Iterator:
+    """The open container at `path`; FFmpeg's errors become InputError.
 
+    FFmpeg gets an open file, not the path, so no character of a name has a meaning of its own, as ':' and '%' have in FFmpeg's addresses.
+    """
+    av = pyav()
     try:
-        yield
+        with path.open("rb") as file, av.open(file) as container:
+            yield container
     except av.FFmpegError as error:
         reason = str(error).split("]")[-1].split(":")[0].strip() or type(error).__name__
         raise InputError("not-a-video", f"'{path}' cannot be read as video: {reason}", WORKING_COMMAND) from error
+    except OSError as error:
+        raise InputError("unreadable-file", f"'{path}' cannot be read: {error.strerror or error}", WORKING_COMMAND) from error
 
 
-def _video_stream(container, path: Path):
-    """The first video stream of an open container; InputError if there is none."""
-    if not container.streams.video:
-        raise InputError("no-video", f"'{path}' holds no video stream", WORKING_COMMAND)
-    return container.streams.video[0]
+def best_stream(container, path: Path):
+    """The video stream of an open container that players show; InputError if there is none, or if FFmpeg has no decoder for it."""
+    stream = container.streams.best("video")
+    if stream is None or is_cover(stream):
+        held = "only cover art" if stream is not None else "no video stream"
+        raise InputError("no-video", f"'{path}' holds {held}", WORKING_COMMAND)
+    if stream.codec_context is None:
+        raise InputError("no-decoder", f"the video in '{path}' has a codec that this FFmpeg cannot decode", "convert it first")
+    return stream
 
 
-def probe_container(path: Path) -> tuple[int, int, int]:
-    """The width and height in pixels and the number of frames of a container's first video stream, as its header states them.
+def is_cover(stream) -> bool:
+    """Whether a stream is a picture that belongs to a piece of music."""
+    return bool(stream.disposition & type(stream.disposition).attached_pic)
 
-    If the header gives no number of frames, the number is estimated from the duration. InputError if the header cannot be read.
+
+def frame_rate(stream) -> Fraction:
+    """The frames per second of a stream: FFmpeg's guess, as players use it, if the stream's mean rate agrees with it, else the mean rate.
+
+    The guess knows that 29.9701 means 30000/1001. It can be a multiple of the true rate for fields, and for variable timing.
     """
-    import av
-
-    with _input_errors(path), av.open(str(path)) as container:
-        stream = _video_stream(container, path)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        if stream.frames:
-            count = stream.frames
-        elif stream.duration and stream.time_base:
-            count = round(stream.duration * stream.time_base * rate)
-        else:
-            count = round((container.duration or 0) * Fraction(1, av.time_base) * rate)
-        return stream.width, stream.height, max(1, count)
+    mean, guess = stream.average_rate, stream.guessed_rate
+    if mean and guess and abs(guess / mean - 1) > SAME_RATE:
+        return Fraction(mean)
+    return Fraction(guess or mean or DEFAULT_RATE)
 
 
-def read_container(path: Path, span: Span) -> Video:
-    """The frames `span` of a container's first video stream, as a Video. InputError if they cannot be decoded or if there are none."""
-    import av
-
-    # None switches FFmpeg's log off. Otherwise a decoder thread that logs an error waits for the interpreter's lock. The thread that
-    # closes the decoder holds this lock while it waits for the decoder threads, so both threads would wait forever.
-    av.logging.set_level(None)
-    with _input_errors(path), av.open(str(path)) as container:
-        stream = _video_stream(container, path)
-        stream.thread_type = "AUTO"
-        _warn_of_other_streams(container)
-        frames, colour = _decode(container, span, path)
-        fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-    return Video(frames, Fraction(fps), colour, source_name(path))
+def pixel_aspect(stream, orientation: Orientation) -> Fraction:
+    """The width of a pixel of upright frames, divided by its height; 1 if the stream does not state it."""
+    stated = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    return 1 / stated if orientation.transposed else stated
 
 
-def _decode(container, span: Span, path: Path) -> tuple[Frames, Colour]:
-    """The frames `span` of an open container, and the colour tags of its first frame."""
-    start, stop = span
-    relative = any(end is not None and end < 0 for end in span)  # negative numbers count from the end
-    decoded, times, colour = [], [], Colour()
-    for index, frame in enumerate(container.decode(video=0)):
-        if index == 0:
-            colour = _colour(frame)
-            _warn_of_depth(frame)
-        if not relative and stop is not None and index >= stop:
-            break
-        times.append(frame.pts)
-        if relative or start is None or index >= start:
-            decoded.append(_rgb(frame, path))
-    _warn_of_variable_timing(times)
-    if not decoded and times:
-        spanned(list(range(len(times))), span, path)
-    if relative:
-        decoded = spanned(decoded, span, path)
-    return stacked(iter(decoded), path), colour
+def stated_seconds(container, stream) -> float | None:
+    """The duration of a stream in seconds, as the header states it; None if it states none."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if stated := stream.metadata.get("DURATION"):  # of Matroska: hours, minutes and seconds
+        parts = stated.split(":")
+        try:
+            return sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
+        except ValueError:
+            return None
+    alone = sum(other.type in ("video", "audio") for other in container.streams) == 1
+    return container.duration / 1e6 if container.duration and alone else None
 
 
-def _rgb(frame, path: Path) -> Frame:
-    """A decoded frame as 8-bit RGB, without its alpha channel."""
-    if any(component.is_alpha for component in frame.format.components):
-        return as_rgb8(frame.to_ndarray(format="rgba"), path)
-    return frame.to_ndarray(format="rgb24")
-
-
-def _colour(frame) -> Colour:
-    """The colour tags of a frame. Matrix code 0 marks an R'G'B' source; it becomes UNSPECIFIED, because it stands for no Y'CbCr matrix."""
-    matrix = int(frame.colorspace) or UNSPECIFIED
-    return Colour(int(frame.color_primaries), int(frame.color_trc), matrix, int(frame.color_range) == 2)
-
-
-def _warn_of_other_streams(container) -> None:
-    """Issue a MediaWarning for each kind of stream that is dropped."""
-    kinds = [stream.type for stream in container.streams]
-    for kind in ("audio", "subtitle", "data", "attachment"):
-        if count := kinds.count(kind):
-            warnings.warn(MediaWarning(f"{count} {kind} stream{'s' * (count > 1)} dropped: only pictures are coded"), stacklevel=2)
-    if (count := kinds.count("video") - 1) > 0:
-        warnings.warn(MediaWarning(f"{count} further video stream{'s' * (count > 1)} dropped: only the first one is coded"), stacklevel=2)
-
-
-def _warn_of_depth(frame) -> None:
-    """Issue a MediaWarning if a frame has more than 8 bits for each sample."""
-    if frame.format.components and (bits := frame.format.components[0].bits) > 8:
-        warnings.warn(MediaWarning(f"the source has {bits} bits a sample; it is coded as 8-bit RGB"), stacklevel=2)
-
-
-def _warn_of_variable_timing(times: list[int | None]) -> None:
-    """Issue a MediaWarning if the intervals between frames are not equal, because a file stores only the average frame rate.
-
-    `times` are in ticks of the stream's time base. Intervals that differ by at most 1 tick, or 2 % of their mean, count as equal.
-    """
-    known = [time for time in times if time is not None]
-    gaps = np.diff(known)
-    if len(gaps) > 1 and gaps.max() - gaps.min() > max(1, 0.02 * gaps.mean()):
-        warnings.warn(MediaWarning("variable frame timing is dropped: all frames are coded at the average frame rate"), stacklevel=2)
+def probe_container(path: Path) -> Header:
+    """The header of a container's best video stream. Its first frame is decoded for the orientation. InputError if it cannot be read."""
+    with opened(path) as container:
+        stream = best_stream(container, path)
+        rate, seconds = frame_rate(stream), stated_seconds(container, stream)
+        count = stream.frames or round((seconds if seconds is not None else (container.duration or 0) / 1e6) * rate)
+        first = next(container.decode(stream), None)
+        width, height = (Orientation.of(first) if first else Orientation()).size(stream.width, stream.height)
+        return Header(width, height, max(1, count))

@@ -1,14 +1,16 @@
 """Reads a video file, a folder or pattern of images, or one image: all frames, or only the requested ones."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from inr.containers import Stream, probe_container, read_container
+from inr.containers import probe_container
+from inr.decoding import Stream, read_container
 from inr.errors import InputError
-from inr.images import WORKING_COMMAND, Span, image_files, read_image, spanned, stacked
+from inr.frames import WORKING_COMMAND, Span, spanned
+from inr.images import Images, image_files, is_pattern
 from inr.images import source_name as source_name
 from inr.scale import Scale
 from inr.video import Video
@@ -40,9 +42,9 @@ def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = N
     InputError if `path` cannot be read.
     """
     path = Path(path)
-    if images := image_files(path):
-        height, width, _ = read_image(images[0]).shape
-        count = len(images)
+    if files := image_files(path):
+        images = Images(files, path)
+        (width, height), count = images.size, len(images)
     else:
         _check_file(path)
         width, height, count = probe_container(path)
@@ -59,23 +61,24 @@ class Source:
 
     def __init__(self, path: str | Path, frames: Span = (None, None), scale: Scale | None = None):
         self.path, self._scale = Path(path), scale
-        self._images = image_files(self.path)
-        if not self._images:
-            _check_file(self.path)
-            self._stream = Stream(self.path)
-        self._range = range(len(self._images) or self._stream.count)[slice(*frames)]
-        spanned(list(range(len(self._images) or self._stream.count)), frames, self.path)
+        self._frames = _on_demand(self.path)
+        self._range = range(len(self._frames))[slice(*frames)]
+        spanned(list(range(len(self._frames))), frames, self.path)
 
     def __len__(self) -> int:
         return len(self._range)
 
     def __getitem__(self, index: slice) -> Video:
-        chosen = self._range[index]
-        if self._images:
-            video = Video(stacked((read_image(self._images[frame]) for frame in chosen), self.path), name=source_name(self.path))
-        else:
-            video = self._stream.video(chosen)
+        video = self._frames.video(self._range[index])
         return resized(video, self._scale) if self._scale else video
+
+
+def _on_demand(path: Path) -> Images | Stream:
+    """The frames of a source that exists, to be read on demand; InputError if there is no such source."""
+    if files := image_files(path):
+        return Images(files, path)
+    _check_file(path)
+    return Stream(path)
 
 
 def _check_file(path: Path) -> None:
@@ -88,10 +91,10 @@ def _check_file(path: Path) -> None:
 
 def _read(path: Path, span: Span) -> Video:
     """The frames that `span` selects from `path`, not resized."""
-    images = image_files(path)
-    if images:
-        chosen = spanned(images, span, path)
-        return Video(stacked(map(read_image, chosen), path), name=source_name(path))
+    if files := image_files(path):
+        images = Images(files, path)
+        spanned(list(range(len(images))), span, path)
+        return images.video(range(len(images))[slice(*span)])
     _check_file(path)
     return read_container(path, span)
 
@@ -100,7 +103,7 @@ def _missing(path: Path) -> InputError:
     """The error for a path that does not exist; it suggests a similar name if the folder has one."""
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     similar = difflib.get_close_matches(path.name, siblings, n=1)
-    problem = f"no images match '{path}'" if "*" in path.name else f"no such file: '{path}'"
+    problem = f"no images match '{path}'" if is_pattern(path) else f"no such file: '{path}'"
     return InputError("missing-input", problem, f"did you mean '{path.parent / similar[0]}'?" if similar else WORKING_COMMAND)
 
 
@@ -110,4 +113,4 @@ def resized(video: Video, scale: Scale) -> Video:
 
     size = scale.size(video.width, video.height)
     frames = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in video.frames]
-    return Video(np.stack(frames), video.fps, video.colour, video.name)
+    return replace(video, frames=np.stack(frames))

@@ -208,8 +208,8 @@ class VideoSpec:
     """The facts that a file holds about one video besides its tensors.
 
     `width` and `height` are in pixels, `frames` is the number of frames, `fps` is an exact fraction of frames per second, `colour` and
-    `name` describe the source. `margins` are the numbers of pixels by which the canvas extends beyond a frame: above it, left of it,
-    below it and right of it.
+    `name` describe the source, and so does `pixel_aspect`, the width of a pixel divided by its height. `margins` are the numbers of pixels
+    by which the canvas extends beyond a frame: above it, left of it, below it and right of it.
     """
 
     width: int
@@ -219,11 +219,12 @@ class VideoSpec:
     colour: Colour = field(default_factory=Colour)
     name: str = ""
     margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pixel_aspect: Fraction = Fraction(1)
 
     @classmethod
     def of(cls, video: Video) -> "VideoSpec":
         """The spec that describes `video`."""
-        return cls(video.width, video.height, len(video), video.fps, video.colour, video.name)
+        return cls(video.width, video.height, len(video), video.fps, video.colour, video.name, pixel_aspect=video.pixel_aspect)
 
     @property
     def pixels(self) -> int:

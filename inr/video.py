@@ -1,6 +1,6 @@
 """A video: 8-bit R'G'B' frames, their rate, and the colour tags of their source."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from inr.pixels import Frames, is_frames
@@ -26,14 +26,15 @@ class Colour:
 class Video:
     """Frames in display order, uint8 R'G'B'; an image is a video of one frame.
 
-    `fps` is an exact fraction of frames per second; `name` is the source's name. ValueError if `frames` has another
-    dtype or shape than uint8 (t h w 3), or an empty axis.
+    `fps` is an exact fraction of frames per second; `name` is the source's name. `pixel_aspect` is the width of a pixel divided by its
+    height, as a player shows it. ValueError if `frames` has another dtype or shape than uint8 (t h w 3), or an empty axis.
     """
 
     frames: Frames
     fps: Fraction = Fraction(25)
     colour: Colour = field(default_factory=Colour)
     name: str = ""
+    pixel_aspect: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         shape = self.frames.shape
@@ -48,7 +49,7 @@ class Video:
 
     def __getitem__(self, index: slice) -> "Video":
         """The video that holds only the frames that the slice `index` selects."""
-        return Video(self.frames[index], self.fps, self.colour, self.name)
+        return replace(self, frames=self.frames[index])
 
     @property
     def height(self) -> int:

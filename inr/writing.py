@@ -1,62 +1,59 @@
 """Writes a video as mp4, mkv, y4m, PNG or npy. Each file is first written under a temporary name and then renamed."""
 
-import os
 import shutil
 import sys
+from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from inr.errors import OutputError, UsageError
-from inr.video import UNSPECIFIED, Video
+from inr.decoding import ACCURATE
+from inr.errors import UsageError
+from inr.ffmpeg import pyav
+from inr.files import check_free, flush, replaced, temporary_name
+from inr.video import Video
 
 SUFFIXES = (".mp4", ".mkv", ".y4m", ".png", ".npy")
 NEAR_LOSSLESS = {"crf": "8", "preset": "medium"}  # options of x264
-BT601 = 5  # H.273 code of the matrix that is used for a video without tags
+BT601 = 5  # H.273 code of the matrix of a video without tags, and of y4m, which cannot name its matrix
 MATRICES = (1, 4, 5, 6, 7, 9)  # H.273 codes of the matrices that FFmpeg's scaler supports
+LIMITED, FULL = 1, 2  # FFmpeg's codes of the range of levels
 
 
-def check_output(path: str, frames: int, overwrite: bool) -> None:
-    """Raise UsageError or OutputError if a video of `frames` frames cannot be written to `path`. Callers check this before other work."""
+def check_output(path: str, frames: int, overwrite: bool, source: Path | None = None) -> None:
+    """Check that a video of `frames` frames can be written to `path`, before other work; `source` is the file that the command reads.
+
+    UsageError or OutputError if it cannot.
+    """
     if path == "-":
         return
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in (*SUFFIXES, ""):
         raise UsageError("unknown-output", f"'{path}': cannot write '{suffix}', only {', '.join(SUFFIXES)}", f"{target.stem}.mkv")
-    if suffix == ".png" and frames > 1 and "%" not in target.name:
+    sources = [] if source is None else [source]
+    if suffix not in (".png", ""):
+        check_free(target, overwrite, sources)
+        return
+    if not suffix and not target.is_dir():
+        check_free(target, overwrite, sources)  # a folder to be made
+        return
+    names = image_names(target, frames)
+    if len(set(names)) < len(names):
         pattern = target.with_name(f"{target.stem}_%04d.png")
         raise UsageError("one-name-many-frames", f"'{path}' names one image, but there are {frames} frames", str(pattern))
-    check_free(target, overwrite)
+    for name in names:
+        check_free((target.parent if suffix else target) / name, overwrite, sources)
 
 
-def check_free(target: Path, overwrite: bool) -> None:
-    """Raise OutputError if `target`'s folder is missing or not writable, or if `target` exists and may not be replaced."""
-    if not target.parent.is_dir():
-        raise OutputError("no-folder", f"the output's folder does not exist: '{target.parent}'", f"mkdir -p '{target.parent}'")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputError("not-writable", f"the output's folder is not writable: '{target.parent}'", f"/tmp/{target.name}")
-    if target.exists() and not overwrite:
-        raise OutputError("output-exists", f"'{target}' exists already; nothing was written", "--overwrite, or another name")
-
-
-def temporary_name(target: Path) -> Path:
-    """The path in `target`'s folder that is written first and then renamed to `target`."""
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
-
-
-def write_atomically(target: Path, data: bytes) -> None:
-    """Write `data` under a temporary name, flush it to disk, and rename it to `target`. A failure leaves `target` as it was."""
-    temporary = temporary_name(target)
+def image_names(target: Path, frames: int) -> list[str]:
+    """The names of the PNG files for `target`: a pattern such as f_%04d.png, the name of one image, or a folder."""
+    pattern = target.name if target.suffix else "frame_%04d.png"
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return [pattern % index for index in range(frames)]
+    except (TypeError, ValueError):  # no pattern: '%' is a part of the name
+        return [pattern] * frames
 
 
 def write_video(video: Video, path: str) -> str:
@@ -65,19 +62,20 @@ def write_video(video: Video, path: str) -> str:
     The path '-' means y4m on standard output. A path without a suffix is a folder of PNG files.
     """
     if path == "-":
-        _write_container(video, sys.stdout.buffer, "yuv4mpegpipe", "rawvideo", "yuv444p")
+        _write_y4m(video, sys.stdout.buffer)
         return "y4m 4:4:4, 8 bit"
     target = Path(path)
     if target.suffix.lower() in (".png", ""):
         _write_images(video, target)
-        return "PNG, exact"
-    temporary = temporary_name(target)
-    try:
-        note = _write_file(video, target.suffix.lower(), temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return note
+        return "PNG, exact" + _lost_aspect(video)
+    with replaced(target) as temporary:
+        return _write_file(video, target.suffix.lower(), temporary)
+
+
+def _lost_aspect(video: Video) -> str:
+    """A remark on an output that cannot carry the shape of pixels."""
+    aspect = video.pixel_aspect
+    return "" if aspect == 1 else f"; it cannot say that pixels are {aspect.numerator}:{aspect.denominator}"
 
 
 def _write_file(video: Video, suffix: str, temporary: Path) -> str:
@@ -88,50 +86,77 @@ def _write_file(video: Video, suffix: str, temporary: Path) -> str:
             _write_container(video, str(temporary), "mp4", "libx264", chroma, NEAR_LOSSLESS)
             return f"x264 crf {NEAR_LOSSLESS['crf']} {chroma}: near-lossless, for viewing and not for measuring"
         case ".mkv":
-            _write_container(video, str(temporary), "matroska", "ffv1", "bgr0")
+            if video.pixel_aspect != 1:  # FFV1 has no place for it that FFmpeg's muxer fills
+                _write_container(video, str(temporary), "matroska", "libx264rgb", "rgb24", {"qp": "0", "preset": "fast"})
+                return "lossless x264 in RGB, exact"
+            # FFmpeg's encoder cannot divide one column among the slices of its level 3.
+            _write_container(video, str(temporary), "matroska", "ffv1", "bgr0", {"level": "1"} if video.width == 1 else {})
             return "FFV1 in RGB, exact"
         case ".y4m":
-            _write_container(video, str(temporary), "yuv4mpegpipe", "rawvideo", "yuv444p")
+            with temporary.open("wb") as file:
+                _write_y4m(video, file)
             return "y4m 4:4:4, 8 bit"
         case _:
             with temporary.open("wb") as file:
                 np.save(file, video.frames)
-            return "uint8 array (frames, height, width, 3), exact"
+            return "uint8 array (frames, height, width, 3), exact" + _lost_aspect(video)
 
 
 def _write_images(video: Video, target: Path) -> None:
-    """Write PNG files: into the folder `target` if it has no suffix, under numbered names if it contains %d, otherwise one file."""
+    """Write PNG files: into the folder `target` if it has no suffix, under numbered names for a pattern, otherwise one file."""
     import imageio.v3 as iio
 
-    folder = target if not target.suffix else target.parent
-    pattern = "frame_%04d.png" if not target.suffix else target.name
+    folder, names = target.parent if target.suffix else target, image_names(target, len(video))
     scratch = temporary_name(target)
     scratch.mkdir()
     try:
-        names = [pattern % index if "%" in pattern else pattern for index in range(len(video))]
         for name, frame in zip(names, video.frames, strict=True):
             iio.imwrite(scratch / name, frame, extension=".png", plugin="pillow")
+            flush(scratch / name)
         folder.mkdir(exist_ok=True)
         for name in names:
             (scratch / name).replace(folder / name)
+        flush(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _WithAspect:
+    """A binary file for y4m, whose header gets the pixel aspect: FFmpeg's muxer leaves it unknown, `A0:0`."""
+
+    def __init__(self, file: BinaryIO, aspect: Fraction):
+        self._file, self._replaced = file, b" A%d:%d " % aspect.as_integer_ratio()
+
+    def write(self, data: bytes) -> int:
+        header, newline, rest = bytes(data).partition(b"\n")
+        if self._replaced and header.startswith(b"YUV4MPEG2 "):
+            self._file.write(header.replace(b" A0:0 ", self._replaced) + newline + rest)
+            self._replaced = b""
+        else:
+            self._file.write(data)
+        return len(data)
+
+
+def _write_y4m(video: Video, file: BinaryIO) -> None:
+    _write_container(video, cast(BinaryIO, _WithAspect(file, video.pixel_aspect)), "yuv4mpegpipe", "rawvideo", "yuv444p")
 
 
 def _write_container(
     video: Video, file: str | BinaryIO, container: str, codec: str, pixels: str, options: dict[str, str] | None = None
 ) -> None:
-    """Write `file` with FFmpeg. `container`, `codec` and `pixels` are FFmpeg's names of a format, an encoder and a pixel format."""
-    import av
+    """Write `file` with FFmpeg. `container`, `codec` and `pixels` are FFmpeg's names of a format, an encoder and a pixel format.
 
-    rgb = pixels == "bgr0"
-    matrix = video.colour.matrix if video.colour.matrix in MATRICES else BT601
-    # FFmpeg's codes of the range of levels: 1 is limited, 2 is full.
-    levels = 2 if video.colour.full_range and not rgb and container != "yuv4mpegpipe" else 1
+    The tags say how the samples were made from R'G'B', also where the source has no tags, because players guess a missing tag.
+    """
+    av = pyav()
+    rgb, named = "yuv" not in pixels, container != "yuv4mpegpipe"
+    matrix = video.colour.matrix if named and video.colour.matrix in MATRICES else BT601
+    levels = FULL if video.colour.full_range and named and not rgb else LIMITED
     with av.open(file, "w", format=container) as output:
-        stream = cast(av.VideoStream, output.add_stream(codec, rate=video.fps, options=options or {}))
+        stream = cast(Any, output.add_stream(codec, rate=video.fps, options=options or {}))
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, pixels
-        if not rgb and video.colour.matrix != UNSPECIFIED:
+        stream.sample_aspect_ratio = video.pixel_aspect
+        if not rgb:
             stream.codec_context.colorspace = matrix
             stream.codec_context.color_range = levels
             stream.codec_context.color_primaries = video.colour.primaries
@@ -139,6 +164,6 @@ def _write_container(
         for rgb_frame in video.frames:
             frame = av.VideoFrame.from_ndarray(rgb_frame, format="rgb24")
             if not rgb:
-                frame = frame.reformat(format=pixels, dst_colorspace=matrix, dst_color_range=levels)
+                frame = frame.reformat(format=pixels, dst_colorspace=matrix, dst_color_range=levels, interpolation=ACCURATE)
             output.mux(stream.encode(frame))
         output.mux(stream.encode())

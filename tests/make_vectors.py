@@ -76,6 +76,7 @@ VECTORS = {
         NetworkSpec(FourierFeatures(5, 4), 10, (BlockSpec(6, 1, 1), BlockSpec(4, 1, 1)), 1, 1, norm=True, spatial_grid=(2, 3)),
         VideoSpec(23, 18, 1, name="waves"),
     ),
+    "wide": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 2, Fraction(25), Colour(1, 1, 1), "wide", pixel_aspect=Fraction(64, 45))),
     "segments": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first segment's layer
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three videos, on the layers of the others
 }

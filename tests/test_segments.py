@@ -13,6 +13,7 @@ from codec.bundle import checksums_match, extracted
 from codec.decoder import decode
 from codec.encoder import encode
 from codec.model import QuantizedModel
+from inr.decoding import Decoding
 from inr.errors import InputError, UsageError
 from inr.layout import tensor_specs
 from inr.reading import Source, read_video
@@ -84,10 +85,9 @@ def test_a_source_may_be_a_folder(long_file: Path, tmp_path: Path):
     assert np.array_equal(source[2:5].frames, read_video(long_file, (2, 5)).frames)
 
 
-def test_a_source_is_decoded_once(long_file: Path):
-    source, passes = Source(long_file), []
-    honest = source._stream._frames
-    source._stream._frames = lambda: passes.append(None) or honest()
+def test_a_source_is_decoded_once(long_file: Path, monkeypatch: pytest.MonkeyPatch):
+    source, passes, honest = Source(long_file), [], Decoding.__iter__
+    monkeypatch.setattr(Decoding, "__iter__", lambda decoding: passes.append(None) or honest(decoding))
     for start in range(FRAMES):
         assert len(source[start : start + 1]) == 1
     assert len(passes) == 1

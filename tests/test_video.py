@@ -50,17 +50,16 @@ def test_lossy_formats_stay_near_and_keep_their_tags(clip: Video, tmp_path: Path
     assert again.frames.shape == video.frames.shape
     if suffix == ".mp4" and colour.matrix != 2:
         assert again.colour == colour
-    if suffix == ".mp4" or colour.matrix != 1:  # y4m cannot state its matrix, and is read as BT.601
-        assert np.abs(again.frames.astype(int) - video.frames).mean() < 2.5
+    assert np.abs(again.frames.astype(int) - video.frames).mean() < 2.5
 
 
-def test_y4m_uses_the_matrix_of_the_source(tmp_path: Path):
+def test_y4m_uses_the_matrix_that_its_readers_assume(tmp_path: Path):
     red = np.zeros((1, 2, 2, 3), np.uint8)
     red[..., 0] = 255
-    for matrix, weight in ((2, 0.299), (1, 0.2126)):
+    for matrix in (2, 1):
         write_video(Video(red, colour=Colour(matrix=matrix)), str(tmp_path / f"{matrix}.y4m"))
         luma = (tmp_path / f"{matrix}.y4m").read_bytes().split(b"FRAME\n")[1][0]
-        assert abs(luma - (16 + 219 * weight)) <= 1
+        assert abs(luma - (16 + 219 * 0.299)) <= 1
 
 
 def test_images_of_every_kind_become_8_bit_rgb(tmp_path: Path):
@@ -124,8 +123,8 @@ def test_a_transparent_picture_is_refused(tmp_path: Path, mode: str):
 
 
 def test_samples_without_8_bit_colours_are_refused(tmp_path: Path):
-    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match="kind 'F'"):
+    Image.fromarray(np.zeros((4, 4), np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="kind 'I'"):
         read_video(tmp_path / "a.tif")
 
 

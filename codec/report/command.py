@@ -30,9 +30,10 @@ def compare_command(
     from codec.report.measuring import compared
     from codec.report.page import page
     from codec.report.pictures import sheet, side_video
+    from inr.files import check_free, write_atomically
     from inr.runtime import prepare_jax
     from inr.scale import Scale
-    from inr.writing import check_free, check_output, write_atomically
+    from inr.writing import check_output
 
     kind = Path(target).suffix.lower()
     if kind not in (".html", ".png", ".mp4", ".mkv"):

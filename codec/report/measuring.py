@@ -10,7 +10,8 @@ from codec.bundle import record_sizes
 from codec.clip import Clip, decoded_frames, open_file
 from codec.evaluation import Report, compare
 from codec.loading import is_inr_file
-from inr.errors import UsageError
+from inr.containers import best_stream, opened
+from inr.errors import InputError, UsageError
 from inr.pixels import Frames
 from inr.reading import read_video
 from inr.scale import Scale
@@ -93,14 +94,12 @@ def _bits_of_segments(clip: Clip) -> tuple[float, ...]:
 
 def _bits_of_packets(path: Path, frames: int) -> tuple[float, ...]:
     """The bits of each packet of a video in display order. Empty for images, and if the numbers of packets and frames differ."""
-    import av
-
     if path.is_dir():
         return ()
     try:
-        with av.open(str(path)) as container:
-            packets = [(packet.pts, 8.0 * packet.size) for packet in container.demux(container.streams.video[0]) if packet.size]
-    except (av.FFmpegError, IndexError):
+        with opened(path) as container:
+            packets = [(packet.pts, 8.0 * packet.size) for packet in container.demux(best_stream(container, path)) if packet.size]
+    except InputError:
         return ()
     ordered = sorted(packets, key=lambda packet: packet[0] or 0)
     return tuple(bits for _, bits in ordered) if len(ordered) == frames else ()

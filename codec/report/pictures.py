@@ -1,5 +1,7 @@
 """Writes a comparison as a sheet of frames, or as a video that shows all files side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from codec.comparison_image import comparison_image
@@ -24,4 +26,4 @@ def side_video(comparison: Comparison, target: str) -> None:
     """Write a video that shows the source and then every file, from left to right."""
     source = comparison.source
     frames = np.concatenate([source.frames, *(file.frames for file in comparison.compared_files)], axis=2)
-    write_video(Video(frames, source.fps, source.colour, source.name), target)
+    write_video(replace(source, frames=frames), target)

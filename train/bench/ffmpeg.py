@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from inr.errors import InputError, ResourceError
+from inr.files import temporary_name
 from inr.pixels import CHANNELS, Frames
 from inr.video import Video
-from inr.writing import temporary_name
 
 # All codecs share one conversion in each direction: BT.601, limited range, chroma between the pixels, exact scaling.
 SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"

@@ -9,7 +9,7 @@ from typing import Any
 
 from codec.evaluation import Report
 from inr.errors import InputError, TargetMissed
-from inr.writing import write_atomically
+from inr.files import write_atomically
 from train.bench.plan import Job, Plan
 
 

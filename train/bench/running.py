@@ -8,8 +8,9 @@ from codec.decoder import decode
 from codec.evaluation import compare
 from codec.shell import span
 from inr.cost import macs_per_pixel
+from inr.files import temporary_name, write_atomically
 from inr.video import Video
-from inr.writing import temporary_name, write_atomically, write_video
+from inr.writing import write_video
 from train.bench.ffmpeg import read_stream, run_ffmpeg, write_y4m
 from train.bench.ffmpeg_codecs import FFmpegCodec
 from train.bench.pillow_codecs import PillowCodec, read_picture

@@ -9,10 +9,10 @@ from codec.decoder import decode_bundle
 from codec.loading import read_file
 from codec.model import QuantizedModel
 from inr.errors import InputError, UsageError
+from inr.files import check_free
 from inr.reading import read_video
 from inr.spec import VideoSpec
 from inr.video import Video
-from inr.writing import check_free
 from train.encode.outcome import Encoded
 from train.encode.run import run_plan
 from train.fit.progress import Reporter

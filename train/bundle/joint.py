@@ -15,9 +15,9 @@ from codec.decoder import decode, decode_bundle
 from codec.evaluation import compare
 from codec.loading import read_file
 from inr.errors import TargetMissed, UsageError
+from inr.files import write_atomically
 from inr.reading import read_video
 from inr.video import Video
-from inr.writing import write_atomically
 from train.bundle.adding import check_bundle
 from train.bundle.pretraining import check_without_decoder, leave_if_asked, prepare_joint_fit, pretrained_bundle, run_joint_fit
 from train.encode.outcome import Encoded

@@ -21,10 +21,10 @@ from codec.loading import read_file
 from codec.model import WeightLayer
 from codec.spec_fields import write_spec
 from inr.errors import UsageError, VerifyError
+from inr.files import write_atomically
 from inr.layout import layer_specs
 from inr.reading import read_video
 from inr.video import Video
-from inr.writing import write_atomically
 from train.bundle.adding import check_bundle
 from train.fit.checkpoint import Workdir
 from train.fit.fitter import Fitter

@@ -79,8 +79,8 @@ def bench_command(
 
 def _bench(plan: "Plan", as_json: bool) -> dict[str, object]:
     """Measure all points, write the results and print the BD-rates; returns the fields of the result line."""
+    from inr.files import write_atomically
     from inr.runtime import prepare_jax
-    from inr.writing import write_atomically
     from train.bench.curves import bd_rates
     from train.bench.picture import rd_picture
     from train.bench.points import measure

@@ -1,6 +1,7 @@
 """`inr demo`: encodes, decodes and measures the clip that comes with the package."""
 
 import time
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from codec.evaluation import compare
 from codec.shell import say
 from inr.reading import read_video
 from inr.runtime import prepare_jax
-from inr.video import Video
 from inr.writing import write_video
 from train.cli.display import reporter
 from train.encode.files import encode_file
@@ -34,7 +34,7 @@ def run_demo(folder: Path, started: float, as_json: bool) -> dict[str, object]:
         original, source_bytes = read_video(source), source.stat().st_size
     data = target.read_bytes()
     decoded = decode(data).render()
-    write_video(Video(decoded, original.fps, original.colour, original.name), str(copy))
+    write_video(replace(original, frames=decoded), str(copy))
     middle = len(original) // 2
     iio.imwrite(sheet, comparison_image(original.frames[middle], decoded[middle]))
     report = compare(decoded, original.frames, len(data))

@@ -156,7 +156,7 @@ def _encode_one(source: Path, output: Path, options: "EncodeOptions", reports: R
 
 def _check_page(output: Path, options: "EncodeOptions", reports: ReportFlags) -> None:
     """Check the path of the report if one is asked for; OutputError if another file is there."""
-    from inr.writing import check_free
+    from inr.files import check_free
 
     if reports.report and not output.exists():
         check_free(output.with_suffix(".html"), options.run.overwrite)
@@ -241,7 +241,7 @@ def _report(source: Path, output: Path, options: "EncodeOptions", reports: Repor
     """Write the page of `inr compare` if one is asked for; an existing page is kept, unless `options` allow to overwrite it."""
     from codec.report.measuring import compared
     from codec.report.page import page as html_page
-    from inr.writing import write_atomically
+    from inr.files import write_atomically
 
     page = output.with_suffix(".html")
     if not reports.report or (page.exists() and not options.run.overwrite):

@@ -33,9 +33,9 @@ def retarget_command(
     from codec.decoder import decode
     from codec.loading import read_file
     from codec.sizes import parse_size
+    from inr.files import check_free
     from inr.runtime import prepare_jax
     from inr.spec import Pyramid
-    from inr.writing import check_free
     from train.fit.interrupts import Preempted, die_of_interrupt
     from train.plan.options import RunOptions
 
@@ -66,7 +66,7 @@ def retarget_picture(model: "QuantizedModel", target: Path, cap: int, as_json: b
     from train.plan.options import encode_options
 
     spec = model.clip_spec(0)
-    picture = Video(model.render(), spec.fps, spec.colour, spec.name)
+    picture = Video(model.render(), spec.fps, spec.colour, spec.name, spec.pixel_aspect)
     encoded = encode_video(picture, target, encode_options(target_size=cap, preset=str(STEPS), overwrite=True), reporter(as_json))
     assert encoded is not None  # None means that the file is up to date, which `overwrite` excludes
     return encoded

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inr.files import check_free
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
-from inr.writing import check_free
 from train.encode.outcome import Encoded
 from train.encode.run import encode_video
 from train.encode.segments import encode_segments

@@ -10,10 +10,10 @@ import jax
 from codec.bitstream import BitstreamError
 from codec.decoder import decode
 from codec.evaluation import compare
+from inr.files import check_free
 from inr.layout import weights
 from inr.reading import read_video
 from inr.video import Video
-from inr.writing import check_free
 from train.encode.outcome import Encoded
 from train.encode.own_contexts import control_rate_with_contexts, follow_share
 from train.encode.verified_file import write_verified

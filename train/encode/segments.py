@@ -11,9 +11,9 @@ from codec.decoder import decode
 from codec.evaluation import combine_reports, compare
 from codec.model import QuantizedModel
 from inr.errors import UsageError
+from inr.files import check_free, write_atomically
 from inr.spec import VideoSpec
 from inr.video import Video
-from inr.writing import check_free, write_atomically
 from train.encode.outcome import Encoded
 from train.encode.run import run_plan
 from train.fit.base_layers import PreviousSegment

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import jax
 
 from inr.errors import InrError
+from inr.files import check_free
 from inr.reading import Extent, probe, read_video
-from inr.writing import check_free
 from train.encode.outcome import Encoded
 from train.encode.run import Run, is_up_to_date, spec_line
 from train.fit.checkpoint import Workdir

@@ -8,8 +8,8 @@ from codec.bitstream import BitstreamError
 from codec.decoder import decode
 from codec.model import QuantizedModel
 from inr.errors import VerifyError
+from inr.files import temporary_name, write_atomically
 from inr.pixels import Frames
-from inr.writing import temporary_name, write_atomically
 
 
 def write_verified(data: bytes, model: QuantizedModel, output: Path) -> Frames:

@@ -8,7 +8,7 @@ source.
 from dataclasses import replace
 from pathlib import Path
 
-from inr.images import Span
+from inr.frames import Span
 from inr.layout import weights
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec

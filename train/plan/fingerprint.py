@@ -16,7 +16,7 @@ def run_key(video: Video, identity: str) -> str:
     that a target PSNR is expected to need.
     """
     digest = hashlib.sha256(np.ascontiguousarray(video.frames).data)
-    facts = (video.frames.shape, video.fps, video.colour, video.name)
+    facts = (video.frames.shape, video.fps, video.colour, video.name, video.pixel_aspect)
     digest.update(f"({', '.join(map(repr, facts))}, {identity}, {VERSION}, {DRAFT})".encode())
     return digest.hexdigest()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inr.errors import UsageError
-from inr.images import Span
+from inr.frames import Span
 from inr.scale import Scale
 from train.fit.target import RateTarget, checked_target
 
