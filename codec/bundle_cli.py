@@ -26,9 +26,9 @@ def create_command(
     """Create an empty bundle. The first video that is added determines the network."""
     from codec.bundle import BundleSettings, empty_bundle
     from codec.sizes import parse_count, parse_modes
-    from inr.files import check_free, write_atomically
+    from inr.files import check_inr, write_atomically
 
-    check_free(target, overwrite)
+    check_inr(target, overwrite)
     capacity = parse_count(size) if size else 0
     data = empty_bundle(BundleSettings(capacity, parse_modes(fourier) if fourier else (0, 0)))
     write_atomically(target, data)
@@ -77,10 +77,10 @@ def extract_command(
     from codec.bundle import extracted
     from codec.encoder import encode
     from codec.loading import open_model, video_index
-    from inr.files import check_free, write_atomically
+    from inr.files import check_inr, write_atomically
 
     target = target or Path(f"{name}.inr")
-    check_free(target, overwrite)
+    check_inr(target, overwrite, [source])
     model, size = open_model(source)
     data = encode(extracted(model, video_index(model, name)))
     write_atomically(target, data)
@@ -119,12 +119,14 @@ def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
     from codec.decoder import decode
     from codec.encoder import encode
     from codec.loading import read_file, video_index
-    from inr.files import write_atomically
+    from inr.files import locked, write_atomically
 
-    old = read_file(source)
-    model, size = decode(old), len(old)
-    data = encode(without(model, video_index(model, name)), bundle_settings(old).records)
-    write_atomically(source, data)
+    read_file(source)  # a lock needs a folder that exists
+    with locked(source, say):
+        old = read_file(source)
+        model, size = decode(old), len(old)
+        data = encode(without(model, video_index(model, name)), bundle_settings(old).records)
+        write_atomically(source, data)
     if as_json:
         emit("result", output=str(source), bytes=len(data), removed=name, freed=size - len(data))
     else:

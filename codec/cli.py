@@ -1,6 +1,5 @@
 """The commands that need no training code: decode, info, eval, compare, retarget, and several commands of `inr bundle`."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 from codec.bundle_cli import bundle_application
 from codec.option_groups import with_option_groups
 from codec.report.command import compare_command
-from codec.shell import STARTED, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, run, say, span
+from codec.shell import STARTED, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, leave, run, say, span
 
 application = typer.Typer(
     name="inr",
@@ -68,7 +67,7 @@ def decode_command(
         raise UsageError("no-frames", f"--frames {flags.frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
     rate = spec.fps if flags.fps is None else checked_fps(flags.fps)
     times = times if flags.fps is None else np.arange(times[0], times[-1] + 1e-6, float(spec.fps / rate))
-    check_output(target, len(times), overwrite)
+    check_output(target, len(times), overwrite, source)
     prepare_jax()
     began = time.monotonic()
     pixels = model.render(times, index)
@@ -119,7 +118,7 @@ def eval_command(
     from inr.scale import Scale
 
     if per_frame is not None:
-        check_free(per_frame, overwrite)
+        check_free(per_frame, overwrite, [source, reference])
     prepare_jax()
     pixels, size = decoded_frames(source, flags.video)
     original = read_video(reference, span(flags.frames), Scale.parse(flags.scale))
@@ -157,11 +156,11 @@ def retarget_command(
     from codec.loading import read_file
     from codec.retarget import retarget
     from codec.sizes import parse_size
-    from inr.files import check_free, write_atomically
+    from inr.files import check_inr, write_atomically
     from inr.runtime import prepare_jax
 
     cap = parse_size(size)
-    check_free(target, overwrite)
+    check_inr(target, overwrite, [source])
     data = read_file(source)
     model = decode(data)
     prepare_jax()
@@ -184,4 +183,4 @@ def report_retargeted(source: Path, target: Path, sizes: tuple[int, int], bpp: f
 
 def main() -> None:
     """Entry point of `python -m codec`."""
-    sys.exit(run(application))
+    leave(run(application))

@@ -9,6 +9,7 @@ from math import prod
 
 from codec.bitstream import BitstreamError, Fields, positive, varint
 from codec.model import VideoEntry
+from inr.errors import InputError
 from inr.layout import tensor_specs
 from inr.spec import NetworkSpec, Pyramid, VideoSpec
 from inr.tensor_spec import TensorSpec
@@ -49,6 +50,22 @@ def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> byte
     numbers = (video.frames, *video_format, *(video.margins if has_margins else ()), *aspect, len(entry.layers), *entry.layers)
     data += b"".join(map(varint, numbers))
     return data if entry.checksum is None else data + entry.checksum.to_bytes(CHECKSUM_BYTES, "little")
+
+
+def check_limits(video: VideoSpec) -> None:
+    """Check whether a file can hold `video`, before any other work; InputError if a field of its record would be out of its range."""
+    what = ""
+    if max(video.width, video.height) > MAX_SIDE:
+        what = f"{video.width}x{video.height} pixels; a side has at most {MAX_SIDE}"
+    elif video.height * video.width > MAX_WEIGHTS:
+        what = f"{video.width}x{video.height} pixels; a frame has at most {MAX_WEIGHTS}"
+    elif video.frames > MAX_FRAMES:
+        what = f"{video.frames} frames; a video has at most {MAX_FRAMES}"
+    if what:
+        raise InputError("too-large", f"'{video.name}' has {what}", "--scale 1/2" if "pixels" in what else f"--frames 0:{MAX_FRAMES}")
+    if max(video.fps.as_integer_ratio()) > MAX_RATE or max(video.pixel_aspect.as_integer_ratio()) > MAX_ASPECT:
+        numbers = f"{video.fps} frames per second and pixels of {video.pixel_aspect}"
+        raise InputError("odd-rate", f"'{video.name}' states {numbers}; a file cannot hold such numbers", "ffmpeg -i IN -r 25 OUT.mkv")
 
 
 def _format(video: VideoSpec) -> tuple[int, int, int, int]:

@@ -13,6 +13,8 @@ MOST_FPS = 1000  # frames per second
 
 def read_file(path: Path) -> bytes:
     """The bytes of a file; InputError if it does not exist."""
+    if str(path) == "-" and not path.exists():
+        raise InputError("standard-input", "standard input cannot be read; give the name of a file", "inr info FILE.inr")
     if not path.is_file():
         raise InputError("missing-input", f"no such file: '{path}'", "inr demo   makes a file to try")
     return path.read_bytes()

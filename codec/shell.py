@@ -1,17 +1,20 @@
 """The parts that all commands share: common options, output as text and as JSON, error messages and exit codes."""
 
+import io
 import json
+import os
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from codec.interruption import die_of_interrupt, ending_soon
 from inr.errors import InrError, MediaWarning, OutputError, UsageError
 
 FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Only frames A up to, but not including, B.")]
@@ -31,17 +34,22 @@ class ReferenceFlags:
     video: VideoName = ""
 
 
+INTERRUPTED = 130  # exit code after Ctrl-C, which the shell sees as the signal
 STARTED = time.monotonic()  # seconds of the monotonic clock at the start of the process, measured as early as possible
 
 
 def say(line: str) -> None:
-    """Print a line of text on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a line of text on standard error. It is lost if nobody reads it any more: that is no reason to stop."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def emit(kind: str, **fields: object) -> None:
-    """Print one line with a JSON object on standard output: `kind` as its "type", and `fields`."""
-    print(json.dumps({"type": kind, **fields}), flush=True)
+    """Print one line with a JSON object on standard output: `kind` as its "type", and `fields`. It is lost if nobody reads it any more."""
+    try:
+        print(json.dumps({"type": kind, **fields}), flush=True)
+    except BrokenPipeError:
+        _discard_output()
 
 
 @contextmanager
@@ -71,11 +79,14 @@ def report_error(error: InrError, as_json: bool) -> int:
 
 def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run a Typer application and return its exit code. Every failure is printed as a message or as a line of JSON."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name with other characters than the terminal's must not end a command
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     command = typer.main.get_command(application)
     try:
-        with spoken_warnings():
+        with ending_soon(say), spoken_warnings():
             result = command.main(arguments, prog_name="inr", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except InrError as error:
@@ -86,8 +97,9 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
         return report_error(UsageError("usage", _message_of(error), _help_of(error)), as_json)
     except (typer.Abort, KeyboardInterrupt):
         say("aborted: nothing new was written")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
+        _discard_output()
         return 0
     except OSError as error:
         return report_error(
@@ -98,6 +110,23 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
         if as_json:
             emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this bug with the text above", exit_code=1)
         return 1
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with the exit code `code`; after Ctrl-C, by the signal."""
+    if code == INTERRUPTED:
+        die_of_interrupt()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+    sys.exit(code)
+
+
+def _discard_output() -> None:
+    """Send standard output to nowhere: its reader has gone, and Python would complain when it writes the rest at exit."""
+    with open(os.devnull, "w") as nowhere, suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _message_of(error: typer.TyperException) -> str:

@@ -12,6 +12,7 @@ from inr.frames import WORKING_COMMAND
 from inr.orientation import Orientation
 
 DEFAULT_RATE = Fraction(25)  # frames per second of a stream that states no rate
+MOST_ASPECT = 1 << 16  # denominator of a pixel aspect
 SAME_RATE = 0.02  # largest relative difference between two statements of one frame rate
 
 
@@ -72,7 +73,7 @@ def frame_rate(stream) -> Fraction:
 
 def pixel_aspect(stream, orientation: Orientation) -> Fraction:
     """The width of a pixel of upright frames, divided by its height; 1 if the stream does not state it."""
-    stated = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    stated = Fraction(stream.sample_aspect_ratio or 1).limit_denominator(MOST_ASPECT) or Fraction(1)
     return 1 / stated if orientation.transposed else stated
 
 

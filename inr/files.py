@@ -1,7 +1,7 @@
 """Output files: checked before any work is done, written under a temporary name, flushed to disk and renamed, and locked by their run."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,14 @@ def check_free(target: Path, overwrite: bool, sources: Sequence[Path] = ()) -> N
         raise OutputError("output-exists", f"'{target}' exists already; nothing was written", "--overwrite, or another name")
 
 
+def check_inr(target: Path, overwrite: bool, sources: Sequence[Path] = ()) -> None:
+    """As `check_free`, for an output that must have the suffix .inr; UsageError if it has another one."""
+    if target.suffix.lower() != ".inr":
+        name = target.with_suffix(".inr") if target.stem.strip("-.") else "OUT.inr"
+        raise UsageError("unknown-output", f"'{target}': the name of an .inr file must end in .inr", str(name))
+    check_free(target, overwrite, sources)
+
+
 def check_name(target: Path) -> None:
     """Check the length of an output's name; OutputError if the file system does not allow it, with the suffix of a run's folder."""
     try:
@@ -49,6 +57,36 @@ def check_name(target: Path) -> None:
 def temporary_name(target: Path) -> Path:
     """The path in `target`'s folder that is written first and then renamed to `target`."""
     return target.with_name(f".{target.name[:SHORTENED]}.{os.getpid()}.part")
+
+
+@contextmanager
+def locked(target: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """A context in which no other run that locks `target` can write it: it waits for the other one to end. A lock ends with its process.
+
+    `waiting` gets a line of text if there is a run to wait for. The lock is a hidden file beside `target`, removed afterwards.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without such locks
+        yield
+        return
+    path = target.with_name(f".{target.name[:SHORTENED]}.lock")
+    while True:
+        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting(f"another run writes '{target}'; waiting for its end")
+            fcntl.flock(number, fcntl.LOCK_EX)
+        # The run before removed its file, so that a lock on it excludes nobody: only a lock on the file of this name counts.
+        if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
+            break
+        os.close(number)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(number)
 
 
 @contextmanager

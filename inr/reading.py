@@ -83,8 +83,11 @@ def _on_demand(path: Path) -> Images | Stream:
 
 def _check_file(path: Path) -> None:
     """Raise InputError if `path` is not a file or if the file is empty."""
-    if not path.is_file():
+    if not path.exists():
         raise _missing(path)
+    if not path.is_file():
+        what = f"'{path}' is a device or a pipe; a source must be a file, because it is read more than once"
+        raise InputError("not-a-file", what, "write it to a file first")
     if path.stat().st_size == 0:
         raise InputError("empty-file", f"'{path}' is empty (0 bytes); the copy may have been interrupted", WORKING_COMMAND)
 
@@ -101,6 +104,8 @@ def _read(path: Path, span: Span) -> Video:
 
 def _missing(path: Path) -> InputError:
     """The error for a path that does not exist; it suggests a similar name if the folder has one."""
+    if str(path) == "-":
+        return InputError("standard-input", "standard input cannot be a source, because a source is read more than once", "inr encode FILE")
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     similar = difflib.get_close_matches(path.name, siblings, n=1)
     problem = f"no images match '{path}'" if is_pattern(path) else f"no such file: '{path}'"

@@ -81,6 +81,7 @@ def inr() -> Callable[..., Outcome]:
         with ExitStack() as stack:
             for module in ("codec.shell", "codec.cli", "train.cli.arguments", "train.cli.bundle", "train.cli.main"):
                 stack.enter_context(patch(f"{module}.STARTED", time.monotonic()))
+            stack.enter_context(patch("codec.interruption.GRACE", PATIENCE))  # a slow machine must not end the tests
             out, err = (stack.enter_context(redirect(io.StringIO())) for redirect in (redirect_stdout, redirect_stderr))
             words = list(map(str, arguments))
             stack.enter_context(patch.object(sys, "argv", ["inr", *words]))

@@ -286,7 +286,7 @@ def test_ctrl_c_leaves_the_bundle_as_it_was_and_the_same_command_resumes(
 
     with monkeypatch.context() as patched:
         patched.setattr("train.encode.run.spec_line", interrupted)
-        patched.setattr("train.fit.interrupts.die_of_interrupt", lambda: died.append(None))
+        patched.setattr("codec.interruption.die_of_interrupt", lambda: died.append(None))
         left = inr("bundle", "add", bundle, sources[1], *ADD, "--json")
     assert (left.last["id"], len(died)) == ("interrupted", 1)
     assert bundle.read_bytes() == grown[1][0]

@@ -17,7 +17,13 @@ from codec.decoder import decode
 from train.fit.progress import Progress
 
 # `inr` with a line of progress after every chunk of steps, so that a test can wait for one.
-TALKATIVE = "import train.cli.display\ntrain.cli.display.PLAIN_SECONDS = 0\nfrom train.cli.main import main\nmain()"
+TALKATIVE = """
+import codec.interruption, train.cli.display
+from train.cli.main import main
+train.cli.display.PLAIN_SECONDS = 0
+codec.interruption.GRACE = 600  # a slow machine needs longer to write the file
+main()
+"""
 PRESET, LAST_STEP = "slow", 32_000  # far more steps than any test waits for
 
 

@@ -136,7 +136,7 @@ def test_a_checkpoint_of_another_build_is_refused(plan: EncodePlan, clip: Video,
 
 def test_a_fit_that_is_stopped_early_is_saved_and_properly_rounded(plan: EncodePlan, clip: Video, monkeypatch: pytest.MonkeyPatch):
     """Its model is in the file as the loss saw it: the tail of hard rounding is shortened to one chunk here."""
-    monkeypatch.setattr("train.fit.fitter.FINISH_SECONDS", 1e-6)
+    monkeypatch.setattr("train.fit.loop.FINISH_SECONDS", 1e-6)
     fitter = replace(plan, problem=plan.problem.with_steps(100_000)).fitter(clip)
     polls, store = iter([StopRequest.NOTHING, StopRequest.NOTHING, StopRequest.FINISH]), MemoryStore(at=32)
     fitted = fit(fitter, store, stop_requested=lambda: next(polls))
@@ -162,7 +162,7 @@ def test_signals_become_requests_of_the_loop(monkeypatch: pytest.MonkeyPatch):
         assert interrupts.request_by(101) is StopRequest.NOTHING
         assert interrupts.request_by(99) is StopRequest.FINISH  # the deadline is over
         signal.raise_signal(signal.SIGINT)
-        assert interrupts.request_by(101) is StopRequest.FINISH
+        assert interrupts.request_by(101) is interrupts.request_by(99) is StopRequest.HURRY
         assert interrupts.request_by(101, whole=True) is StopRequest.LEAVE
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

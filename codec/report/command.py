@@ -38,7 +38,8 @@ def compare_command(
     kind = Path(target).suffix.lower()
     if kind not in (".html", ".png", ".mp4", ".mkv"):
         raise UsageError("unknown-output", f"-o {target}: the suffix of a report must be .html, .png, .mp4 or .mkv", "-o report.html")
-    check_free(Path(target), overwrite) if kind == ".html" else check_output(target, 1, overwrite)
+    for read in (reference, *sources):
+        check_free(Path(target), overwrite, [read]) if kind == ".html" else check_output(target, 1, overwrite, read)
     prepare_jax()
     comparison = compared(reference, sources, span(flags.frames), flags.video, Scale.parse(flags.scale))
     match kind:

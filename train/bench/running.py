@@ -6,6 +6,7 @@ from pathlib import Path
 
 from codec.decoder import decode
 from codec.evaluation import compare
+from codec.interruption import die_of_interrupt
 from codec.shell import span
 from inr.cost import macs_per_pixel
 from inr.files import temporary_name, write_atomically
@@ -17,7 +18,6 @@ from train.bench.pillow_codecs import PillowCodec, read_picture
 from train.bench.plan import Job, Network, SourceClip
 from train.bench.points import MeasuredJob
 from train.encode.files import encode_file
-from train.fit.interrupts import die_of_interrupt
 from train.fit.progress import Reporter
 from train.plan.options import encode_options
 

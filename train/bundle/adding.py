@@ -9,7 +9,7 @@ from codec.decoder import decode_bundle
 from codec.loading import read_file
 from codec.model import QuantizedModel
 from inr.errors import InputError, UsageError
-from inr.files import check_free
+from inr.files import check_free, locked
 from inr.reading import read_video
 from inr.spec import VideoSpec
 from inr.video import Video
@@ -23,10 +23,15 @@ from train.plan.options import EncodeOptions, ReuseOptions
 
 
 def add_file(source: str | Path, bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Encoded | None:
-    """Read a video from `source` (a video file, an image, or a folder or pattern of images) and add it by `add_video`."""
+    """Read a video from `source` (a video file, an image, or a folder or pattern of images) and add it by `add_video`.
+
+    If another run writes the bundle, this one waits for its end.
+    """
     options = options.with_run(started=time.monotonic())
     check_bundle(bundle)
-    return add_video(read_video(source, options.selection.frames, options.selection.scale), bundle, options, reporter)
+    video = read_video(source, options.selection.frames, options.selection.scale)
+    with locked(bundle, (reporter or Reporter()).say):
+        return add_video(video, bundle, options, reporter)
 
 
 def check_bundle(bundle: Path) -> None:

@@ -15,7 +15,7 @@ from codec.decoder import decode, decode_bundle
 from codec.evaluation import compare
 from codec.loading import read_file
 from inr.errors import TargetMissed, UsageError
-from inr.files import write_atomically
+from inr.files import locked, write_atomically
 from inr.reading import read_video
 from inr.video import Video
 from train.bundle.adding import check_bundle
@@ -41,7 +41,9 @@ def add_files_jointly(sources: list[Path], bundle: Path, options: EncodeOptions,
     """Read videos from `sources` (video files, images, or folders or patterns of images) and add them by `add_jointly`."""
     check_bundle(bundle)
     selection = options.selection
-    return add_jointly([read_video(source, selection.frames, selection.scale) for source in sources], bundle, options, reporter)
+    videos = [read_video(source, selection.frames, selection.scale) for source in sources]
+    with locked(bundle, (reporter or Reporter()).say):
+        return add_jointly(videos, bundle, options, reporter)
 
 
 def add_jointly(videos: list[Video], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> list[Encoded]:

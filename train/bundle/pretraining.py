@@ -21,7 +21,7 @@ from codec.loading import read_file
 from codec.model import WeightLayer
 from codec.spec_fields import write_spec
 from inr.errors import UsageError, VerifyError
-from inr.files import write_atomically
+from inr.files import locked, write_atomically
 from inr.layout import layer_specs
 from inr.reading import read_video
 from inr.video import Video
@@ -65,7 +65,9 @@ def pretrain_files(sources: list[Path], bundle: Path, options: EncodeOptions, re
     """Read videos from `sources` (video files, images, or folders or patterns of images) and pretrain on them by `pretrain`."""
     check_without_decoder(bundle)  # before any source is read
     selection = options.selection
-    return pretrain([read_video(source, selection.frames, selection.scale) for source in sources], bundle, options, reporter)
+    videos = [read_video(source, selection.frames, selection.scale) for source in sources]
+    with locked(bundle, (reporter or Reporter()).say):
+        return pretrain(videos, bundle, options, reporter)
 
 
 def pretrain(videos: list[Video], bundle: Path, options: EncodeOptions, reporter: Reporter | None = None) -> Pretrained:

@@ -146,7 +146,7 @@ def _outcomes(bundle: Path, sources: list[Path], options: "EncodeOptions", joint
 
 def _report_unfinished(bundle: Path, options: "EncodeOptions", by_hand: bool, as_json: bool) -> int:
     """Report where the state of an unfinished run is saved; returns the exit code. After Ctrl-C, the process ends by SIGINT."""
-    from train.fit.interrupts import die_of_interrupt
+    from codec.interruption import die_of_interrupt
 
     folder = options.run.folder(bundle)
     say(f"stopped: '{bundle}' has the finished videos, '{folder}' has the state of the rest; run the same command again to continue")

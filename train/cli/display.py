@@ -1,12 +1,11 @@
 """The display of a fit's progress: a bar on a terminal, a line every 30 seconds elsewhere, or JSON lines on request."""
 
-import json
 import sys
 import time
 from types import TracebackType
 from typing import Self
 
-from codec.shell import say
+from codec.shell import emit, say
 from train.fit.progress import Display, Progress, Reporter
 
 PLAIN_SECONDS = 30.0  # seconds between two lines
@@ -61,19 +60,15 @@ class Plain:
 
     def say(self, progress: Progress, eta: float) -> None:
         """Print one line; `eta` is the remaining time in seconds."""
-        print(
-            f"fit {progress.step}/{progress.steps}  {progress.psnr:.2f} dB  {progress.bpp:.4f} bpp  eta {eta:.0f} s",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        say(f"fit {progress.step}/{progress.steps}  {progress.psnr:.2f} dB  {progress.bpp:.4f} bpp  eta {eta:.0f} s")
 
 
 class Lines(Plain):
     """Prints one JSON object on standard output every 30 seconds."""
 
     def say(self, progress: Progress, eta: float) -> None:
-        fields = {"type": "progress", "step": progress.step, "steps": progress.steps}
-        fields |= {"psnr_rgb": progress.psnr, "estimated_bpp": progress.bpp, "eta_seconds": eta}
-        print(json.dumps(fields), flush=True)
+        measures = {"psnr_rgb": progress.psnr, "estimated_bpp": progress.bpp, "eta_seconds": eta}
+        emit("progress", step=progress.step, steps=progress.steps, **measures)
 
 
 def display(as_json: bool) -> Display:

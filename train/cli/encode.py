@@ -72,9 +72,10 @@ def planned_files(inputs: list[Path], folder: Path | None) -> list[tuple[Path, P
 
     Without `folder`, `inputs` are a source and perhaps its output. A `folder` with the suffix .inr names the file of a single source.
     """
+    from inr.files import check_inr
     from inr.images import source_name
 
-    if folder is not None and len(inputs) == 1 and folder.suffix == ".inr" and not folder.is_dir():
+    if folder is not None and len(inputs) == 1 and folder.suffix.lower() == ".inr" and not folder.is_dir():
         return [(inputs[0], folder)]
     if folder is not None:
         files = [(source, folder / f"{source_name(source)}.inr") for source in inputs]
@@ -86,6 +87,7 @@ def planned_files(inputs: list[Path], folder: Path | None) -> list[tuple[Path, P
         return [(inputs[0], default_output(inputs[0]))]
     if len(inputs) > 2 or (inputs[1].exists() and inputs[1].suffix != ".inr"):
         raise UsageError("many-inputs", f"{len(inputs)} inputs need a folder for their files", "-o DIR")
+    check_inr(inputs[1], overwrite=True, sources=[inputs[0]])
     return [(inputs[0], inputs[1])]
 
 
@@ -163,10 +165,13 @@ def _check_page(output: Path, options: "EncodeOptions", reports: ReportFlags) ->
 
 
 def default_output(source: Path) -> Path:
-    """`source` with the suffix .inr; for a pattern of images, its folder with the suffix .inr."""
+    """`source` with the suffix .inr; for a folder or a pattern of images, a file beside the folder, with its name and the suffix .inr."""
     from inr.images import is_pattern
 
-    return (source.parent.absolute() if is_pattern(source) else source).with_suffix(".inr")
+    if source.is_dir() or is_pattern(source):
+        folder = (source if source.is_dir() else source.parent).absolute().resolve()
+        return folder.with_name(f"{folder.name}.inr")
+    return source.with_suffix(".inr")
 
 
 def _estimate(source: Path, options: "EncodeOptions", as_json: bool) -> int:
@@ -200,7 +205,7 @@ def _encode(source: Path, output: Path, options: "EncodeOptions", as_json: bool)
 
 def _preempted(preempted: "Preempted", folder: Path, as_json: bool) -> int:
     """Say that the state of a fit is in `folder`; returns the exit code, but after Ctrl-C the process ends."""
-    from train.fit.interrupts import die_of_interrupt
+    from codec.interruption import die_of_interrupt
 
     preempted_notice(folder, as_json)
     if preempted.by_hand:
@@ -217,8 +222,8 @@ def preempted_notice(folder: Path, as_json: bool) -> None:
 
 def _finished(encoded: "Encoded | None", output: Path, as_json: bool) -> int:
     """Report the outcome (None: the file is up to date); returns the exit code."""
+    from codec.interruption import die_of_interrupt
     from train.cli.messages import result_fields, summary, target_note
-    from train.fit.interrupts import die_of_interrupt
 
     if encoded is None:
         say(f"'{output}' is up to date")

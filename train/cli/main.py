@@ -1,6 +1,5 @@
 """The whole command line: the verbs of `codec`, and those that fit networks."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from codec.bundle_cli import bundle_application
 from codec.cli import application
-from codec.shell import STARTED, Json, emit, run
+from codec.shell import STARTED, Json, emit, leave, run
 from train.cli.bench import bench_command
 from train.cli.bundle import add_command, pretrain_command
 from train.cli.encode import encode_command
@@ -76,4 +75,4 @@ def demo_command(
 
 def main() -> None:
     """Entry point of `inr`."""
-    sys.exit(run(application))
+    leave(run(application))

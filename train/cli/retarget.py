@@ -31,16 +31,17 @@ def retarget_command(
     384x256 pixels on two cores. A new fit of the source to the same size gives a better picture, above all if the size is much smaller.
     """
     from codec.decoder import decode
+    from codec.interruption import die_of_interrupt
     from codec.loading import read_file
     from codec.sizes import parse_size
-    from inr.files import check_free
+    from inr.files import check_inr
     from inr.runtime import prepare_jax
     from inr.spec import Pyramid
-    from train.fit.interrupts import Preempted, die_of_interrupt
+    from train.fit.interrupts import Preempted
     from train.plan.options import RunOptions
 
     cap, folder = parse_size(size), RunOptions().folder(target)
-    check_free(target, overwrite or folder.exists())  # an interrupted run continues
+    check_inr(target, overwrite or folder.exists(), [source])  # an interrupted run continues
     data = read_file(source)
     model = decode(data)
     if len(data) <= cap or len(model.clips) > 1 or not isinstance(model.spec.frame_input, Pyramid):

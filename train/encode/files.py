@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inr.files import check_free
+from inr.files import check_free, locked
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
 from train.encode.outcome import Encoded
@@ -31,7 +31,12 @@ def encode_file(
     if options is not None and keywords:
         raise TypeError(f"give options or keywords, not both: {', '.join(keywords)}")
     options, output, reporter = options or encode_options(**keywords), Path(output), reporter or Reporter()
-    check_free(output, overwrite=True)
+    check_free(output, overwrite=True, sources=[Path(source)])
+    with locked(output, reporter.say):
+        return _encode(source, output, options, reporter)
+
+
+def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:
     if not output.exists() and options.fit.time_budget is None:
         announce(source, options, reporter)
     if options.segmentation is not None:

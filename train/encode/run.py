@@ -18,7 +18,7 @@ from train.encode.outcome import Encoded
 from train.encode.own_contexts import control_rate_with_contexts, follow_share
 from train.encode.verified_file import write_verified
 from train.fit.candidate import RateControlSetup
-from train.fit.fitter import FINISH_SECONDS, Fitter
+from train.fit.fitter import HURRY_SECONDS, Fitter
 from train.fit.interrupts import Interrupts, StopRequest
 from train.fit.loop import Fitted, fit
 from train.fit.problem import Problem
@@ -68,8 +68,8 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             log = None if log_folder is None else TensorBoardLog(log_folder, video, fitter)
             fitted = _fit(fitter, plan, shown, stop_requested, log)
             interrupted = interrupts.interrupted
-            if interrupted:  # the user waits: rate control gets only a few seconds
-                deadline = min(deadline, time.monotonic() + FINISH_SECONDS)
+            if interrupted:  # the user waits
+                deadline = min(deadline, time.monotonic() + HURRY_SECONDS)
             encoded = run.finished(fitted, deadline, reporter.say, interrupted)
     if fitted.stopped and not interrupted:
         reporter.say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; other runs may differ")

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import jax
 
 from inr.errors import InrError
-from inr.files import check_free
+from inr.files import check_free, locked
 from inr.reading import Extent, probe, read_video
 from train.encode.outcome import Encoded
 from train.encode.run import Run, is_up_to_date, spec_line
@@ -80,9 +81,11 @@ def encode_side_by_side(works: Sequence[Work], reporter: Reporter, listener: Lis
     another order.
     """
     ready = list[_Ready]()
-    with Interrupts() as interrupts:
+    with ExitStack() as locks, Interrupts() as interrupts:
         for work in works:
             try:
+                check_free(work.output, overwrite=True, sources=[work.source])
+                locks.enter_context(locked(work.output, reporter.say))
                 if (found := _Ready.of(work)) is None:
                     listener(work, None)
                 else:
@@ -105,7 +108,6 @@ class _Ready:
     def of(cls, work: Work) -> "_Ready | None":
         """Read the source, prepare the run and continue it from its newest checkpoint; None if the file is up to date."""
         began, (source, output, options) = time.monotonic(), work
-        check_free(output, overwrite=True)
         picture = read_video(source, options.selection.frames, options.selection.scale)
         plan = make_plan(picture, output, options)
         if is_up_to_date(plan, output, options.run.overwrite):

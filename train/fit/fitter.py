@@ -30,7 +30,8 @@ from train.fit.step import Metrics, Sources, make_advance
 
 CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps of a chunk; between chunks, the loop reads the clock and the metrics
 EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of extra steps after a fit: progress at the first one, and the controller's gain over all of them
-FINISH_SHARE, FINISH_SECONDS = 0.05, 8.0  # most time for hard rounding after an early end: share of the fit's time, and seconds
+# Most time for hard rounding after an early end: share of the fit's time, and seconds; seconds after Ctrl-C.
+FINISH_SHARE, FINISH_SECONDS, HURRY_SECONDS = 0.05, 8.0, 1.0
 MEASURE_SECONDS = 3.0  # least duration of the dry runs that measure a step
 FAR_GRIDS_PROGRESS = 0.5  # the same as the next constant, for a file that is much larger than its cap
 EXTRA_GRIDS_PROGRESS = 0.7  # of the first extra step with grids that are coded with contexts: they change while they are softly rounded
@@ -164,13 +165,13 @@ class Fitter:
         """Multiply the rate weight by `factor`."""
         self.state = self.state._replace(log_rate_weight=self.state.log_rate_weight + math.log(factor))
 
-    def finish_early(self, elapsed: float) -> None:
+    def finish_early(self, elapsed: float, most: float = FINISH_SECONDS) -> None:
         """End a fit that took `elapsed` seconds and must end now, by steps of hard rounding.
 
-        These steps take the share FINISH_SHARE of `elapsed`, but at least one second and at most FINISH_SECONDS.
+        These steps take the share FINISH_SHARE of `elapsed`, but at least one second and at most `most` seconds.
         """
         config, began = self.problem.config, time.monotonic()
-        budget = min(FINISH_SECONDS, max(1.0, FINISH_SHARE * elapsed))
+        budget = min(most, max(1.0, FINISH_SHARE * elapsed))
         first = max(config.hard_from, self.done / config.steps)
         progress, per_step, share = first, 0.0, 0.0
         while share < 1:

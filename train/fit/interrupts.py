@@ -1,4 +1,4 @@
-"""Signals to a running fit: Ctrl-C asks for an early end; SIGTERM and SIGUSR1, a pre-emption, ask to save the state and leave."""
+"""Signals to a running fit: Ctrl-C asks for an early end; SIGTERM, SIGUSR1 and SIGHUP, pre-emptions, ask to save the state and leave."""
 
 import signal
 import threading
@@ -7,17 +7,19 @@ from enum import Enum
 from types import FrameType
 from typing import Any, Self
 
-PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+PREEMPTIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
 
 class StopRequest(Enum):
     """A request to a running fit.
 
-    NOTHING: no request. FINISH: end early, with a complete result. LEAVE: save the state and raise `Preempted` at once.
+    NOTHING: no request. FINISH: end early, with a complete result. HURRY: the same, within seconds. LEAVE: save the state and raise
+    `Preempted` at once.
     """
 
     NOTHING = "nothing"
     FINISH = "finish"
+    HURRY = "hurry"
     LEAVE = "leave"
 
 
@@ -28,7 +30,7 @@ class Preempted(Exception):
 
 
 class Interrupts:
-    """A context that handles signals: the first Ctrl-C asks for an early end; SIGTERM and SIGUSR1 ask to save the state and leave.
+    """A context that handles signals: the first Ctrl-C asks for an early end; PREEMPTIONS ask to save the state and leave.
 
     A second Ctrl-C raises KeyboardInterrupt. Outside the main thread, the context handles no signal.
     """
@@ -41,10 +43,11 @@ class Interrupts:
         self._previous: dict[int, Any] = {}
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread can set signal handlers
-        self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *PREEMPTIONS)}
-        signal.signal(signal.SIGINT, self._interrupt)
-        for number in PREEMPTIONS:
-            signal.signal(number, self._preempt)
+        handlers = {signal.SIGINT: self._interrupt} | dict.fromkeys(PREEMPTIONS, self._preempt)
+        # A process that ignores a signal goes on doing so, as one under `nohup` ignores SIGHUP.
+        self._previous = {number: before for number in handlers if (before := signal.getsignal(number)) is not signal.SIG_IGN}
+        for number in self._previous:
+            signal.signal(number, handlers[number])
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -64,15 +67,11 @@ class Interrupts:
     def request_by(self, deadline: float, whole: bool = False) -> StopRequest:
         """The request to the training loop that follows from the signals so far.
 
-        After `deadline`, in seconds of the monotonic clock, the request is FINISH even without a signal. `whole` tells that a part of a fit
-        is of no use: Ctrl-C then gives LEAVE.
+        After `deadline`, in seconds of the monotonic clock, the request is FINISH even without a signal. Ctrl-C gives HURRY; but if `whole`
+        tells that a part of a fit is of no use, it gives LEAVE.
         """
         if self.preempted or (self.interrupted and whole):
             return StopRequest.LEAVE
-        return StopRequest.FINISH if self.interrupted or time.monotonic() > deadline else StopRequest.NOTHING
-
-
-def die_of_interrupt() -> None:
-    """End this process by the signal SIGINT, so that a shell's loop that runs it stops as well."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGINT)
+        if self.interrupted:
+            return StopRequest.HURRY
+        return StopRequest.FINISH if time.monotonic() > deadline else StopRequest.NOTHING

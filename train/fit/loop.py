@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from codec.model import QuantizedModel
 from inr.errors import InrError
-from train.fit.fitter import Fitter, Reading
+from train.fit.fitter import FINISH_SECONDS, HURRY_SECONDS, Fitter, Reading
 from train.fit.interrupts import Preempted, StopRequest
 from train.fit.progress import Progress
 from train.fit.state import TrainState
@@ -74,7 +74,8 @@ class NoStore:
 class LoopOutcome:
     """The outcome of one call of `run_loop`.
 
-    `steps` is the number of steps that this call ran, `seconds` their duration. `stopped` tells whether a request ended the loop early.
+    `steps` is the number of steps that this call ran, `seconds` their duration. `stopped` tells whether a request ended the loop early,
+    and `hurried` whether it was HURRY.
     `first_chunk` is the time when the first chunk of steps ended, in seconds of the monotonic clock; if there was none, the time when the
     loop began.
     """
@@ -83,6 +84,7 @@ class LoopOutcome:
     seconds: float
     stopped: bool
     first_chunk: float
+    hurried: bool = False
 
     @property
     def step_seconds(self) -> float:
@@ -99,8 +101,8 @@ def run_loop(
 ) -> LoopOutcome:
     """Run `fit` to its last step, from the newest state in `store` if it has one.
 
-    After each chunk of steps, the loop calls `watch` with a progress report. Before each chunk, it calls `stop_requested`: on FINISH, it
-    saves the state and returns early; on LEAVE, it saves the state and raises Preempted. At least `save_seconds` lie between two
+    After each chunk of steps, the loop calls `watch` with a progress report. Before each chunk, it calls `stop_requested`: on FINISH or
+    HURRY, it saves the state and returns early; on LEAVE, it saves the state and raises Preempted. At least `save_seconds` lie between two
     checkpoints. If the loss is not finite, the fit returns to its last good state with half of each learning rate; InrError after more than
     MAX_RESTORES returns.
     """
@@ -115,7 +117,8 @@ def run_loop(
             store.save(fit.snapshot())
             if request is StopRequest.LEAVE:
                 raise Preempted
-            return LoopOutcome(fit.done - first, time.monotonic() - began, True, first_chunk)
+            hurried = request is StopRequest.HURRY
+            return LoopOutcome(fit.done - first, time.monotonic() - began, True, first_chunk, hurried)
         before = fit.done
         reading, now = fit.run_chunk(), time.monotonic()
         if not math.isfinite(reading.psnr + reading.bpp):
@@ -170,7 +173,7 @@ def fit(
     step_seconds, before = outcome.step_seconds, fitter.done
     if outcome.stopped:
         began = time.monotonic()
-        fitter.finish_early(outcome.seconds)
+        fitter.finish_early(outcome.seconds, HURRY_SECONDS if outcome.hurried else FINISH_SECONDS)
         taken = outcome.steps + fitter.done - before
         step_seconds = (outcome.seconds + time.monotonic() - began) / max(taken, 1)
     model = fitter.model()

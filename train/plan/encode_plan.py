@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.encoder import encode
+from codec.fields import check_limits
 from codec.model import QuantizedModel, single_video
 from inr.errors import InputError, TargetMissed, UsageError
 from inr.layout import tensor_specs
@@ -22,6 +23,7 @@ from train.fit.fitter import FINISH_SECONDS, FINISH_SHARE, Fitter, PixelWeights,
 from train.fit.problem import Problem
 from train.fit.rdoq import cost_in_steps, worthwhile
 from train.fit.target import RateTarget
+from train.plan.duration import relative_cost
 from train.plan.fingerprint import fingerprint_of, run_key
 from train.plan.initial_values import initial_values
 from train.plan.motion import CameraPath, camera_path, margins
@@ -34,6 +36,7 @@ from train.plan.presets import plan
 
 CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
 PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
+CHUNK_SECONDS = 1.0  # expected seconds of a chunk of steps, between which signals are heard; on the machine of `train.plan.duration`
 CONTEXT_SECONDS = 9.0  # kept for context models of single tensors: seconds
 SPARED_SECONDS, SPARED_SHARE = 6.0, 0.1  # kept for rate control, verification and slow moments: seconds, and share of a time budget
 EXTRA_SHARE = 0.12  # extra steps towards a target PSNR that the fit narrowly missed, as a share of its steps
@@ -74,7 +77,9 @@ class EncodePlan:
         initial: Mapping[str, np.ndarray] = {}
         if not (self.base is not None and self.base.continues):
             initial = initial_values(self.problem.spec, self.problem.video, video.frames, self.path, self.pixel_weights)
-        return Fitter(with_rate_weight(self.problem, video), video, self.base, self.pixel_weights, initial)
+        fitter = Fitter(with_rate_weight(self.problem, video), video, self.base, self.pixel_weights, initial)
+        fitter.chunk = min(fitter.chunk, max(1, int(CHUNK_SECONDS / relative_cost(self.problem))))
+        return fitter
 
     def sized(self, video: Video) -> "EncodePlan":
         """The plan with a network for the rate that its target PSNR is expected to need.
@@ -161,11 +166,12 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
 
 
 def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeights | None = None) -> tuple[CameraPath | None, VideoSpec]:
-    """The camera's path over `video` (None for a network without a canvas), and the video's spec.
+    """The camera's path over `video` (None for a network without a canvas), and the video's spec. InputError if no file can hold it.
 
     The spec has margins of the canvas for all content that the camera sees, unless the target is a very small file.
     """
     described = VideoSpec.of(video)
+    check_limits(described)
     if options.model.name != "cam" or video.frames.shape[0] == 1:
         return None, described
     path = camera_path(video.frames, pixel_weights)

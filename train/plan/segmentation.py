@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.bundle import fingerprint_of_video
+from codec.fields import check_limits
 from codec.model import QuantizedModel
 from inr.errors import InputError
 from inr.pixels import to_unit
@@ -71,6 +72,7 @@ class SegmentedSource:
             raise ValueError("`options` ask for no segments.")
         self.options, self.segmentation, selection = options, options.segmentation, options.selection
         self.source = Source(source, selection.frames, selection.scale)
+        check_limits(replace(VideoSpec.of(self.source[:1]), frames=len(self.source)))
         self.mask = None if selection.mask is None else Source(selection.mask)
         if self.mask is not None and len(self.mask) not in (1, len(self.source)):
             what = f"the mask has {len(self.mask)} frames, the video {len(self.source)}"
