@@ -1,5 +1,6 @@
 """The parts that all commands share: common options, output as text and as JSON, error messages and exit codes."""
 
+import errno
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from codec.interruption import die_of_interrupt, ending_soon
-from inr.errors import InrError, MediaWarning, OutputError, UsageError
+from inr.errors import InrError, InrWarning, OutputError, UsageError
 
 FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Only frames A up to, but not including, B.")]
 ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source to this size in pixels, or by this factor.")]
@@ -60,10 +61,10 @@ def spoken_warnings() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
         if str(message) not in printed:
             printed.add(str(message))
-            say(f"warning: {message}" if issubclass(category, MediaWarning) else f"{category.__name__}: {message}")
+            say(f"warning: {message}" if issubclass(category, InrWarning) else f"{category.__name__}: {message}")
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", MediaWarning)
+        warnings.simplefilter("always", InrWarning)
         warnings.showwarning = show
         yield
 
@@ -98,18 +99,24 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
     except (typer.Abort, KeyboardInterrupt):
         say("aborted: nothing new was written")
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the reader of standard output has gone; Typer turns this error into SystemExit
         _discard_output()
         return 0
     except OSError as error:
-        return report_error(
-            OutputError("system", f"{error.strerror or error}: '{error.filename or ''}'", "free some space, or use another folder"), as_json
-        )
+        return report_error(_system_error(error), as_json)
     except Exception as error:
         traceback.print_exc()
         if as_json:
             emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this bug with the text above", exit_code=1)
         return 1
+
+
+def _system_error(error: OSError) -> OutputError:
+    """An error of the operating system as one for users."""
+    where = "" if error.filename is None else f": '{error.filename}'"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError("disk-full", f"{error.strerror}{where}", "free some space, or use another folder; nothing is left half-written")
+    return OutputError("system", f"{error.strerror or error}{where}", "another folder or file")
 
 
 def leave(code: int) -> NoReturn:

@@ -4,8 +4,16 @@ Every error class has an exit code. The command line exits with this code if the
 """
 
 
-class MediaWarning(UserWarning):
+class InrWarning(UserWarning):
+    """A loss or a failure that ends no command; the command line prints it as one line."""
+
+
+class MediaWarning(InrWarning):
     """A part of the source was dropped or changed while it was read or written."""
+
+
+class StateWarning(InrWarning):
+    """The state of a fit could not be saved, or a saved state could not be read."""
 
 
 class InrError(Exception):

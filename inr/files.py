@@ -18,10 +18,10 @@ def check_free(target: Path, overwrite: bool, sources: Sequence[Path] = ()) -> N
     OutputError if its folder is missing or not writable, if its name is too long, if `target` is a folder or a device, or if it exists
     and may not be replaced. UsageError if `target` is one of `sources`, the files that the command reads.
     """
+    check_name(target)
     folder = target.resolve().parent if target.is_symlink() else target.parent
     if not folder.is_dir():
         raise OutputError("no-folder", f"the output's folder does not exist: '{folder}'", f"mkdir -p '{folder}'")
-    check_name(target)
     for source in sources:
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError("same-file", f"'{target}' is the input itself; a command never replaces its input", "another name")
@@ -41,6 +41,14 @@ def check_inr(target: Path, overwrite: bool, sources: Sequence[Path] = ()) -> No
         name = target.with_suffix(".inr") if target.stem.strip("-.") else "OUT.inr"
         raise UsageError("unknown-output", f"'{target}': the name of an .inr file must end in .inr", str(name))
     check_free(target, overwrite, sources)
+
+
+def is_there(path: Path) -> bool:
+    """Whether something exists at `path`; a name that is too long for the system names nothing."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def check_name(target: Path) -> None:

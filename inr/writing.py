@@ -111,7 +111,7 @@ def _write_images(video: Video, target: Path) -> None:
     scratch.mkdir()
     try:
         for name, frame in zip(names, video.frames, strict=True):
-            iio.imwrite(scratch / name, frame, extension=".png", plugin="pillow")
+            (scratch / name).write_bytes(iio.imwrite("<bytes>", frame, extension=".png", plugin="pillow"))
             flush(scratch / name)
         folder.mkdir(exist_ok=True)
         for name in names:

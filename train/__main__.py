@@ -1,5 +1,5 @@
 """`python -m train`: the whole command line, the same as `inr`."""
 
-from train.cli.main import main
+from inr.command import main
 
 main()

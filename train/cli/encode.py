@@ -72,7 +72,7 @@ def planned_files(inputs: list[Path], folder: Path | None) -> list[tuple[Path, P
 
     Without `folder`, `inputs` are a source and perhaps its output. A `folder` with the suffix .inr names the file of a single source.
     """
-    from inr.files import check_inr
+    from inr.files import check_inr, is_there
     from inr.images import source_name
 
     if folder is not None and len(inputs) == 1 and folder.suffix.lower() == ".inr" and not folder.is_dir():
@@ -85,7 +85,7 @@ def planned_files(inputs: list[Path], folder: Path | None) -> list[tuple[Path, P
         return files
     if len(inputs) == 1:
         return [(inputs[0], default_output(inputs[0]))]
-    if len(inputs) > 2 or (inputs[1].exists() and inputs[1].suffix != ".inr"):
+    if len(inputs) > 2 or (inputs[1].suffix != ".inr" and is_there(inputs[1])):
         raise UsageError("many-inputs", f"{len(inputs)} inputs need a folder for their files", "-o DIR")
     check_inr(inputs[1], overwrite=True, sources=[inputs[0]])
     return [(inputs[0], inputs[1])]
@@ -207,17 +207,18 @@ def _preempted(preempted: "Preempted", folder: Path, as_json: bool) -> int:
     """Say that the state of a fit is in `folder`; returns the exit code, but after Ctrl-C the process ends."""
     from codec.interruption import die_of_interrupt
 
-    preempted_notice(folder, as_json)
+    preempted_notice(folder, as_json, preempted.saved)
     if preempted.by_hand:
         die_of_interrupt()
     return PREEMPTED
 
 
-def preempted_notice(folder: Path, as_json: bool) -> None:
-    """Say that a signal ended the fit, and that its state is in `folder`."""
-    say(f"pre-empted: the state is saved in '{folder}'; run the same command again to continue")
+def preempted_notice(folder: Path, as_json: bool, saved: bool = True) -> None:
+    """Say that a signal ended the fit, and whether its latest state is `saved` in `folder`."""
+    state = f"saved in '{folder}'" if saved else f"not saved; '{folder}' may have an earlier one"
+    say(f"pre-empted: the state is {state}; run the same command again to continue")
     if as_json:
-        emit("error", id="pre-empted", message=f"saved in '{folder}'", fix="run the same command again", exit_code=PREEMPTED)
+        emit("error", id="pre-empted", message=state, fix="run the same command again", exit_code=PREEMPTED)
 
 
 def _finished(encoded: "Encoded | None", output: Path, as_json: bool) -> int:

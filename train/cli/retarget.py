@@ -50,8 +50,8 @@ def retarget_command(
     prepare_jax()
     try:
         encoded = retarget_picture(model, target, cap, as_json)
-    except Preempted:
-        preempted_notice(folder, as_json)
+    except Preempted as preempted:
+        preempted_notice(folder, as_json, preempted.saved)
         return PREEMPTED
     if encoded.interrupted:
         die_of_interrupt()

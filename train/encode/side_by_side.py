@@ -132,9 +132,9 @@ class _Stores:
     def restore(self, like: TrainState) -> None:
         return None
 
-    def save(self, state: TrainState) -> None:
-        for workdir, own in zip(self.workdirs, unstacked(state, len(self.workdirs)), strict=True):
-            workdir.save(own)
+    def save(self, state: TrainState) -> bool:
+        states = unstacked(state, len(self.workdirs))
+        return all([workdir.save(own) for workdir, own in zip(self.workdirs, states, strict=True)])
 
 
 def _run_group(group: Sequence[_Ready], interrupts: Interrupts, reporter: Reporter, listener: Listener) -> None:
@@ -152,9 +152,7 @@ def _run_group(group: Sequence[_Ready], interrupts: Interrupts, reporter: Report
     share, step_seconds = outcome.seconds / len(runs), outcome.step_seconds / len(runs)
     for at, ready in enumerate(group):
         if asked() is StopRequest.LEAVE:
-            for run in runs[at:]:
-                run.plan.workdir.save(run.fitter.snapshot())
-            raise Preempted
+            raise Preempted(all([run.plan.workdir.save(run.fitter.snapshot()) for run in runs[at:]]))
         fitter = ready.run.fitter
         model = fitter.model()
         fitted = Fitted(model, fitter.estimated_bits(model), fitter.done, step_seconds, False, fitter.state)

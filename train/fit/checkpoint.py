@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr.errors import UsageError
+from inr.errors import StateWarning, UsageError
+from inr.files import write_atomically
 
 if TYPE_CHECKING:
     from orbax.checkpoint import CheckpointManager
 
+FAILURES = (OSError, ValueError, RuntimeError)  # what Orbax raises if it cannot write or read a file
 RUN_FILE = "run.json"  # in the folder: the run's key and further facts
 
 
@@ -38,15 +41,20 @@ class Workdir:
         self.folder = folder
         run = folder / RUN_FILE
         if fresh:
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            run.unlink(missing_ok=True)
-        self.facts: dict = json.loads(run.read_text()) if run.is_file() else {"key": key}
+            self._forget()
+        self.facts: dict = _facts(run) or {"key": key}
+        if self.facts == {"key": key}:
+            self._forget()  # states that no readable facts belong to
         if self.facts["key"] != key:
             raise UsageError(
                 "other-run",
                 f"'{folder}' holds an unfinished encode of another input, other options or another format draft; nothing was changed",
                 "--resume never   starts over there; --workdir DIR   uses another folder",
             )
+
+    def _forget(self) -> None:
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        (self.folder / RUN_FILE).unlink(missing_ok=True)
 
     @property
     def unfinished(self) -> bool:
@@ -56,13 +64,18 @@ class Workdir:
     def remember(self, **facts: object) -> None:
         """Add `facts`, which must be JSON values, to the run's file.
 
-        A process that resumes the run needs these facts, such as the number of steps that followed from a time budget.
+        A process that resumes the run needs these facts, such as the number of steps that followed from a time budget. If they cannot be
+        written, a StateWarning tells so, and this process goes on.
         """
         self.facts |= facts
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{RUN_FILE}.part"
-        temporary.write_text(json.dumps(self.facts))
-        temporary.replace(self.folder / RUN_FILE)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / RUN_FILE, json.dumps(self.facts).encode())
+        except OSError as error:
+            self._warn(f"the run's facts cannot be saved in '{self.folder}': {error.strerror or error}")
+
+    def _warn(self, line: str) -> None:
+        warnings.warn(StateWarning(line), stacklevel=3)
 
     @cached_property
     def _manager(self) -> "CheckpointManager":
@@ -71,40 +84,80 @@ class Workdir:
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
         return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
+    def _close(self) -> None:
+        """Let the next use look at the folder anew."""
+        if "_manager" in self.__dict__:
+            self.__dict__.pop("_manager").close()
+
     def restore(self, like: State) -> State | None:
-        """The newest saved state, None if there is none; UsageError if its shapes differ from those of `like`."""
+        """The newest saved state that can be read, None if there is none; UsageError if its shapes differ from those of `like`.
+
+        A StateWarning tells of each state that cannot be read.
+        """
         if not (self.folder / "checkpoints").is_dir():
             return None
         import orbax.checkpoint as ocp
 
-        if (latest := self._manager.latest_step()) is None:
-            return None
-        if self.facts.get("shapes") != shapes_of(like):
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        if steps and self.facts.get("shapes") != shapes_of(like):
             raise UsageError(
                 "other-build",
                 f"'{self.folder}' holds an unfinished encode by another build of inr, whose network differs; nothing was changed",
                 "--resume never   starts over there; --workdir DIR   uses another folder",
             )
-        restored = self._manager.restore(latest, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
-        return jax.tree.map(jnp.asarray, restored)
+        for step in steps:
+            try:
+                restored = self._manager.restore(step, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, like)))
+            except (*FAILURES, KeyError, TypeError):  # whatever a damaged checkpoint makes Orbax raise
+                self._warn(f"the state after {step} steps in '{self.folder}' is damaged and is left out")
+                shutil.rmtree(self.folder / "checkpoints" / str(step), ignore_errors=True)
+                continue
+            self._close()
+            return jax.tree.map(jnp.asarray, restored)
+        self._close()
+        return None
 
-    def save(self, state: Stepped) -> None:
-        """Write `state` as a checkpoint. An interrupted write leaves the previous checkpoint intact."""
+    def save(self, state: Stepped) -> bool:
+        """Write `state` as a checkpoint; returns whether it is on disk. An interrupted write leaves the previous checkpoint intact.
+
+        If the disk is full, a StateWarning tells so, and the fit can go on.
+        """
         import orbax.checkpoint as ocp
 
         host = jax.tree.map(np.asarray, state)
-        if self._manager.latest_step() != int(host.step):
-            self.remember(shapes=shapes_of(host))
-            self._manager.save(int(host.step), args=ocp.args.StandardSave(host), force=True)
+        try:
+            if self._manager.latest_step() != int(host.step):
+                self.remember(shapes=shapes_of(host))
+                self._manager.save(int(host.step), args=ocp.args.StandardSave(host), force=True)
+        except FAILURES as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            self._warn(f"the state after {int(host.step)} steps cannot be saved in '{self.folder}': {reason}")
+            self.__dict__.pop("_manager", None)
+            for unfinished in (self.folder / "checkpoints").glob("*tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            return False
+        return True
 
     def remove(self) -> None:
         """Delete the run's checkpoints and facts, and the folder if it holds nothing else."""
-        if "_manager" in self.__dict__:
-            self._manager.close()
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        (self.folder / RUN_FILE).unlink(missing_ok=True)
+        self._close()
+        self._forget()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _facts(run: Path) -> dict | None:
+    """The facts in a run's file; None if there is no file. A StateWarning tells that the file cannot be read."""
+    if not run.is_file():
+        return None
+    try:
+        facts = json.loads(run.read_text())
+        if isinstance(facts, dict) and "key" in facts:
+            return facts
+    except (OSError, ValueError):
+        pass
+    warnings.warn(StateWarning(f"the facts of the run in '{run.parent}' cannot be read; the run starts over"), stacklevel=3)
+    return None
 
 
 def shapes_of(state: Stepped) -> str:

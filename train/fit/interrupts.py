@@ -24,9 +24,16 @@ class StopRequest(Enum):
 
 
 class Preempted(Exception):
-    """A signal asked the run to leave: Ctrl-C if `by_hand`, else a pre-emption. The state is saved; the same command continues the run."""
+    """A signal asked the run to leave: Ctrl-C if `by_hand`, else a pre-emption.
+
+    If `saved`, the state is saved, and the same command continues the run from there; else from an earlier state, if there is one.
+    """
 
     by_hand = False
+
+    def __init__(self, saved: bool = True):
+        super().__init__()
+        self.saved = saved
 
 
 class Interrupts:

@@ -53,11 +53,12 @@ class Trainable(Protocol):
 class Store(Protocol):
     """A store for states that outlives the process, such as `train.fit.checkpoint.Workdir`.
 
-    `restore` returns the newest state (None if there is none); `like` is a state of the same shapes.
+    `restore` returns the newest state (None if there is none); `like` is a state of the same shapes. `save` returns whether the state is
+    saved.
     """
 
     def restore(self, like: Any) -> Any | None: ...
-    def save(self, state: Any) -> None: ...
+    def save(self, state: Any) -> bool: ...
 
 
 class NoStore:
@@ -66,8 +67,8 @@ class NoStore:
     def restore(self, like: Any) -> None:
         return None
 
-    def save(self, state: Any) -> None:
-        return None
+    def save(self, state: Any) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def run_loop(
     good, restores = copied(fit.snapshot()), 0
     while fit.done < fit.steps:
         if (request := stop_requested()) is not StopRequest.NOTHING:
-            store.save(fit.snapshot())
+            kept = store.save(fit.snapshot())
             if request is StopRequest.LEAVE:
-                raise Preempted
+                raise Preempted(kept)
             hurried = request is StopRequest.HURRY
             return LoopOutcome(fit.done - first, time.monotonic() - began, True, first_chunk, hurried)
         before = fit.done
