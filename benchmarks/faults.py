@@ -164,21 +164,17 @@ class Trials:
         commands: list[Callable[[Path], tuple[object, ...]]] = [
             lambda folder: ("decode", vector, folder / "a.mkv"),
             lambda folder: ("decode", vector, folder / "a.y4m"),
+            lambda folder: ("decode", vector, folder / "a.mp4"),
             lambda folder: ("decode", vector, folder / "f_%02d.png"),
             lambda folder: ("decode", vector, folder / "a.npy"),
+            lambda folder: ("compare", "--ref", SAMPLE, SAMPLE, "--frames", "0:2", "-o", folder / "c.html"),
+            lambda folder: ("eval", vector, "--ref", vector, "--per-frame", folder / "d.csv"),
             lambda folder: ("bundle", "create", folder / "b.inr"),
             lambda folder: ("retarget", vector, folder / "c.inr", "--target-size", "2500b"),
             lambda folder: ("encode", SAMPLE, folder / "d.inr", *FIT, "--preset", 60, "--workdir", self.folder / "work"),
         ]
         for command in commands:
-            filler.write_bytes(b"")
-            with filler.open("wb", buffering=0) as file:
-                for size in (4096, 1):
-                    try:
-                        while True:
-                            file.write(b"x" * size)
-                    except OSError:
-                        continue
+            self._fill(filler)
             process = inr(*command(self.small))
             messages = process.communicate()[1]
             left = [path.name for path in self.small.rglob("*") if path.is_file() and path != filler]
@@ -189,8 +185,44 @@ class Trials:
         self.times = len(commands)
         return good
 
+    def full_disk_of_states(self) -> int:
+        """A full disk for the states of a fit only: the fit goes on, says so, and ends with its file."""
+        if self.small is None:
+            raise FileNotFoundError
+        self._fill(self.small / "filler")
+        good, self.times = 0, 1
+        target = self.folder / "a.inr"
+        process = inr("encode", SAMPLE, target, *FIT, "--preset", 200, "--workdir", self.small / "work")
+        messages = process.communicate()[1]
+        if process.returncode == 0 and target.exists() and is_whole(target) and "cannot be saved" in messages:
+            good += 1
+        else:
+            self.notes.append(f"exit {process.returncode}: {messages.strip().splitlines()[-3:]}")
+        return good
 
-KINDS = ("sigint_compilation", "sigint_fit", "sigint_twice", "sigint_landing", "sigkill_fit", "two_bundle_adds", "full_disk")
+    @staticmethod
+    def _fill(filler: Path) -> None:
+        """Fill the file system of `filler` to its last byte."""
+        filler.write_bytes(b"")
+        with filler.open("wb", buffering=0) as file:
+            for size in (4096, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    continue
+
+
+KINDS = (
+    "sigint_compilation",
+    "sigint_fit",
+    "sigint_twice",
+    "sigint_landing",
+    "sigkill_fit",
+    "two_bundle_adds",
+    "full_disk",
+    "full_disk_of_states",
+)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Writes a video as mp4, mkv, y4m, PNG or npy. Each file is first written under a temporary name and then renamed."""
 
+import re
 import shutil
 import sys
 from fractions import Fraction
@@ -18,6 +19,7 @@ SUFFIXES = (".mp4", ".mkv", ".y4m", ".png", ".npy")
 NEAR_LOSSLESS = {"crf": "8", "preset": "medium"}  # options of x264
 BT601 = 5  # H.273 code of the matrix of a video without tags, and of y4m, which cannot name its matrix
 MATRICES = (1, 4, 5, 6, 7, 9)  # H.273 codes of the matrices that FFmpeg's scaler supports
+PATTERN = "(?:[^%]|%%)*%[0-9]*d(?:[^%]|%%)*"  # of names with a number; "%%" means "%"
 LIMITED, FULL = 1, 2  # FFmpeg's codes of the range of levels
 
 
@@ -50,10 +52,9 @@ def check_output(path: str, frames: int, overwrite: bool, source: Path | None = 
 def image_names(target: Path, frames: int) -> list[str]:
     """The names of the PNG files for `target`: a pattern such as f_%04d.png, the name of one image, or a folder."""
     pattern = target.name if target.suffix else "frame_%04d.png"
-    try:
-        return [pattern % index for index in range(frames)]
-    except (TypeError, ValueError):  # no pattern: '%' is a part of the name
+    if not re.fullmatch(PATTERN, pattern):  # any '%' is a part of the name
         return [pattern] * frames
+    return [pattern % index for index in range(frames)]
 
 
 def write_video(video: Video, path: str) -> str:

@@ -11,6 +11,8 @@ import pytest
 from conftest import PATIENCE, Outcome
 
 from inr.command import hiding_file
+from inr.errors import InrError
+from inr.reading import read_video
 from inr.writing import write_video
 
 # A process that computes outside Python, where no handler of a signal is called, for far longer than a test waits.
@@ -109,3 +111,9 @@ def test_a_device_that_is_not_there_is_one_clear_error(tmp_path: Path, inr_proce
     assert (outcome.code, outcome.last["id"]) == (8, "no-device")
     assert platforms in outcome.last["message"]
     assert "Traceback" not in outcome.err
+
+
+def test_an_old_pyav_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, clip_file: Path):
+    monkeypatch.setattr("av.__version__", "16.1.0")
+    with pytest.raises(InrError, match=r"av 16\.1\.0 .* is too old"):
+        read_video(clip_file)

@@ -170,6 +170,20 @@ def test_signals_become_requests_of_the_loop(monkeypatch: pytest.MonkeyPatch):
         assert interrupts.request_by(101) is StopRequest.LEAVE
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
+def test_each_pre_emption_asks_to_leave_unless_it_is_ignored(number: signal.Signals):
+    with Interrupts() as interrupts:
+        signal.raise_signal(number)
+        assert interrupts.request_by(math.inf) is StopRequest.LEAVE
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(number)
+            assert interrupts.request_by(math.inf) is StopRequest.NOTHING
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_preempted_fit_says_whether_it_was_by_hand(by_hand: bool):
     def leave() -> None:

@@ -17,6 +17,7 @@ def write_verified(data: bytes, model: QuantizedModel, output: Path) -> Frames:
 
     VerifyError if the file does not decode to `model`; `output` then stays as it was.
     """
+    output = output.resolve() if output.is_symlink() else output
     trial = temporary_name(output).with_suffix(".verify")
     try:
         write_atomically(trial, data)
