@@ -23,7 +23,7 @@ from train.fit.interrupts import Interrupts, StopRequest
 from train.fit.loop import Fitted, fit
 from train.fit.problem import Problem
 from train.fit.progress import Display, Progress, Reporter
-from train.fit.tensorboard import TensorBoardLog
+from train.fit.tensorboard import TensorBoardLog, started_log
 from train.plan.duration import duration_line
 from train.plan.encode_plan import EncodePlan, check_mask, fit_deadline, make_plan, weights_of_mask
 from train.plan.fingerprint import fingerprint_of
@@ -65,7 +65,7 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             def stop_requested() -> StopRequest:
                 return interrupts.request_by(deadline, whole=plan.base is not None)
 
-            log = None if log_folder is None else TensorBoardLog(log_folder, video, fitter)
+            log = None if log_folder is None else started_log(log_folder, video, fitter)
             fitted = _fit(fitter, plan, shown, stop_requested, log)
             interrupted = interrupts.interrupted
             if interrupted:  # the user waits

@@ -1,13 +1,16 @@
 """The TensorBoard log of a fit: scalars, and pictures that compare a fitted frame with its original."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codec.coding import codings
 from codec.comparison_image import comparison_image
 from codec.model import QuantizedModel, QuantizedTensor
+from inr.errors import StateWarning
 from inr.layout import tensor_specs
 from inr.tensor_spec import TensorSpec
 from inr.video import Video
@@ -18,14 +21,36 @@ SCALAR_SECONDS, IMAGE_SECONDS = 2.0, 30.0  # least seconds between two writes
 
 
 class TensorBoardLog:
-    """Writes scalars every SCALAR_SECONDS and a picture (original, fitted, difference) every IMAGE_SECONDS, into `folder`."""
+    """Writes scalars every SCALAR_SECONDS and a picture (original, fitted, difference) every IMAGE_SECONDS, into `folder`.
+
+    If the disk is full, the log ends with a StateWarning, and the fit goes on.
+    """
 
     def __init__(self, folder: Path, video: Video, fitter: Fitter):
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._folder, self._failed = folder, False
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
+        events = self._writer.file_writer.event_writer._ev_writer
+        for name in ("write_event", "flush", "close"):
+            setattr(events, name, self._guarded(getattr(events, name)))
         self._video, self._fitter, self._pictured = video, fitter, -IMAGE_SECONDS
         self._noted = -SCALAR_SECONDS
+
+    def _guarded(self, write: Callable) -> Callable:
+        """`write` without its errors. It runs in a thread of tensorboardX, which would end, and the fit would wait for it forever."""
+
+        def guarded(*arguments: object) -> None:
+            if self._failed:
+                return
+            try:
+                write(*arguments)
+            except OSError as error:
+                self._failed = True
+                line = f"the TensorBoard log in '{self._folder}' ends here: {error.strerror or error}"
+                warnings.warn(StateWarning(line), stacklevel=2)
+
+        return guarded
 
     def __call__(self, progress: Progress) -> None:
         """Write the scalars and the picture of `progress` if they are due; the last step is always written."""
@@ -52,6 +77,15 @@ class TensorBoardLog:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def started_log(folder: Path, video: Video, fitter: Fitter) -> TensorBoardLog | None:
+    """A log in `folder`; None if it cannot be begun, which a StateWarning tells."""
+    try:
+        return TensorBoardLog(folder, video, fitter)
+    except OSError as error:
+        warnings.warn(StateWarning(f"there is no TensorBoard log in '{folder}': {error.strerror or error}"), stacklevel=2)
+        return None
 
 
 def bits_by_part(specs: Sequence[TensorSpec], tensors: Mapping[str, QuantizedTensor]) -> dict[str, float]:
