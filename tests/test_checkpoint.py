@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from short_fits import STEPS, short_plan
 
 import train.fit.checkpoint
 from inr.errors import StateWarning
+from inr.video import Video
 from train.fit.checkpoint import Workdir
+from train.fit.progress import Progress
+from train.fit.tensorboard import TensorBoardLog, started_log
 
 
 class State(NamedTuple):
@@ -28,6 +32,10 @@ def saved(tmp_path: Path) -> Path:
     assert workdir.save(state(16))
     assert workdir.save(state(32))
     return tmp_path / "work"
+
+
+def full(*arguments: object, **options: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def damage(folder: Path) -> None:
@@ -74,9 +82,6 @@ def test_without_readable_facts_the_run_starts_over(saved: Path, text: str):
 
 
 def test_a_full_disk_does_not_stop_a_run(saved: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*arguments: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     workdir = Workdir(saved, "key")
     with monkeypatch.context() as patched:
         patched.setattr("orbax.checkpoint.CheckpointManager.save", full)
@@ -92,3 +97,16 @@ def test_a_full_disk_does_not_stop_a_run(saved: Path, monkeypatch: pytest.Monkey
     assert int(found.step) == 32
     assert workdir.save(state(64))
     assert not [path.name for path in (saved / "checkpoints").iterdir() if "tmp" in path.name]
+
+
+def test_a_full_disk_ends_the_log_and_not_the_fit(clip: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A thread of tensorboardX writes the log. If it ended by an error, the fit would wait for it forever."""
+    fitter = short_plan(clip, tmp_path).fitter(clip)
+    log = TensorBoardLog(tmp_path, clip, fitter)
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.write", full)
+    log(Progress(1, STEPS, 20.0, 1.0, 0.0, fitter.state))
+    with pytest.warns(StateWarning, match="log in .* is incomplete: No space left"):
+        log.close()
+    monkeypatch.setattr("tensorboardX.SummaryWriter.__init__", full)
+    with pytest.warns(StateWarning, match="there is no TensorBoard log"):
+        assert started_log(tmp_path, clip, fitter) is None

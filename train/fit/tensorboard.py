@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,8 +29,8 @@ class TensorBoardLog:
     def __init__(self, folder: Path, video: Video, fitter: Fitter):
         from tensorboardX import SummaryWriter
 
-        self._folder, self._failed = folder, False
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
+        self._folder, self._failure, self._said = folder, "", False
+        self._writer = cast(Any, SummaryWriter(str(folder / "tensorboard")))
         events = self._writer.file_writer.event_writer._ev_writer
         for name in ("write_event", "flush", "close"):
             setattr(events, name, self._guarded(getattr(events, name)))
@@ -41,19 +41,23 @@ class TensorBoardLog:
         """`write` without its errors. It runs in a thread of tensorboardX, which would end, and the fit would wait for it forever."""
 
         def guarded(*arguments: object) -> None:
-            if self._failed:
+            if self._failure:
                 return
             try:
                 write(*arguments)
             except OSError as error:
-                self._failed = True
-                line = f"the TensorBoard log in '{self._folder}' ends here: {error.strerror or error}"
-                warnings.warn(StateWarning(line), stacklevel=2)
+                self._failure = error.strerror or str(error)
 
         return guarded
 
+    def _warn_of_failure(self) -> None:
+        if self._failure and not self._said:
+            self._said = True
+            warnings.warn(StateWarning(f"the TensorBoard log in '{self._folder}' is incomplete: {self._failure}"), stacklevel=3)
+
     def __call__(self, progress: Progress) -> None:
         """Write the scalars and the picture of `progress` if they are due; the last step is always written."""
+        self._warn_of_failure()
         last = progress.step == progress.steps
         if progress.seconds - self._noted < SCALAR_SECONDS and not last:
             return
@@ -77,6 +81,7 @@ class TensorBoardLog:
 
     def close(self) -> None:
         self._writer.close()
+        self._warn_of_failure()
 
 
 def started_log(folder: Path, video: Video, fitter: Fitter) -> TensorBoardLog | None:
