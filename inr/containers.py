@@ -12,6 +12,7 @@ from inr.frames import WORKING_COMMAND
 from inr.orientation import Orientation
 
 DEFAULT_RATE = Fraction(25)  # frames per second of a stream that states no rate
+MOST_RATE = 10_000  # frames per second; FFmpeg states its unit of time as the rate of some single pictures
 MOST_ASPECT = 1 << 16  # denominator of a pixel aspect
 SAME_RATE = 0.02  # largest relative difference between two statements of one frame rate
 
@@ -65,7 +66,7 @@ def frame_rate(stream) -> Fraction:
 
     The guess knows that 29.9701 means 30000/1001. It can be a multiple of the true rate for fields, and for variable timing.
     """
-    mean, guess = stream.average_rate, stream.guessed_rate
+    mean, guess = (rate if rate and rate <= MOST_RATE else None for rate in (stream.average_rate, stream.guessed_rate))
     if mean and guess and abs(guess / mean - 1) > SAME_RATE:
         return Fraction(mean)
     return Fraction(guess or mean or DEFAULT_RATE)

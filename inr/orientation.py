@@ -22,9 +22,14 @@ class Orientation:
 
         The display matrix maps the position (x, y) to (a x + c y, b x + d y), as ISO/IEC 14496-12, section 8.3.2, defines it.
         """
-        for data in frame.side_data:
-            if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= MATRIX_BYTES:
-                a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:MATRIX_BYTES])
+        try:
+            matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+        except ValueError:  # data of a kind that PyAV does not know, such as EXIF; the rotation alone is known then
+            quarters = round(frame.rotation / 90) % 4
+            return cls(quarters % 2 == 1, quarters in (2, 3), quarters in (1, 2))
+        for matrix in matrices:
+            if len(matrix) >= MATRIX_BYTES:
+                a, b, _, c, d, *_ = struct.unpack("=9i", matrix[:MATRIX_BYTES])
                 if abs(b) + abs(c) > abs(a) + abs(d):
                     return cls(True, c < 0, b < 0)
                 return cls(False, a < 0, d < 0)

@@ -122,6 +122,14 @@ def test_pictures_that_only_ffmpeg_reads(tmp_path: Path):
     assert any("16 bits" in text for text in texts)
 
 
+def test_a_jpeg_under_another_name_is_read(tmp_path: Path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    (tmp_path / "a.jpg").rename(tmp_path / "picture")
+    assert close(read_video(tmp_path / "picture").frames[0], np.rot90(RGB, -1))
+
+
 # Names
 
 

@@ -280,3 +280,17 @@ def test_a_file_without_any_frame_is_refused(tmp_path: Path):
     for name in ("b.mp4", "c.mp4"):
         with pytest.raises(InputError):
             read_video(tmp_path / name)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_frames_with_unknown_data_are_turned_too(degrees: int):
+    """PyAV raises ValueError for a frame with data of a kind that it does not know, such as EXIF."""
+
+    class Frame:
+        rotation = degrees if degrees < 180 else degrees - 360  # PyAV: -180..180, counter-clockwise
+
+        @property
+        def side_data(self) -> None:
+            raise ValueError("31 is not a valid Type")
+
+    assert np.array_equal(Orientation.of(Frame()).turned(RGB), np.rot90(RGB, degrees // 90))

@@ -13,6 +13,7 @@ import jax
 
 from inr.errors import InrError
 from inr.files import check_free, locked
+from inr.images import image_files
 from inr.reading import Extent, probe, read_video
 from train.encode.outcome import Encoded
 from train.encode.run import Run, is_up_to_date, spec_line
@@ -50,8 +51,11 @@ def grouped(works: Sequence[Work]) -> list[list[Work]]:
     for work in works:
         selection = work.options.selection
         try:
+            images = image_files(work.source)
             extent = probe(work.source, selection.frames, selection.scale)
         except InrError:  # the encode of this source reports it
+            images, extent = [], None
+        if not images or extent is None:  # the header of a video need not state its number of frames
             groups.append([work])
             continue
         if extent not in growing or len(growing[extent]) >= most_side_by_side(extent, work.options):
