@@ -28,18 +28,20 @@ def readable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def as_rgb8(pixels: np.ndarray, path: Path) -> Frame:
+def as_rgb8(pixels: np.ndarray, path: Path, source: Path | None = None) -> Frame:
     """Convert pixels to 8-bit R'G'B' (h w 3). `pixels` are bool, uint8, uint16 or float, (h w) or (h w c) with 1 to 4 channels.
 
     The largest number of the type is white, for floats 1, so all frames of a video have one scale. InputError for floats outside 0..1; a
-    MediaWarning that names the file of `path` if bits of the samples are lost, and another one for a dropped alpha channel.
+    MediaWarning that names `source` (None: the file of `path`) if bits of the samples are lost, and another one for an alpha channel.
     """
+    name = (source or path).name
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * MAX_LEVEL
     elif pixels.dtype.kind == "f":
         pixels = _levels_of_floats(pixels, path)
+        warnings.warn(MediaWarning(f"'{name}' has floats as samples; they are coded with 8 bits"), stacklevel=2)
     elif pixels.dtype != np.uint8:
-        warnings.warn(MediaWarning(f"'{path.name}' has {8 * pixels.itemsize} bits a sample; only the upper 8 bits are kept"), stacklevel=2)
+        warnings.warn(MediaWarning(f"'{name}' has {8 * pixels.itemsize} bits a sample; only the upper 8 bits are kept"), stacklevel=2)
         pixels = (pixels >> 8 * (pixels.itemsize - 1)).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -59,7 +61,6 @@ def _levels_of_floats(pixels: np.ndarray, path: Path) -> np.ndarray:
     if least < 0 or most > 1:
         what = f"'{path}' has float samples from {least:.4g} to {most:.4g}; only 0 (black) to 1 (white) can be read"
         raise InputError("sample-range", what, f"magick '{path}' -auto-level -depth 8 PICTURE.png")
-    warnings.warn(MediaWarning(f"'{path.name}' has {8 * pixels.itemsize}-bit floats as samples; they are coded with 8 bits"), stacklevel=3)
     return np.rint(pixels * MAX_LEVEL).astype(np.uint8)
 
 

@@ -87,7 +87,8 @@ class Images:
         return width, height
 
     def _frame(self, index: int) -> Frame:
-        return read_image(self.files[0], self._pages[index]) if self._pages else read_image(self.files[index])
+        file, page = (self.files[0], self._pages[index]) if self._pages else (self.files[index], 0)
+        return read_image(file, page, self.path)
 
     def video(self, indices: range) -> Video:
         """The frames at `indices`. InputError if one cannot be read, or if their sizes differ."""
@@ -150,11 +151,12 @@ def _rate(path: Path, pages: list[int]) -> Fraction:
     return (1000 * len(durations) / sum(durations, Fraction())).limit_denominator(60_000)
 
 
-def read_image(path: Path, page: int = 0) -> Frame:
+def read_image(path: Path, page: int = 0, source: Path | None = None) -> Frame:
     """The picture number `page` of an image file as 8-bit R'G'B' (h w 3), turned as its EXIF orientation says.
 
     A picture of a kind that Pillow does not know is read by FFmpeg. InputError if neither can read the file, if its samples are of a kind
-    that has no R'G'B', or if it is transparent anywhere. A MediaWarning tells that bits of the samples are lost.
+    that has no R'G'B', or if it is transparent anywhere. A MediaWarning tells that bits of the samples are lost; it names `source`, so that
+    the images of a folder cause one warning.
     """
     from PIL import ImageOps
 
@@ -171,8 +173,9 @@ def read_image(path: Path, page: int = 0) -> Frame:
         what = f"'{path}' is transparent in places, and a file has no alpha channel"
         raise InputError("alpha", what, f"magick '{path}' -background white -flatten PICTURE.png   blends it with white")
     if pixels.dtype == np.uint8 and bits == DEEP:
-        warnings.warn(MediaWarning(f"'{path.name}' has {DEEP} bits a sample; only the upper 8 bits are kept"), stacklevel=2)
-    return as_rgb8(pixels, path)
+        name = (source or path).name
+        warnings.warn(MediaWarning(f"'{name}' has {DEEP} bits a sample; only the upper 8 bits are kept"), stacklevel=2)
+    return as_rgb8(pixels, path, source)
 
 
 def _with_known_samples(image: "Image", path: Path) -> "Image":

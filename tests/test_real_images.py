@@ -57,8 +57,9 @@ def test_a_smaller_version_inside_a_tiff_is_no_frame(tmp_path: Path):
 def test_one_scale_for_all_frames_of_a_folder(tmp_path: Path):
     for index, level in enumerate((0, 100, 300, 60_000)):
         Image.fromarray(np.full((4, 4), level, np.uint16)).save(tmp_path / f"{index}.png")
-    with pytest.warns(MediaWarning, match="16 bits"):
-        assert read_video(tmp_path).frames[:, 0, 0, 0].tolist() == [0, 0, 1, 234]
+    video, texts = warned(tmp_path)
+    assert video.frames[:, 0, 0, 0].tolist() == [0, 0, 1, 234]
+    assert set(texts) == {f"'{tmp_path.name}' has 16 bits a sample; only the upper 8 bits are kept"}
 
 
 def test_float_samples_from_0_to_1_are_read(tmp_path: Path):
