@@ -33,7 +33,9 @@ def inr(*arguments: object, cache: Path | None = None) -> subprocess.Popen:
     """A process of `inr`; `cache` is its folder of compiled programs (None: the user's)."""
     environment = os.environ | ({} if cache is None else {"JAX_COMPILATION_CACHE_DIR": str(cache)})
     command = [sys.executable, "-m", "train", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    # A script in the background of a shell ignores SIGINT, and its processes would too.
+    return subprocess.Popen(command, env=environment, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes)
 
 
 def ended_by(process: subprocess.Popen, number: int, again: float | None = None) -> tuple[float, str]:
