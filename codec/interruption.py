@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-GRACE = 4.5  # seconds from Ctrl-C to the end of the process, if the command itself does not end before
+GRACE = 4.0  # seconds from Ctrl-C to the end of the process, if the command itself does not end before
 FAILED = 130  # exit code of a process that the signal could not end
 
 
