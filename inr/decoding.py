@@ -176,8 +176,11 @@ def _spanned(decoding: Decoding, span: Span) -> list[Frame]:
     start, stop = span
     if any(end is not None and end < 0 for end in span):  # negative numbers count from the end
         return spanned([decoding.rgb(frame) for frame in decoding], span, decoding.path)
-    frames = [decoding.rgb(frame) for frame in islice(decoding, start, stop)]
+    every = iter(decoding)
+    frames = [decoding.rgb(frame) for frame in islice(every, start, stop)]
     if not frames and decoding.count:
+        for _ in every:
+            pass  # the message counts all frames
         spanned(list(range(decoding.count)), span, decoding.path)
     return frames
 

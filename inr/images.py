@@ -162,6 +162,8 @@ def read_image(path: Path, page: int = 0, source: Path | None = None) -> Frame:
 
     try:
         with _opened(path) as image:
+            if source not in (None, path) and image.format in SEQUENCES and getattr(image, "n_frames", 1) > 1:
+                warnings.warn(MediaWarning("some images have several pictures; only the first of each is coded"), stacklevel=2)
             image.seek(page)
             bits = _stored_bits(image, path)
             pixels = np.asarray(ImageOps.exif_transpose(_with_known_samples(image, path)))

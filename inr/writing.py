@@ -63,7 +63,7 @@ def write_video(video: Video, path: str) -> str:
     The path '-' means y4m on standard output. A path without a suffix is a folder of PNG files.
     """
     if path == "-":
-        _write_y4m(video, sys.stdout.buffer)
+        _write_y4m(video, _Pipe(sys.stdout.buffer))
         return "y4m 4:4:4, 8 bit"
     target = Path(path)
     if target.suffix.lower() in (".png", ""):
@@ -122,10 +122,25 @@ def _write_images(video: Video, target: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+class _Pipe:
+    """A binary output that takes the rest of its data to nowhere after its reader has gone: FFmpeg would fail in the middle of a frame."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._open = file, True
+
+    def write(self, data: bytes) -> int:
+        try:
+            if self._open:
+                self._file.write(data)
+        except BrokenPipeError:
+            self._open = False
+        return len(data)
+
+
 class _WithAspect:
     """A binary file for y4m, whose header gets the pixel aspect: FFmpeg's muxer leaves it unknown, `A0:0`."""
 
-    def __init__(self, file: BinaryIO, aspect: Fraction):
+    def __init__(self, file: "BinaryIO | _Pipe", aspect: Fraction):
         self._file, self._replaced = file, b" A%d:%d " % aspect.as_integer_ratio()
 
     def write(self, data: bytes) -> int:
@@ -138,7 +153,7 @@ class _WithAspect:
         return len(data)
 
 
-def _write_y4m(video: Video, file: BinaryIO) -> None:
+def _write_y4m(video: Video, file: BinaryIO | _Pipe) -> None:
     _write_container(video, cast(BinaryIO, _WithAspect(file, video.pixel_aspect)), "yuv4mpegpipe", "rawvideo", "yuv444p")
 
 

@@ -39,7 +39,7 @@ MISTAKES = [
     ("encode {bad}/broken.png {out}", 3, "unreadable-image", "not an image"),
     ("encode {bad}/empty {out}", 3, "no-images", "without images"),
     ("encode {bad}/x*.png {out}", 3, "missing-input", "no images match"),
-    ("encode {bad}/good.inr {out}", 3, "not-a-video", "cannot be read"),
+    ("encode {bad}/good.inr {out}", 3, "inr-input", "inr retarget"),
     ("encode {clip} {bad}/no/folder/a.inr", 4, "no-folder", "mkdir -p"),
     ("encode {clip} {bad}/good.inr", 4, "output-exists", "nothing was written"),
     ("encode {clip} {out} --frames 9:12", 3, "no-frames", "--frames 9:12 selects none of the 6 frames"),

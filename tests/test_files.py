@@ -155,7 +155,13 @@ def test_a_lock_that_a_killed_process_left_is_free(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-# Sources that are no files
+# Sources that cannot be encoded
+
+
+def test_an_inr_file_is_no_source(tmp_path: Path, inr):
+    outcome: Outcome = inr("encode", VECTOR, tmp_path / "a.inr", "--json")
+    assert (outcome.code, outcome.last["id"]) == (3, "inr-input")
+    assert "inr retarget" in outcome.last["fix"]
 
 
 def test_sources_that_are_no_files_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

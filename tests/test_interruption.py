@@ -47,7 +47,9 @@ def test_a_command_that_ends_in_time_ends_by_itself():
     assert done.stdout == "ready\n"
 
 
-@pytest.mark.parametrize("arguments", [("decode", "bundle.inr", "-"), ("info", "bundle.inr"), ("info", "bundle.inr", "--json")])
+@pytest.mark.parametrize(
+    "arguments", [("decode", "canvas.inr", "-"), ("decode", "bundle.inr", "-"), ("info", "bundle.inr"), ("info", "bundle.inr", "--json")]
+)
 def test_a_closed_pipe_is_quiet(arguments: tuple[str, ...]):
     """As `inr info FILE | head -0`."""
     verb, vector, *rest = arguments

@@ -163,3 +163,12 @@ def test_hidden_files_and_brackets_of_folders(tmp_path: Path):
     assert len(read_video(tmp_path)) == 3
     assert len(read_video(tmp_path / "f[1]_*.png")) == 2
     assert len(read_video(tmp_path / "*.png")) == 3
+
+
+def test_a_folder_of_animations_says_that_it_takes_their_first_pictures(tmp_path: Path):
+    for name in ("a.png", "b.webp"):
+        pictures = [Image.fromarray(np.roll(RGB, 5 * index, axis=1)) for index in range(3)]
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], duration=100, lossless=True)
+    video, texts = warned(tmp_path)
+    assert len(video) == 2
+    assert set(texts) == {"some images have several pictures; only the first of each is coded"}

@@ -158,6 +158,12 @@ def test_spans_are_half_open_and_frames_are_resized_on_request(clip: Video, clip
     assert read_video(clip_file, (0, 1), Scale.parse("20x10")).frames.shape == (1, 10, 20, 3)
 
 
+def test_a_span_without_frames_is_refused_with_the_number_of_all_frames(clip_file: Path):
+    for span in ((5, 5), (100, 200), (4, 2)):
+        with pytest.raises(InputError, match="none of the 6 frames"):
+            read_video(clip_file, span)
+
+
 def test_a_scale_is_a_fraction_or_a_size():
     assert Scale.parse("") is None
     assert (str(Scale.parse("2/4")), str(Scale.parse("320X160"))) == ("1/2", "320x160")

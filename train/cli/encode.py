@@ -207,18 +207,19 @@ def _preempted(preempted: "Preempted", folder: Path, as_json: bool) -> int:
     """Say that the state of a fit is in `folder`; returns the exit code, but after Ctrl-C the process ends."""
     from codec.interruption import die_of_interrupt
 
-    preempted_notice(folder, as_json, preempted.saved)
+    preempted_notice(folder, as_json, preempted)
     if preempted.by_hand:
         die_of_interrupt()
     return PREEMPTED
 
 
-def preempted_notice(folder: Path, as_json: bool, saved: bool = True) -> None:
-    """Say that a signal ended the fit, and whether its latest state is `saved` in `folder`."""
-    state = f"saved in '{folder}'" if saved else f"not saved; '{folder}' may have an earlier one"
-    say(f"pre-empted: the state is {state}; run the same command again to continue")
+def preempted_notice(folder: Path, as_json: bool, preempted: "Preempted") -> None:
+    """Say that a signal ended the fit, and whether its latest state is saved in `folder`."""
+    state = f"saved in '{folder}'" if preempted.saved else f"not saved; '{folder}' may have an earlier one"
+    name = "interrupted" if preempted.by_hand else "pre-empted"
+    say(f"{name}: the state is {state}; run the same command again to continue")
     if as_json:
-        emit("error", id="pre-empted", message=state, fix="run the same command again", exit_code=PREEMPTED)
+        emit("error", id=name, message=state, fix="run the same command again", exit_code=PREEMPTED)
 
 
 def _finished(encoded: "Encoded | None", output: Path, as_json: bool) -> int:

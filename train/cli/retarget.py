@@ -51,7 +51,7 @@ def retarget_command(
     try:
         encoded = retarget_picture(model, target, cap, as_json)
     except Preempted as preempted:
-        preempted_notice(folder, as_json, preempted.saved)
+        preempted_notice(folder, as_json, preempted)
         return PREEMPTED
     if encoded.interrupted:
         die_of_interrupt()

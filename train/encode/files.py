@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from codec.loading import is_inr_file
+from inr.errors import InputError
 from inr.files import check_free, locked
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
@@ -32,6 +34,9 @@ def encode_file(
         raise TypeError(f"give options or keywords, not both: {', '.join(keywords)}")
     options, output, reporter = options or encode_options(**keywords), Path(output), reporter or Reporter()
     check_free(output, overwrite=True, sources=[Path(source)])
+    if Path(source).is_file() and is_inr_file(Path(source)):
+        what = f"'{source}' is an .inr file already"
+        raise InputError("inr-input", what, f"inr retarget '{source}' OUT.inr --target-size 100kB   or inr decode '{source}' OUT.mkv")
     with locked(output, reporter.say):
         return _encode(source, output, options, reporter)
 

@@ -18,11 +18,12 @@ from train.encode.outcome import Encoded
 from train.encode.own_contexts import control_rate_with_contexts, follow_share
 from train.encode.verified_file import write_verified
 from train.fit.candidate import RateControlSetup
-from train.fit.fitter import HURRY_SECONDS, Fitter
+from train.fit.fitter import Fitter
 from train.fit.interrupts import Interrupts, StopRequest
 from train.fit.loop import Fitted, fit
 from train.fit.problem import Problem
 from train.fit.progress import Display, Progress, Reporter
+from train.fit.rate_control import control_rate
 from train.fit.tensorboard import TensorBoardLog, started_log
 from train.plan.duration import duration_line
 from train.plan.encode_plan import EncodePlan, check_mask, fit_deadline, make_plan, weights_of_mask
@@ -68,8 +69,8 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             log = None if log_folder is None else started_log(log_folder, video, fitter)
             fitted = _fit(fitter, plan, shown, stop_requested, log)
             interrupted = interrupts.interrupted
-            if interrupted:  # the user waits
-                deadline = min(deadline, time.monotonic() + HURRY_SECONDS)
+            if interrupted:  # the user waits: RDOQ and extra steps would have to be compiled
+                deadline = min(deadline, time.monotonic())
             encoded = run.finished(fitted, deadline, reporter.say, interrupted)
     if fitted.stopped and not interrupted:
         reporter.say(f"the machine slowed down: stopped after {fitted.steps} steps to keep to the time budget; other runs may differ")
@@ -107,7 +108,8 @@ class Run:
         plan, fitter = self.plan, self.fitter
         fingerprint = b"" if interrupted else fingerprint_of(plan.key)
         setup = RateControlSetup(self.video, plan.target, fingerprint, deadline)
-        found = control_rate_with_contexts(fitter, fitted, setup, say)
+        # After Ctrl-C, the user waits: context models take seconds.
+        found = (control_rate if interrupted else control_rate_with_contexts)(fitter, fitted, setup, say)
         frames = write_verified(found.data, found.model, self.output)
         seconds = time.monotonic() - self.started
         if not interrupted:
