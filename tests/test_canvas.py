@@ -148,7 +148,8 @@ def test_a_blank_canvas_adds_the_same_to_every_frame():
 
 def test_a_flow_moves_the_canvas():
     tensors = painted(VIDEO)
-    still = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
+    # JAX computes in the background and may read a NumPy array where it lies, so the picture must be done before the flow changes.
+    still = jax.block_until_ready(apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0])
     tensors["canvas.flows.0"][1, :, :, 0] = 4 / FLOW_UNIT
     moved = apply_network(SPEC, VIDEO, tensors, jnp.array([1]))[0]
     np.testing.assert_allclose(moved[:, :-4], still[:, 4:], atol=1e-5)

@@ -154,9 +154,10 @@ class RateControl:
         return self.measured_symbols(self.fitter.model(wider)) if size <= cap else None
 
     def is_worth(self, found: Candidate, best: Candidate) -> bool:
-        """Whether `found` replaces `best` after the deadline: if `best` is over its cap, or if `found` has a higher PSNR.
+        """Whether `found` may replace `best`: if `best` is over its cap, or if `found` has a higher PSNR.
 
-        Finer step sizes without further training steps fill a cap, but they do not always improve the picture.
+        Finer step sizes without further training steps fill a cap, but they do not always improve the picture. The attempts that led to
+        `found` may have harmed it, too.
         """
         over = self.target.target_bytes is not None and best.size > self.target.target_bytes
         frames = self.setup.video.frames
@@ -240,7 +241,7 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
         expected = (1 + MARGIN_SHARE) * (time.monotonic() - began)
     stepwise = target.target_bytes is not None and not best.hit and not fitter.problem.grids
     if stepwise and (found := control.by_single_tensors(target.target_bytes or 0)) is not None:
-        best = control.better(best, found) if not setup.over or control.is_worth(found, best) else best
+        best = control.better(best, found) if control.is_worth(found, best) else best
     if fitter.problem.grids:
         best = best_picture(fitter, setup, control.measured_symbols, best, tried)
     # RDOQ starts if at least half of its expected time is left. It stops at the deadline and keeps the moves made so far.
