@@ -5,9 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from inr.frames import Span
 from inr.reading import read_video
 from inr.scale import Scale
+from inr.span import Span
 from inr.video import Video
 
 

@@ -9,7 +9,7 @@ import typer
 from codec.bundle_cli import bundle_application
 from codec.option_groups import with_option_groups
 from codec.report.command import compare_command
-from codec.shell import STARTED, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, leave, run, say, span
+from codec.shell import STARTED, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, leave, run, say
 
 application = typer.Typer(
     name="inr",
@@ -54,6 +54,7 @@ def decode_command(
     from codec.loading import checked_fps, open_model, video_index
     from inr.errors import UsageError
     from inr.runtime import prepare_jax
+    from inr.span import parse_span
     from inr.video import Video
     from inr.writing import check_output, write_video
 
@@ -62,7 +63,7 @@ def decode_command(
     model, _ = open_model(source)
     index = video_index(model, flags.video)
     spec = model.clip_spec(index)
-    times = np.arange(spec.frames)[slice(*span(flags.frames))]  # indices of frames; with --fps also between two frames
+    times = np.arange(spec.frames)[slice(*parse_span(flags.frames))]  # indices of frames; with --fps also between two frames
     if not len(times):
         raise UsageError("no-frames", f"--frames {flags.frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
     rate = spec.fps if flags.fps is None else checked_fps(flags.fps)
@@ -116,12 +117,13 @@ def eval_command(
     from inr.reading import read_video
     from inr.runtime import prepare_jax
     from inr.scale import Scale
+    from inr.span import parse_span
 
     if per_frame is not None:
         check_free(per_frame, overwrite, [source, reference])
     prepare_jax()
     pixels, size = decoded_frames(source, flags.video)
-    original = read_video(reference, span(flags.frames), Scale.parse(flags.scale))
+    original = read_video(reference, parse_span(flags.frames), Scale.parse(flags.scale))
     report = compare(pixels, original.frames, size)
     if per_frame is not None:
         rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))

@@ -145,12 +145,3 @@ def _help_of(error: typer.TyperException) -> str:
     """The command line that prints the help of the command that failed."""
     context = getattr(error, "ctx", None)
     return f"{context.command_path} --help" if context is not None else "inr --help"
-
-
-def span(text: str) -> tuple[int | None, int | None]:
-    """The pair (A, B) for 'A:B', where frame B is excluded. An omitted A or B, or an empty text, gives None. UsageError for other text."""
-    try:
-        first, last = text.split(":") if text else ("", "")
-        return (int(first) if first else None), (int(last) if last else None)
-    except ValueError:
-        raise UsageError("bad-frames", f"--frames '{text}' is not of the form A:B", "--frames 0:100") from None

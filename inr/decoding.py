@@ -15,9 +15,10 @@ import numpy as np
 from inr.containers import best_stream, frame_rate, is_cover, opened, pixel_aspect, stated_seconds
 from inr.errors import MediaWarning
 from inr.ffmpeg import pyav
-from inr.frames import Span, as_rgb8, readable, spanned, stacked
+from inr.frames import as_rgb8, readable, spanned, stacked
 from inr.orientation import Orientation
 from inr.pixels import Frame
+from inr.span import Span
 from inr.video import UNSPECIFIED, Colour, Video
 
 MOST_MISSING = 1.5  # frames that a stream may be shorter than its header states, without a warning

@@ -8,10 +8,9 @@ import numpy as np
 
 from inr.errors import InputError, MediaWarning
 from inr.pixels import CHANNELS, MAX_LEVEL, Frame, Frames
+from inr.span import Span
 
 WORKING_COMMAND = "inr demo   shows a run on the clip that comes with the package"
-
-Span = tuple[int | None, int | None]  # (start, end) in frames, end excluded, as in a slice: None means no limit, -1 is the last frame
 
 
 def spanned(items: list, span: Span, path: Path) -> list:

@@ -9,10 +9,11 @@ import numpy as np
 from inr.containers import probe_container
 from inr.decoding import Stream, read_container
 from inr.errors import InputError
-from inr.frames import WORKING_COMMAND, Span, spanned
+from inr.frames import WORKING_COMMAND, spanned
 from inr.images import Images, image_files, is_pattern
 from inr.images import source_name as source_name
 from inr.scale import Scale
+from inr.span import Span
 from inr.video import Video
 
 

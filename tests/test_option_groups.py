@@ -13,6 +13,7 @@ from inr.errors import UsageError
 from train.cli import arguments
 from train.cli.encode import EncodeFlags
 from train.cli.main import application
+from train.plan import texts
 from train.plan.options import EncodeOptions, encode_options
 
 
@@ -123,6 +124,9 @@ def test_flags_become_the_options_of_the_same_keywords():
     assert options.with_run(started=None) == expected
     assert options.run.started is not None
     assert options.identity() == expected.identity()
+    as_texts = encode_options(target_bpp=0.1, preset="fast", frames="2:9", scale="1/2", seed=3, chunk="16", key_every=4, time_budget="2m",
+                              model="hnerv")  # fmt: skip
+    assert as_texts == expected
 
 
 def test_flags_left_out_are_the_defaults():
@@ -132,9 +136,9 @@ def test_flags_left_out_are_the_defaults():
 
 
 def test_texts_are_parsed():
-    assert [arguments.seconds(text) for text in ("", "90", "90s", "10m", "2h", "1.5M")] == [None, 90, 90, 600, 7200, 90]
-    assert [arguments.segment_frames(text) for text in ("", "16", "auto")] == [None, 16, 0]
-    for parse, texts in ((arguments.seconds, ("soon", "-1s", "0", "inf", "nan")), (arguments.segment_frames, ("0", "-3", "some"))):
-        for text in texts:
+    assert [texts.seconds(text) for text in ("", "90", "90s", "10m", "2h", "1.5M")] == [None, 90, 90, 600, 7200, 90]
+    assert [texts.segment_frames(text) for text in ("", "16", "auto")] == [None, 16, 0]
+    for parse, refused in ((texts.seconds, ("soon", "-1s", "0", "inf", "nan")), (texts.segment_frames, ("0", "-3", "some"))):
+        for text in refused:
             with pytest.raises(UsageError):
                 parse(text)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from codec.option_groups import with_option_groups
-from codec.shell import Json, Overwrite, ReferenceFlags, emit, say, span
+from codec.shell import Json, Overwrite, ReferenceFlags, emit, say
 from inr.errors import UsageError
 
 
@@ -33,6 +33,7 @@ def compare_command(
     from inr.files import check_free, write_atomically
     from inr.runtime import prepare_jax
     from inr.scale import Scale
+    from inr.span import parse_span
     from inr.writing import check_output
 
     kind = Path(target).suffix.lower()
@@ -41,7 +42,7 @@ def compare_command(
     for read in (reference, *sources):
         check_free(Path(target), overwrite, [read]) if kind == ".html" else check_output(target, 1, overwrite, read)
     prepare_jax()
-    comparison = compared(reference, sources, span(flags.frames), flags.video, Scale.parse(flags.scale))
+    comparison = compared(reference, sources, parse_span(flags.frames), flags.video, Scale.parse(flags.scale))
     match kind:
         case ".html":
             write_atomically(Path(target), page(comparison).encode())

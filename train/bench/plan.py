@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.shell import span
 from inr.reading import read_video
 from inr.scale import Scale
+from inr.span import parse_span
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.bench.ffmpeg_codecs import FFmpegCodec
@@ -46,12 +46,12 @@ class SourceClip:
 
     def read(self) -> Video:
         """The frames that every codec encodes."""
-        return read_video(self.path, span(self.frames), Scale.parse(self.scale))
+        return read_video(self.path, parse_span(self.frames), Scale.parse(self.scale))
 
 
 def open_clip(path: Path, frames: str, scale: str) -> SourceClip:
     """The clip at `path`, which is read completely for its spec and hash; InputError if it cannot be read."""
-    video = read_video(path, span(frames), Scale.parse(scale))
+    video = read_video(path, parse_span(frames), Scale.parse(scale))
     digest = hashlib.sha256(video.frames.tobytes())
     digest.update(repr((video.frames.shape, video.fps)).encode())
     return SourceClip(path, frames, scale, VideoSpec.of(video), digest.hexdigest())

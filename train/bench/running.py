@@ -7,7 +7,6 @@ from pathlib import Path
 from codec.decoder import decode
 from codec.evaluation import compare
 from codec.interruption import die_of_interrupt
-from codec.shell import span
 from inr.cost import macs_per_pixel
 from inr.files import temporary_name, write_atomically
 from inr.video import Video
@@ -94,7 +93,7 @@ class Runner:
         options = encode_options(
             preset=codec.preset,
             target_bpp=job.quality,
-            frames=span(job.clip.frames),
+            frames=job.clip.frames,
             scale=job.clip.scale,
             time_budget=codec.seconds,
             overwrite=True,

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codec.shell import STARTED, FrameSpan, ScaleText, span
-from inr.errors import UsageError
+from codec.shell import STARTED, FrameSpan, ScaleText
 
 if TYPE_CHECKING:
     from train.plan.options import EncodeOptions
@@ -91,62 +90,7 @@ class ReuseFlags:
 
 def encode_options_of(*groups: Any) -> "EncodeOptions":
     """The options from `groups`, which are dataclasses of flags; UsageError for a value outside its range."""
-    from train.plan.options import Model, encode_options
-    from train.plan.paper_networks import NIRVANA_SEGMENT
+    from train.plan.options import encode_options
 
     values = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
-    if "time_budget" in values:
-        values["time_budget"] = seconds(values["time_budget"])
-    if "resume" in values:
-        values["resume"] = one_of("--resume", values["resume"], ("auto", "never")) == "auto"
-    if "frames" in values:
-        values["frames"] = span(values["frames"])
-    if "model" in values:
-        chunk = values["chunk"]
-        values["chunk"] = NIRVANA_SEGMENT if values["model"] == "nirvana" and not chunk else segment_frames(chunk)
-        values["key_every"] = at_least("--key-every", values["key_every"], 1)
-        values["model"] = Model.parse(values["model"], values.pop("cam"))
-    if (density := values.get("density")) is not None and not 0 <= density <= 1:
-        raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
     return encode_options(**values, started=STARTED)
-
-
-def one_of(flag: str, value: str, accepted: tuple[str, ...]) -> str:
-    """`value`; UsageError if it is not one of the values that `flag` accepts."""
-    if value not in accepted:
-        raise UsageError("unknown-choice", f"{flag} {value}: the value must be one of {', '.join(accepted)}", f"{flag} {accepted[0]}")
-    return value
-
-
-def at_least(flag: str, value: int, least: int) -> int:
-    """`value`; UsageError if it is below `least`, the smallest value that `flag` accepts."""
-    if value < least:
-        raise UsageError("too-small", f"{flag} {value}: the value must be at least {least}", f"{flag} {least}")
-    return value
-
-
-def segment_frames(text: str) -> int | None:
-    """The number of frames of a segment: 16 for '16'; 0 for 'auto', which means by motion; None for an empty text.
-
-    UsageError for any other text.
-    """
-    if not text:
-        return None
-    if text != "auto" and not (text.isdigit() and int(text)):
-        raise UsageError("bad-chunk", f"--chunk {text} is neither a number of frames nor auto", "--chunk 16")
-    return 0 if text == "auto" else int(text)
-
-
-def seconds(text: str) -> float | None:
-    """The seconds of a text such as '90', '90s', '10m' or '2h'; None for an empty text. UsageError for any other text."""
-    if not text:
-        return None
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1].lower())
-    number = text[:-1] if unit else text
-    try:
-        duration = float(number) * (unit or 1)
-    except ValueError:
-        duration = 0.0
-    if not 0 < duration < float("inf"):
-        raise UsageError("bad-duration", f"--time-budget {text} is not a duration above zero", "--time-budget 10m")
-    return duration

@@ -9,7 +9,7 @@ import typer
 from codec.option_groups import with_option_groups
 from codec.shell import Json, emit, say
 from inr.errors import TargetMissed, UsageError
-from train.cli.arguments import PREEMPTED, SelectionFlags, seconds
+from train.cli.arguments import PREEMPTED, SelectionFlags
 
 if TYPE_CHECKING:
     from train.bench.plan import Plan
@@ -55,6 +55,7 @@ def bench_command(
     from train.bench.references import read_references
     from train.fit.interrupts import Preempted
     from train.plan.options import Preset
+    from train.plan.texts import seconds
 
     network = Network(Preset.parse(curves.preset).name, curves.time_budget, seconds(curves.time_budget))
     codecs = parse_codecs(curves.codecs, curves.anchor, network)

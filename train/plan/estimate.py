@@ -8,9 +8,9 @@ source.
 from dataclasses import replace
 from pathlib import Path
 
-from inr.frames import Span
 from inr.layout import weights
 from inr.reading import Extent, probe, read_video
+from inr.span import Span
 from inr.spec import VideoSpec
 from train.fit.problem import Problem
 from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, relative_cost, spoken

@@ -5,14 +5,17 @@ a run's key contains a hash. `RunOptions` determine place and time of a run, but
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inr.errors import UsageError
-from inr.frames import Span
 from inr.scale import Scale
+from inr.span import Span, parse_span
 from train.fit.target import RateTarget, checked_target
+from train.plan.paper_networks import NIRVANA_SEGMENT
+from train.plan.texts import at_least, one_of, seconds, segment_frames
 
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit without a time budget
 MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana", "siren", "ffn")
@@ -170,31 +173,45 @@ class EncodeOptions:
 
 # Keywords of `encode_options`, and the parameters of `checked_target` that they give.
 TARGETS = {"quality": "quality", "target_size": "size", "target_bpp": "bpp", "target_bitrate": "bitrate", "target_psnr": "psnr"}
+PARSERS: dict[str, Callable[[str], Any]] = {  # keywords whose values can be texts as on the command line
+    "preset": Preset.parse,
+    "scale": Scale.parse,
+    "frames": parse_span,
+    "time_budget": seconds,
+    "chunk": segment_frames,
+    "resume": lambda text: one_of("--resume", text, ("auto", "never")) == "auto",
+    "mask": Path,
+    "workdir": Path,
+}
 
 
 def encode_options(**keywords: Any) -> EncodeOptions:
     """Options from keywords, which are named as on the command line: `encode_options(target_bpp=0.05, preset="fast", frames=(0, 8))`.
 
-    A size or a bit rate is a text as on the command line ("120kB") or a number (120000). `time_budget` is in seconds. `chunk` is the number
-    of frames of a segment (0: by motion). UsageError for a value that the command line refuses, TypeError for an unknown keyword.
+    A value may be a text as on the command line: "120kB", "10m", "0:8". Else `target_size` is in bytes, `time_budget` in seconds, `frames`
+    a pair, and `chunk` the number of frames of a segment (0: by motion). `cam` adds CAM to a paper's network. UsageError for a value that
+    the command line refuses, TypeError for an unknown keyword.
     """
-    given = dict(keywords)
+    given = {name: PARSERS[name](value) if name in PARSERS and isinstance(value, str) else value for name, value in keywords.items()}
     target = {TARGETS[name]: given.pop(name) for name in list(given) if name in TARGETS}
     for name in ("size", "bitrate"):
         target[name] = str(target.get(name) or "")
-    parsers = {"preset": Preset.parse, "model": Model.parse, "scale": Scale.parse}
-    values: dict[str, Any] = {
-        name: parsers[name](value) if name in parsers and isinstance(value, str) else value for name, value in given.items()
-    }
+    modulated, model = given.pop("cam", False), given.get("model")
+    if isinstance(model, str):
+        given["model"] = Model.parse(model, modulated)
+    if (density := given.get("density")) is not None and not 0 <= density <= 1:
+        raise UsageError("density-range", f"--density {density} lies outside 0..1", "--density 1")
 
     def part(kind: type) -> Any:
-        return kind(**{name: values.pop(name) for name in list(values) if name in kind.__dataclass_fields__})
+        return kind(**{name: given.pop(name) for name in list(given) if name in kind.__dataclass_fields__})
 
     fit = part(FitOptions)
-    chunk, key_every = values.pop("chunk", None), values.pop("key_every", 8)
-    reuse = part(ReuseOptions) if values.keys() & ReuseOptions.__dataclass_fields__.keys() else None
+    chunk, key_every = given.pop("chunk", None), at_least("--key-every", given.pop("key_every", 8), 1)
+    if fit.model.name == "nirvana" and chunk is None:
+        chunk = NIRVANA_SEGMENT
+    reuse = part(ReuseOptions) if given.keys() & ReuseOptions.__dataclass_fields__.keys() else None
     selection, run = part(Selection), part(RunOptions)
-    if values:
-        raise TypeError(f"unknown options: {', '.join(values)}")
+    if given:
+        raise TypeError(f"unknown options: {', '.join(given)}")
     segmentation = None if chunk is None else Segmentation(chunk, key_every)
     return EncodeOptions(replace(fit, target=checked_target(**target)), selection, segmentation, reuse, run)
