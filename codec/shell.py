@@ -1,6 +1,5 @@
 """The parts that all commands share: common options, output as text and as JSON, error messages and exit codes."""
 
-import errno
 import io
 import json
 import os
@@ -16,7 +15,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from codec.interruption import die_of_interrupt, ending_soon
-from inr.errors import InrError, InrWarning, OutputError, UsageError
+from inr.errors import InrError, InrWarning, UsageError
+from inr.files import system_error
 
 FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Only frames A up to, but not including, B.")]
 ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resize the source to this size in pixels, or by this factor.")]
@@ -103,20 +103,12 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
         _discard_output()
         return 0
     except OSError as error:
-        return report_error(_system_error(error), as_json)
+        return report_error(system_error(error), as_json)
     except Exception as error:
         traceback.print_exc()
         if as_json:
             emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this bug with the text above", exit_code=1)
         return 1
-
-
-def _system_error(error: OSError) -> OutputError:
-    """An error of the operating system as one for users."""
-    where = "" if error.filename is None else f": '{error.filename}'"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError("disk-full", f"{error.strerror}{where}", "free some space, or use another folder; nothing is left half-written")
-    return OutputError("system", f"{error.strerror or error}{where}", "another folder or file")
 
 
 def leave(code: int) -> NoReturn:

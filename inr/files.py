@@ -1,5 +1,6 @@
 """Output files: checked before any work is done, written under a temporary name, flushed to disk and renamed, and locked by their run."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,6 +96,14 @@ def locked(target: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(number)
+
+
+def system_error(error: OSError) -> OutputError:
+    """An error of the operating system as one for users."""
+    where = "" if error.filename is None else f": '{error.filename}'"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError("disk-full", f"{error.strerror}{where}", "free some space, or use another folder; nothing is left half-written")
+    return OutputError("system", f"{error.strerror or error}{where}", "another folder or file")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from short_fits import short_plan
 
 from codec.evaluation import Report
 from inr.video import Video
-from train.cli.messages import result_fields, summary, target_note
+from train.cli.messages import summary, target_note
 from train.encode.outcome import Encoded
 from train.fit.target import RateTarget
 from train.plan.encode_plan import EncodePlan, zero_model
@@ -66,7 +66,7 @@ def test_a_file_under_its_cap_or_good_enough_is_a_success(
 
 
 def test_a_result_line_holds_the_measures_and_the_target(plan: EncodePlan):
-    fields = result_fields(outcome(plan, RateTarget(target_bytes=CAP)), "a.inr")
+    fields = outcome(plan, RateTarget(target_bytes=CAP)).fields()
     assert json.loads(json.dumps(fields)) == fields
     assert (fields["output"], fields["bytes"], fields["psnr_rgb"]) == ("a.inr", 900, 30.0)
     assert (fields["target_hit"], fields["cap_used"]) == (True, 0.9)

@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from train.batch.many import encode_many as encode_many
     from train.encode.files import encode_file as encode_file
     from train.fit.config import FitConfig as FitConfig
     from train.plan.options import EncodeOptions as EncodeOptions
@@ -28,6 +29,7 @@ _HOME = {
     "EncodeOptions": "plan.options",
     "FitConfig": "fit.config",
     "encode_file": "encode.files",
+    "encode_many": "batch.many",
     "encode_options": "plan.options",
 }
 __all__ = sorted(_HOME)

@@ -99,7 +99,7 @@ def pretrain_command(
 def _add(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: bool, as_json: bool) -> int:
     """Add the videos and report each of them; returns the exit code."""
     from inr.runtime import prepare_jax
-    from train.cli.messages import result_fields, summary, target_note
+    from train.cli.messages import summary, target_note
     from train.fit.interrupts import Preempted
 
     prepare_jax()
@@ -109,7 +109,7 @@ def _add(bundle: Path, sources: list[Path], options: "EncodeOptions", joint: boo
             added.append(encoded.problem.video.name)
             hit = hit and encoded.target_hit
             if as_json:
-                emit("video", **{**result_fields(encoded, str(bundle)), "video": added[-1]})
+                emit("video", **{**encoded.fields(), "output": str(bundle), "video": added[-1]})
             else:
                 say(summary(encoded, f"{bundle} + {added[-1]}"))
             if note := target_note(encoded):

@@ -225,7 +225,7 @@ def preempted_notice(folder: Path, as_json: bool, preempted: "Preempted") -> Non
 def _finished(encoded: "Encoded | None", output: Path, as_json: bool) -> int:
     """Report the outcome (None: the file is up to date); returns the exit code."""
     from codec.interruption import die_of_interrupt
-    from train.cli.messages import result_fields, summary, target_note
+    from train.cli.messages import summary, target_note
 
     if encoded is None:
         say(f"'{output}' is up to date")
@@ -233,7 +233,7 @@ def _finished(encoded: "Encoded | None", output: Path, as_json: bool) -> int:
             emit("result", output=str(output), up_to_date=True, bytes=output.stat().st_size)
         return 0
     if as_json:
-        emit("result", **result_fields(encoded, str(output)))
+        emit("result", **encoded.fields())
     else:
         say(summary(encoded, str(output)))
     if encoded.interrupted:

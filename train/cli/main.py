@@ -8,11 +8,13 @@ import typer
 from codec.bundle_cli import bundle_application
 from codec.cli import application
 from codec.shell import STARTED, Json, emit, leave, run
+from train.cli.batch import batch_application
 from train.cli.bench import bench_command
 from train.cli.bundle import add_command, pretrain_command
 from train.cli.encode import encode_command
 from train.cli.retarget import retarget_command
 
+application.add_typer(batch_application)
 application.command("encode")(encode_command)
 application.command("bench")(bench_command)
 application.command("retarget")(retarget_command)  # in place of that of `codec`, which fits nothing

@@ -1,28 +1,7 @@
-"""The result of an encode as text and as fields of a JSON line."""
+"""The result of an encode as lines of text."""
 
 from train.encode.outcome import Encoded
 from train.fit.target import LEAST_USED
-
-
-def result_fields(encoded: Encoded, output: str) -> dict[str, object]:
-    """The fields of the result line; `output` is the path of the file."""
-    report, video = encoded.report, encoded.problem.video
-    return {
-        "output": output,
-        **report.fields(),
-        "width": video.width,
-        "height": video.height,
-        "frames": video.frames,
-        "fps": float(video.fps),
-        "seconds": encoded.seconds,
-        "steps": encoded.steps,
-        "estimated_bits": encoded.estimated_bits,
-        "seconds_to_first_step": encoded.seconds_to_first_step,
-        "step_seconds": encoded.step_seconds,
-        "interrupted": encoded.interrupted,
-        "target_hit": encoded.target_hit,
-        "cap_used": encoded.cap_used,
-    }
 
 
 def target_note(encoded: Encoded) -> str:

@@ -41,6 +41,26 @@ class Encoded:
         """The share of the cap that the file uses; None if the target is not a cap."""
         return None if self.target.target_bytes is None else self.report.bytes / self.target.target_bytes
 
+    def fields(self) -> dict[str, object]:
+        """The fields that a command prints as its result, and that a batch keeps; numbers, texts and booleans."""
+        video = self.problem.video
+        return {
+            "output": str(self.output),
+            **self.report.fields(),
+            "width": video.width,
+            "height": video.height,
+            "frames": video.frames,
+            "fps": float(video.fps),
+            "seconds": self.seconds,
+            "steps": self.steps,
+            "estimated_bits": self.estimated_bits,
+            "seconds_to_first_step": self.seconds_to_first_step,
+            "step_seconds": self.step_seconds,
+            "interrupted": self.interrupted,
+            "target_hit": self.target_hit,
+            "cap_used": self.cap_used,
+        }
+
     def __repr__(self) -> str:
         report = self.report
         return f"<Encoded '{self.output.name}': {report.bytes} bytes, {report.bpp:.4f} bpp, {report.psnr_rgb:.2f} dB, {self.steps} steps>"

@@ -51,8 +51,8 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
     """Run a plan: fit, control the rate, write and verify.
 
     `started` is the run's start in seconds of the monotonic clock. `log_folder` gets a TensorBoard log (None: no log). After Ctrl-C, a plan
-    for a file of its own writes a valid file of the fit so far. A plan that adds to a bundle saves its state instead, leaves the bundle as
-    it is, and raises Preempted.
+    for a file of its own writes a valid file of the fit so far. A plan that adds to a bundle, or one that is `whole`, saves its state
+    instead, leaves the output as it is, and raises Preempted.
     """
     with Interrupts() as interrupts:
         run = Run.ready(plan, video, output, started)
@@ -64,7 +64,7 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
             deadline = started + fit_deadline(plan.options.time_budget, plan.spared)
 
             def stop_requested() -> StopRequest:
-                return interrupts.request_by(deadline, whole=plan.base is not None)
+                return interrupts.request_by(deadline, whole=plan.whole or plan.base is not None)
 
             log = None if log_folder is None else started_log(log_folder, video, fitter)
             fitted = _fit(fitter, plan, shown, stop_requested, log)

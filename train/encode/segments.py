@@ -80,7 +80,7 @@ class _SegmentsRun:
             try:
                 self.outcome = _combined(self.outcome, self._add(index))
             except Preempted as left:
-                if left.by_hand and self.so_far.exists():
+                if left.by_hand and self.so_far.exists() and not self.options.run.whole:
                     write_atomically(self.output, self.so_far.read_bytes())
                     self.reporter.say(f"'{self.output}' holds the first {start} of {len(self.segments.source)} frames")
                 raise

@@ -55,7 +55,8 @@ class EncodePlan:
 
     `key` identifies the run, and `workdir` is its folder. `target` is resolved for the file, or for the growth of the bundle `base`.
     `pixel_weights` is None if all pixels count equally. `path` is the camera's path, None if it is not known. `spared` are seconds of a
-    time budget for the work after the fit. `step_seconds` is the duration of a step if a similar fit ran before, else None.
+    time budget for the work after the fit. `step_seconds` is the duration of a step if a similar fit ran before, else None. `whole` tells
+    whether a part of the fit is of no use, as in `train.plan.options.RunOptions`.
     """
 
     problem: Problem
@@ -68,6 +69,7 @@ class EncodePlan:
     path: CameraPath | None = None
     spared: float = SPARED_SECONDS
     step_seconds: float | None = None
+    whole: bool = False
 
     def fitter(self, video: Video) -> Fitter:
         """The fit of `video` before its first step.
@@ -162,7 +164,8 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     spared = SPARED_SECONDS
     if target.nominal_bpp(described) * described.pixels > 8 * SMALL_FILE and any(tensor.own_contexts for tensor in problem.layout.tensors):
         spared += CONTEXT_SECONDS
-    return EncodePlan(problem, options.fit, key, workdir, target, pixel_weights=pixel_weights, path=path, spared=spared)
+    more = {"pixel_weights": pixel_weights, "path": path, "spared": spared, "whole": options.run.whole}
+    return EncodePlan(problem, options.fit, key, workdir, target, **more)
 
 
 def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeights | None = None) -> tuple[CameraPath | None, VideoSpec]:

@@ -1,12 +1,12 @@
 """The memory of a fit, estimated before the fit starts."""
 
 import math
-import os
 
 import jax
 
 from inr.errors import ResourceError
 from inr.layout import weights
+from inr.memory import free_bytes
 from inr.pixels import CHANNELS
 from inr.spec import NetworkSpec, Patches, Pyramid, VideoSpec
 from train.fit.config import FitConfig
@@ -55,12 +55,7 @@ def available_bytes() -> int | None:
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
-    try:
-        with open("/proc/meminfo") as lines:
-            facts = dict(line.split(":") for line in lines)
-        return int(facts["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    return free_bytes()
 
 
 def check_memory(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:

@@ -131,13 +131,14 @@ class RunOptions:
 
     `workdir` is the folder of its state (None: a folder beside the output). `resume` tells whether an unfinished run continues, `overwrite`
     whether an existing file may be replaced. `started` is the start of the process in seconds of the monotonic clock (None: the start of
-    the call).
+    the call). `whole` tells whether a part of a fit is of no use: after Ctrl-C, the run then saves its state and raises Preempted.
     """
 
     workdir: Path | None = None
     resume: bool = True
     overwrite: bool = False
     started: float | None = None
+    whole: bool = False
 
     def folder(self, output: Path) -> Path:
         """The folder that keeps the state of a run whose output is `output`."""

@@ -42,3 +42,11 @@ def seconds(text: str) -> float | None:
     if not 0 < duration < float("inf"):
         raise UsageError("bad-duration", f"--time-budget {text} is not a duration above zero", "--time-budget 10m")
     return duration
+
+
+def shard(text: str) -> tuple[int, int]:
+    """The numbers of a part and of all parts, for a text such as '0/4'; UsageError for any other text."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise UsageError("bad-shard", f"--shard {text} is not of the form I/N, with I from 0 to N - 1", "--shard 0/4")
+    return int(index), int(count)

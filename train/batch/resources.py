@@ -1,0 +1,65 @@
+"""The shares of a machine that workers get: cores, memory and accelerators."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from inr.memory import LIMIT, free_bytes
+
+LEAST_MEMORY = 1_500_000_000  # bytes that a worker should have at least
+DEVICE_MEMORY = 0.9  # share of a GPU's memory that all of its workers together may take
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The number of workers, and for each of them the number of cores, GPUs and TPU chips.
+
+    A worker with `gpus` below 1 shares its GPU with others. `memory` are the bytes of memory of a worker, None if there is no limit.
+    """
+
+    workers: int
+    cpus: int
+    gpus: float = 0.0
+    tpus: int = 0
+    memory: int | None = None
+
+
+def local_resources(tasks: int, workers: int | None = None, cpus: int | None = None) -> Resources:
+    """The shares of this machine for `tasks` tasks; None for `workers` or `cpus` lets this function choose.
+
+    Without GPUs, there is a worker for every core, because two fits on a core each are faster than one on two cores after the other; with
+    them, one for every GPU. There are no more workers than tasks, nor than the free memory allows.
+    """
+    gpus, free = visible_gpus(), free_bytes()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is None:
+        most = len(gpus) or max(1, cores // (cpus or 1))
+        by_memory = most if free is None or gpus else max(1, free // LEAST_MEMORY)
+        workers = max(1, min(most, by_memory, tasks))
+    memory = None if free is None else free // workers
+    return Resources(workers, cpus or max(1, cores // workers), min(1.0, len(gpus) / workers), memory=memory)
+
+
+def visible_gpus() -> list[str]:
+    """The names of NVIDIA's GPUs that JAX may use, as the environment variable CUDA_VISIBLE_DEVICES has them; empty without any."""
+    if os.environ.get("JAX_PLATFORMS", "") == "cpu":
+        return []
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip()]
+    found = [entry.name for entry in Path("/dev").glob("nvidia*")]
+    return sorted((match[1] for name in found if (match := re.fullmatch(r"nvidia(\d+)", name))), key=int)
+
+
+def worker_environment(resources: Resources, slot: int) -> dict[str, str]:
+    """The environment variables that keep worker number `slot` to its share of this machine."""
+    workers = resources.workers
+    cores = str(resources.cpus)
+    environment = {"PJRT_NPROC": cores, "OMP_NUM_THREADS": cores, "OPENBLAS_NUM_THREADS": cores}
+    if resources.memory is not None:
+        environment[LIMIT] = str(resources.memory)
+    if gpus := visible_gpus():
+        each = max(1, -(-workers // len(gpus)))  # workers of one GPU
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{DEVICE_MEMORY / each:.3f}"
+    return environment

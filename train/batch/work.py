@@ -1,0 +1,120 @@
+"""The work of a worker: encodes the items of a task, and leaves a record of each in its folder."""
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from codec.clip import decoded_frames
+from codec.evaluation import compare
+from inr.errors import InrError, InrWarning, ResourceError
+from inr.files import system_error
+from inr.reading import read_video
+from inr.spec import VideoSpec
+from train.batch.folder import BatchFolder, ItemFolder, Record
+from train.batch.item import Item
+from train.encode.files import encode_file
+from train.encode.outcome import Encoded
+from train.fit.interrupts import Preempted
+from train.fit.progress import Progress, Quiet, Reporter
+
+Tell = Callable[[str, float], None]  # gets the key of an item, and the share of its work that is done; 1 if it has a record
+
+
+class Shares(Quiet):
+    """A display that tells the share of the steps that are done."""
+
+    def __init__(self, tell: Callable[[float], None]):
+        self._tell = tell
+
+    def __call__(self, progress: Progress) -> None:
+        self._tell(min(progress.step / progress.steps, 1.0) * 0.99)  # the record is still to come
+
+
+def run_task(items: Sequence[Item], root: Path, tell: Tell) -> None:
+    """Encode the items of a task, of the batch whose folder is `root`; items that have a record are left out.
+
+    Every error of an item becomes its record. Preempted if a signal asks to leave; the states of unfinished fits are saved then.
+    """
+    for item in items:
+        home = BatchFolder(root).of(item)
+        if home.result() is None and home.failure() is None:
+            home.path.mkdir(parents=True, exist_ok=True)
+            encode_item(home, lambda share, key=item.key: tell(key, share))
+        tell(item.key, 1.0)
+
+
+def encode_item(home: ItemFolder, tell: Callable[[float], None]) -> None:
+    """Encode an item and record the outcome. Preempted if a signal asks to leave."""
+    with recorded_errors(home), warnings_in(home):
+        options = home.item.encode_options.with_run(whole=True)
+        encoded = encode_file(home.item.source, home.file, options, Reporter(Shares(tell), home.say))
+        record(home, encoded)
+
+
+def record(home: ItemFolder, encoded: Encoded | None) -> None:
+    """Record a finished item; None if an earlier process finished its file but was killed before it could record that."""
+    fields = {**(measured(home) if encoded is None else encoded.fields()), "output": home.file.name}
+    home.finish(fields)
+    home.say(f"finished: {fields['bytes']} bytes, {fields['bpp']:.4f} bpp, {fields['psnr_rgb']:.2f} dB")
+
+
+def measured(home: ItemFolder) -> Record:
+    """The fields of a finished file that can be measured without its fit."""
+    options = home.item.encode_options
+    source = read_video(home.item.source, options.selection.frames, options.selection.scale)
+    frames, size = decoded_frames(home.file, "")
+    report, spec = compare(frames, source.frames, size), VideoSpec.of(source)
+    target = options.fit.target.resolved(spec)
+    return {
+        **report.fields(),
+        "width": spec.width,
+        "height": spec.height,
+        "frames": spec.frames,
+        "fps": float(spec.fps),
+        "target_hit": target.met_by(size, lambda: report.psnr_rgb),
+        "cap_used": None if target.target_bytes is None else size / target.target_bytes,
+    }
+
+
+@contextmanager
+def recorded_errors(home: ItemFolder) -> Iterator[None]:
+    """A context in which every error becomes the record of the item, except Preempted."""
+    try:
+        yield
+    except Preempted as left:
+        home.say("the state is saved" if left.saved else "the state could not be saved")
+        raise
+    except Exception as error:
+        found = as_error(error)
+        if found.identifier == "bug":
+            home.say("".join(traceback.format_exception(error)))
+        home.say(f"failed: {found.what}   [{found.identifier}]")
+        home.fail(found)
+
+
+def as_error(error: Exception) -> InrError:
+    """An error of any kind as one for users."""
+    if isinstance(error, InrError):
+        return error
+    if isinstance(error, OSError):
+        return system_error(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return ResourceError(
+            "memory", f"the fit needs more memory than there is: {str(error).splitlines()[0]}", "--workers 1, or --scale 1/2"
+        )
+    return InrError("bug", f"{type(error).__name__}: {error}", "report this bug with the text in the item's log.txt")
+
+
+@contextmanager
+def warnings_in(home: ItemFolder) -> Iterator[None]:
+    """A context in which warnings become lines of the item's log."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
+        home.say(f"warning: {message}" if issubclass(category, InrWarning) else f"{category.__name__}: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InrWarning)
+        warnings.showwarning = show
+        yield
