@@ -22,7 +22,7 @@ from inr.video import Video
 from train.encode.files import encode_file
 from train.encode.outcome import Encoded
 from train.encode.side_by_side import Outcome as FileOutcome
-from train.encode.side_by_side import Work, encode_side_by_side, grouped, most_side_by_side
+from train.encode.side_by_side import Work, encode_side_by_side, grouped, most_pictures
 from train.fit.config import FitConfig
 from train.fit.fitter import Fitter
 from train.fit.interrupts import Preempted
@@ -166,22 +166,26 @@ def test_a_signal_after_the_fits_keeps_finished_files(works: list[Work]):
 def test_pictures_of_one_size_form_groups(works: list[Work], clip_file: Path, tmp_path: Path):
     iio.imwrite(tmp_path / "other.png", painted(HEIGHT, WIDTH + 1).frames[0])
     other, video, missing = (works[0]._replace(source=path) for path in (tmp_path / "other.png", clip_file, tmp_path / "no.png"))
-    assert grouped([works[0], other, works[1], video, missing, works[2]]) == [works, [other], [video], [missing]]
+    assert grouped([works[0], other, works[1], video, missing, works[2]], most_pictures) == [works, [other], [video], [missing]]
+    assert grouped([video, works[0], video], lambda extent: 2) == [[video, video], [works[0]]]
+    at_another_rate = works[0]._replace(options=encode_options(quality=61, preset=str(STEPS)))
+    assert grouped([works[0], at_another_rate, works[1]], most_pictures) == [works[:2], [at_another_rate]]
+    timed = works[0]._replace(options=encode_options(time_budget=60.0))
+    assert grouped([timed, timed], most_pictures) == [[timed], [timed]]
 
 
 def test_a_group_has_a_most_number_of_pixels(works: list[Work], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "CPU_PIXELS", 2 * HEIGHT * WIDTH)
-    assert grouped(works) == [works[:2], works[2:]]
+    assert grouped(works, most_pictures) == [works[:2], works[2:]]
     picture = Extent(WIDTH, HEIGHT, 1)
-    assert most_side_by_side(picture, works[0].options) == 2
-    assert most_side_by_side(replace(picture, frames=2), works[0].options) == 1
-    assert most_side_by_side(picture, encode_options(time_budget=60.0)) == 1
+    assert most_pictures(picture) == 2
+    assert most_pictures(replace(picture, frames=2)) == 1
 
 
 def test_the_command_line_fits_side_by_side(works: list[Work], inr, tmp_path: Path):
     outcome: Outcome = inr("encode", *[work.source for work in works], "-o", tmp_path / "out", "--preset", STEPS, "--report", "--json")
     assert outcome.code == 0, outcome.err
-    assert "3 pictures side by side" in outcome.err
+    assert "3 fits side by side" in outcome.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"p{k}.{s}" for k in (0, 5, 11) for s in ("inr", "html"))
     again: Outcome = inr("encode", *[work.source for work in works], "-o", tmp_path / "out", "--preset", STEPS, "--json")
     assert again.out.count('"up_to_date": true') == 3

@@ -121,9 +121,11 @@ class LocalWorkers:
             process.stdin.flush()
         for line in process.stdout:
             event = json.loads(line)
-            if "end" in event:
-                self._events.put(Ended(task, left=event["end"] == "left"))
+            if event.get("end") == "done":
+                self._events.put(Ended(task))
                 return None
+            if "end" in event:  # it left because of a signal
+                break
             self._events.put(Share(event["key"], event["share"]))
         return process.wait()
 

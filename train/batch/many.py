@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inr.reading import source_name
+from inr.reading import Extent, source_name
 from train.batch.events import Backend, Task
 from train.batch.folder import BatchFolder
 from train.batch.item import Item
 from train.batch.local import LocalWorkers
 from train.batch.manifest import Row
-from train.batch.resources import Resources, local_resources
+from train.batch.on_ray import RayWorkers, check_ray
+from train.batch.resources import Resources, local_resources, visible_gpus
 from train.batch.running import Batch, Outcome
 from train.batch.tables import write_tables
+from train.encode.side_by_side import ACCELERATOR_PIXELS, Work, grouped, pictures_within
 from train.plan.options import encode_options
 
 MEMORY = "memory"  # id of the error of a fit that needs more memory than its worker may use
@@ -23,14 +25,21 @@ MEMORY = "memory"  # id of the error of a fit that needs more memory than its wo
 class BatchOptions:
     """Where and how a batch runs.
 
-    `backend` is local or ray. None for `workers` or `cpus` (of each worker) lets `train.batch.resources` choose. `retries` is the number of
-    times that a task is tried again after its worker died. `shard` (i, n) selects every n-th task, from task number i on.
+    `backend` is local or ray; `address` is that of a Ray cluster. `cpus`, `gpus` and `tpus` are resources of each worker. None for
+    `workers` or `cpus` lets `train.batch.resources` choose; for Ray it means all workers that there is room for, and one core. `retries` is
+    the number of times that a task is tried again after its worker died. `pack` is the most items of one size and options whose fits run
+    side by side in a task; None: on accelerators as many pictures as fill one, else 1. `shard` (i, n) selects every n-th task, from task
+    number i on.
     """
 
     backend: str = "local"
     workers: int | None = None
     cpus: int | None = None
+    gpus: float = 0.0
+    tpus: int = 0
+    address: str | None = None
     retries: int = 2
+    pack: int | None = None
     shard: tuple[int, int] = (0, 1)
 
 
@@ -68,29 +77,52 @@ def run_batch(batch: Batch, options: BatchOptions) -> Iterator[Outcome]:
     The number of workers follows from all items, not only from the missing ones, so that a batch that was interrupted gives the same files.
     An item that needs more memory than the share of a worker is tried again alone, with all memory.
     """
+    if options.backend == "ray":
+        check_ray()
     index, count = options.shard
-    tasks = _tasks(batch.items)[index::count]
-    resources = local_resources(len(tasks), options.workers, options.cpus)
+    tasks = tasks_of(batch.items, options)[index::count]
+    resources = _resources(options, len(tasks))
     missing = {item.key for item in batch.missing()}
     begun: list[Task] = [task for task in tasks if any(item.key in missing for item in task)]
     large: list[Item] = []
     try:
-        for outcome in batch.run(_backend(batch, options, resources), begun):
+        for outcome in batch.run(_backend(batch, options, resources), begun) if begun else ():
             if outcome.failed and outcome.record["id"] == MEMORY and resources.workers > 1:
                 large.append(outcome.item)
             else:
                 yield outcome
         for item in large:
             batch.folder.of(item).forget_failure()
-        alone = replace(resources, workers=1, memory=None)
-        yield from batch.run(_backend(batch, options, alone), [(item,) for item in large])
+        if large:
+            alone = replace(resources, workers=1, memory=None)
+            yield from batch.run(_backend(batch, options, alone), [(item,) for item in large])
     finally:
         write_tables(batch.folder)
 
 
-def _tasks(items: Sequence[Item]) -> list[Task]:
-    return [(item,) for item in items]
+def tasks_of(items: Sequence[Item], options: BatchOptions) -> list[Task]:
+    """The tasks of all items, also of those that have a record: what an item is packed with must not depend on that."""
+    on_ray = options.backend == "ray"
+    accelerated = options.gpus or options.tpus if on_ray else visible_gpus()
+    if options.pack == 1 or (options.pack is None and not accelerated):
+        return [(item,) for item in items]
+    by_key = {item.key: item for item in items}
+    works = [Work(Path(item.source), Path(item.key), item.encode_options) for item in items]
+
+    def most(extent: Extent) -> int:
+        return options.pack or pictures_within(extent, ACCELERATOR_PIXELS)
+
+    groups = grouped(works, most)
+    return [tuple(by_key[work.output.name] for work in group) for group in groups]
+
+
+def _resources(options: BatchOptions, tasks: int) -> Resources:
+    if options.backend == "ray":
+        return Resources(options.workers or 0, options.cpus or 1, options.gpus, options.tpus)
+    return local_resources(tasks, options.workers, options.cpus)
 
 
 def _backend(batch: Batch, options: BatchOptions, resources: Resources) -> Backend:
+    if options.backend == "ray":
+        return RayWorkers(batch.folder.path, resources, options.retries, options.address)
     return LocalWorkers(batch.folder.path, resources, options.retries)

@@ -25,7 +25,7 @@ class Resources:
     memory: int | None = None
 
 
-def local_resources(tasks: int, workers: int | None = None, cpus: int | None = None) -> Resources:
+def local_resources(tasks: int, workers: int | None, cpus: int | None) -> Resources:
     """The shares of this machine for `tasks` tasks; None for `workers` or `cpus` lets this function choose.
 
     Without GPUs, there is a worker for every core, because two fits on a core each are faster than one on two cores after the other; with
@@ -59,7 +59,11 @@ def worker_environment(resources: Resources, slot: int) -> dict[str, str]:
     if resources.memory is not None:
         environment[LIMIT] = str(resources.memory)
     if gpus := visible_gpus():
-        each = max(1, -(-workers // len(gpus)))  # workers of one GPU
         environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{DEVICE_MEMORY / each:.3f}"
+        environment |= shared_gpu(1 / -(-workers // len(gpus)))
     return environment
+
+
+def shared_gpu(share: float) -> dict[str, str]:
+    """The environment variables that keep a process to its share of the memory of one GPU; none if it does not share the GPU."""
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{DEVICE_MEMORY * share:.3f}"} if 0 < share < 1 else {}

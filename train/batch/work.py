@@ -16,6 +16,7 @@ from train.batch.folder import BatchFolder, ItemFolder, Record
 from train.batch.item import Item
 from train.encode.files import encode_file
 from train.encode.outcome import Encoded
+from train.encode.side_by_side import Outcome, Work, encode_side_by_side
 from train.fit.interrupts import Preempted
 from train.fit.progress import Progress, Quiet, Reporter
 
@@ -37,11 +38,16 @@ def run_task(items: Sequence[Item], root: Path, tell: Tell) -> None:
 
     Every error of an item becomes its record. Preempted if a signal asks to leave; the states of unfinished fits are saved then.
     """
+    homes = [BatchFolder(root).of(item) for item in items]
+    missing = [home for home in homes if home.result() is None and home.failure() is None]
+    for home in missing:
+        home.path.mkdir(parents=True, exist_ok=True)
+    if len(items) > 1:  # also if a single one is missing: it must get the bits of a fit beside the others
+        encode_packed(missing, tell)
+    else:
+        for home in missing:
+            encode_item(home, lambda share, key=home.item.key: tell(key, share))
     for item in items:
-        home = BatchFolder(root).of(item)
-        if home.result() is None and home.failure() is None:
-            home.path.mkdir(parents=True, exist_ok=True)
-            encode_item(home, lambda share, key=item.key: tell(key, share))
         tell(item.key, 1.0)
 
 
@@ -51,6 +57,37 @@ def encode_item(home: ItemFolder, tell: Callable[[float], None]) -> None:
         options = home.item.encode_options.with_run(whole=True)
         encoded = encode_file(home.item.source, home.file, options, Reporter(Shares(tell), home.say))
         record(home, encoded)
+
+
+def encode_packed(homes: Sequence[ItemFolder], tell: Tell) -> None:
+    """Encode items whose fits run side by side, and record the outcomes. Preempted if a signal asks to leave."""
+    home_of = {home.file: home for home in homes}
+
+    def say(line: str) -> None:
+        for home in homes:
+            home.say(line)
+
+    def tell_all(share: float) -> None:
+        for home in homes:
+            tell(home.item.key, share)
+
+    def listener(work: Work, outcome: Outcome) -> None:
+        home = home_of[work.output]
+        with recorded_errors(home):
+            if isinstance(outcome, InrError):
+                raise outcome
+            record(home, outcome)
+        tell(home.item.key, 1.0)
+
+    works = [Work(Path(home.item.source), home.file, home.item.encode_options.with_run(whole=True)) for home in homes]
+    try:
+        encode_side_by_side(works, Reporter(Shares(tell_all), say), listener)
+    except Preempted:
+        raise
+    except Exception as error:  # of the fits that ran side by side: none of them has an outcome of its own
+        for home in homes:
+            if home.result() is None and home.failure() is None:
+                fail(home, error)
 
 
 def record(home: ItemFolder, encoded: Encoded | None) -> None:
@@ -87,11 +124,16 @@ def recorded_errors(home: ItemFolder) -> Iterator[None]:
         home.say("the state is saved" if left.saved else "the state could not be saved")
         raise
     except Exception as error:
-        found = as_error(error)
-        if found.identifier == "bug":
-            home.say("".join(traceback.format_exception(error)))
-        home.say(f"failed: {found.what}   [{found.identifier}]")
-        home.fail(found)
+        fail(home, error)
+
+
+def fail(home: ItemFolder, error: Exception) -> None:
+    """Record that an item failed, with the trace of an error that is not one for users in its log."""
+    found = as_error(error)
+    if found.identifier == "bug":
+        home.say("".join(traceback.format_exception(error)))
+    home.say(f"failed: {found.what}   [{found.identifier}]")
+    home.fail(found)
 
 
 def as_error(error: Exception) -> InrError:

@@ -35,8 +35,14 @@ class WorkFlags:
     workers: Annotated[int | None, typer.Option(metavar="N", help="Number of workers. Default: one for each GPU, else for each core.")] = (
         None
     )
-    cpus: Annotated[int | None, typer.Option(metavar="N", help="Cores of each worker. Default: an equal share.")] = None
+    cpus: Annotated[int | None, typer.Option(metavar="N", help="Cores of each worker. Default: an equal share; with Ray 1.")] = None
+    gpus: Annotated[float, typer.Option(metavar="N", help="With Ray: GPUs of each worker; 0.5 for two workers on a GPU.")] = 0.0
+    tpus: Annotated[int, typer.Option(metavar="N", help="With Ray: TPU chips of each worker.")] = 0
+    address: Annotated[str | None, typer.Option(metavar="ADDR", help="Address of a Ray cluster, or auto. Default: start Ray here.")] = None
     retries: Annotated[int, typer.Option(metavar="N", help="Most new tries of an item whose worker died.")] = 2
+    pack: Annotated[
+        str, typer.Option(metavar="auto|N", help="Fit up to N items of one size side by side in a worker. auto: pictures, on accelerators.")
+    ] = "auto"
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only part I (0 to N - 1) of N parts, for an array of jobs.")] = "0/1"
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 6 if an item failed or missed its target.")] = False
 
@@ -123,14 +129,15 @@ def _given(flags: Any) -> dict[str, Any]:
 
 def _work_options(work: WorkFlags) -> "BatchOptions":
     from train.batch.many import BatchOptions
-    from train.plan.texts import at_least, one_of, shard
+    from train.plan.texts import at_least, one_of, packed, shard
 
     at_least("--retries", work.retries, 0)
     for flag, value in (("--workers", work.workers), ("--cpus", work.cpus)):
         if value is not None:
             at_least(flag, value, 1)
     backend = one_of("--backend", work.backend, ("local", "ray"))
-    return BatchOptions(backend, work.workers, work.cpus, work.retries, shard(work.shard))
+    resources = {name: getattr(work, name) for name in ("workers", "cpus", "gpus", "tpus", "address", "retries")}
+    return BatchOptions(backend, pack=packed(work.pack), shard=shard(work.shard), **resources)
 
 
 def _run(batch: "Batch", options: "BatchOptions", strict: bool, as_json: bool) -> int:

@@ -100,12 +100,12 @@ def of_several(options: "EncodeOptions", output: Path, first: bool) -> "EncodeOp
 def _encode_several(files: list[tuple[Path, Path]], options: "EncodeOptions", reports: ReportFlags) -> int:
     """Encode several files, or estimate them; returns the first exit code that is not 0. An error does not stop the other files."""
     from inr.runtime import prepare_jax
-    from train.encode.side_by_side import Work, grouped
+    from train.encode.side_by_side import Work, grouped, most_pictures
 
     prepare_jax()
     works = [Work(*pair, of_several(options, pair[1], first=pair is files[0])) for pair in files]
     codes = list[int]()
-    for group in [[work] for work in works] if reports.estimate else grouped(works):
+    for group in [[work] for work in works] if reports.estimate else grouped(works, most_pictures):
         if len(group) > 1:
             codes += _encode_group(group, reports)
         else:

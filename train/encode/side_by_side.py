@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,6 @@ import jax
 
 from inr.errors import InrError
 from inr.files import check_free, locked
-from inr.images import image_files
 from inr.reading import Extent, probe, read_video
 from train.encode.outcome import Encoded
 from train.encode.run import Run, is_up_to_date, spec_line
@@ -42,47 +41,47 @@ Outcome = Encoded | InrError | None  # None: the file is up to date
 Listener = Callable[[Work, Outcome], None]
 
 
-def grouped(works: Sequence[Work]) -> list[list[Work]]:
-    """`works` in groups, in the order of their first members: the fits of a group should run side by side.
+def grouped(works: Sequence[Work], most: Callable[[Extent], int]) -> list[list[Work]]:
+    """`works` in groups, in the order of their first members: the fits of a group can run side by side.
 
-    These are pictures of one size, as the headers of the sources state it. A source that cannot be read is a group of its own.
+    The sources of a group have one extent, as their headers state it, and the same options; `most` gives the most members for an extent.
+    A fit in segments, with a time budget or with a mask is a group of its own, and so is a source that cannot be read.
     """
-    groups, growing = list[list[Work]](), dict[Extent, list[Work]]()
+    groups, growing = list[list[Work]](), dict[tuple[Extent, str], list[Work]]()
     for work in works:
-        selection = work.options.selection
-        try:
-            images = image_files(work.source)
-            extent = probe(work.source, selection.frames, selection.scale)
-        except InrError:  # the encode of this source reports it
-            images, extent = [], None
-        if not images or extent is None:  # the header of a video need not state its number of frames
+        selection, fit = work.options.selection, work.options.fit
+        extent = None
+        if work.options.segmentation is None and selection.mask is None and fit.time_budget is None:
+            with suppress(InrError):  # the encode of this source reports it
+                extent = probe(work.source, selection.frames, selection.scale)
+        if extent is None:
             groups.append([work])
             continue
-        if extent not in growing or len(growing[extent]) >= most_side_by_side(extent, work.options):
-            growing[extent] = []
-            groups.append(growing[extent])
-        growing[extent].append(work)
+        kind = extent, work.options.identity()
+        if kind not in growing or len(growing[kind]) >= most(extent):
+            growing[kind] = []
+            groups.append(growing[kind])
+        growing[kind].append(work)
     return groups
 
 
-def most_side_by_side(extent: Extent, options: EncodeOptions) -> int:
-    """The most fits of sources of this extent that should run side by side; 1 if they must run one after the other.
+def most_pictures(extent: Extent) -> int:
+    """The most pictures of this size whose fits should run side by side on this process's devices; 1 for videos."""
+    return pictures_within(extent, CPU_PIXELS if jax.default_backend() == "cpu" else ACCELERATOR_PIXELS)
 
-    Fits of videos, in segments, with a time budget or with a mask run one after the other.
-    """
-    selection, in_segments = options.selection, options.segmentation is not None
-    if extent.frames != 1 or in_segments or selection.mask is not None or options.fit.time_budget is not None:
-        return 1
-    most = CPU_PIXELS if jax.default_backend() == "cpu" else ACCELERATOR_PIXELS
-    return max(1, most // (extent.width * extent.height))
+
+def pictures_within(extent: Extent, pixels: int) -> int:
+    """The number of pictures of this size that have `pixels` pixels in all, at least 1; 1 for videos."""
+    return max(1, pixels // (extent.width * extent.height)) if extent.frames == 1 else 1
 
 
 def encode_side_by_side(works: Sequence[Work], reporter: Reporter, listener: Listener) -> None:
-    """Encode pictures of one size; `listener` gets each of `works` with its outcome as soon as it is known.
+    """Encode sources of one size; `listener` gets each of `works` with its outcome as soon as it is known.
 
     An InrError of one file is its outcome, and the other files go on. A signal to leave, including Ctrl-C, saves the states of all
     unfinished fits and raises Preempted. A file differs in a few bits from that of an encode by itself, because sums over samples have
-    another order.
+    another order. The same call after an interruption gives the files of an undisturbed call: all fits end before the first file is
+    finished, and all continue from the same step.
     """
     ready = list[_Ready]()
     with ExitStack() as locks, Interrupts() as interrupts:
@@ -96,8 +95,10 @@ def encode_side_by_side(works: Sequence[Work], reporter: Reporter, listener: Lis
                     ready.append(found)
             except InrError as error:
                 listener(work, error)
-        for _, group in groupby(sorted(ready, key=_Ready.kind), key=_Ready.kind):
-            _run_group(list(group), interrupts, reporter, listener)
+        for group in _kinds(ready):
+            common = _common_step([one.run.plan.workdir for one in group])
+            for same in _kinds([one.restored(common) for one in group]):
+                _run_group(same, interrupts, reporter, listener)
 
 
 @dataclass(frozen=True)
@@ -110,21 +111,38 @@ class _Ready:
 
     @classmethod
     def of(cls, work: Work) -> "_Ready | None":
-        """Read the source, prepare the run and continue it from its newest checkpoint; None if the file is up to date."""
+        """Read the source and prepare the run; None if the file is up to date."""
         began, (source, output, options) = time.monotonic(), work
         picture = read_video(source, options.selection.frames, options.selection.scale)
         plan = make_plan(picture, output, options)
         if is_up_to_date(plan, output, options.run.overwrite):
             return None
-        run = Run.ready(plan, picture, output, began)
-        if (state := run.plan.workdir.restore(run.fitter.snapshot())) is not None:
-            run.fitter.resume(state)
-        return cls(work, run, time.monotonic() - began)
+        return cls(work, Run.ready(plan, picture, output, began), time.monotonic() - began)
+
+    def restored(self, step: int) -> "_Ready":
+        """The run with its fit continued from the checkpoint after `step` steps, if it has one."""
+        fitter, workdir = self.run.fitter, self.run.plan.workdir
+        if step and (state := workdir.restore(fitter.snapshot(), step)) is not None:
+            fitter.resume(state)
+        return self
 
     def kind(self) -> tuple[str, int, int]:
         """The facts that fits side by side have in common."""
         fitter = self.run.fitter
         return repr(fitter.problem.compiled), fitter.steps, fitter.done
+
+
+def _kinds(ready: Sequence[_Ready]) -> list[list[_Ready]]:
+    """Runs in groups whose fits can run side by side."""
+    return [list(group) for _, group in groupby(sorted(ready, key=_Ready.kind), key=_Ready.kind)]
+
+
+def _common_step(workdirs: Sequence[Workdir]) -> int:
+    """The newest number of steps after which all runs have a checkpoint; 0 if there is none.
+
+    A process that was killed while it saved its states left the newest one of some runs only.
+    """
+    return max(set.intersection(*(set(workdir.saved_steps()) for workdir in workdirs)), default=0)
 
 
 class _Stores:
@@ -145,13 +163,15 @@ def _run_group(group: Sequence[_Ready], interrupts: Interrupts, reporter: Report
     """Run the fits of `group` side by side, and then finish one file after the other."""
     runs = [ready.run for ready in group]
     fits = SideBySide([run.fitter for run in runs])
-    reporter.say(f"{len(runs)} pictures side by side, each {spec_line(runs[0].plan.problem)}")
+    reporter.say(f"{len(runs)} fits side by side, each {spec_line(runs[0].plan.problem)}")
 
     def asked() -> StopRequest:
         return interrupts.request_by(math.inf, whole=True)
 
     with reporter.display as shown:
-        outcome = run_loop(fits, _Stores([run.plan.workdir for run in runs]), shown, asked)
+        stores = _Stores([run.plan.workdir for run in runs])
+        outcome = run_loop(fits, stores, shown, asked)
+        stores.save(fits.snapshot())
         fits.hand_back()
     share, step_seconds = outcome.seconds / len(runs), outcome.step_seconds / len(runs)
     for at, ready in enumerate(group):

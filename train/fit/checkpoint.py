@@ -1,6 +1,7 @@
 """The states of a fit on disk, which Orbax writes, in a folder that also records which run they belong to."""
 
 import json
+import math
 import shutil
 import warnings
 from functools import cached_property
@@ -89,16 +90,20 @@ class Workdir:
         if "_manager" in self.__dict__:
             self.__dict__.pop("_manager").close()
 
-    def restore(self, like: State) -> State | None:
-        """The newest saved state that can be read, None if there is none; UsageError if its shapes differ from those of `like`.
+    def saved_steps(self) -> list[int]:
+        """The numbers of steps done of the saved states, the newest first."""
+        return sorted(self._manager.all_steps(), reverse=True) if (self.folder / "checkpoints").is_dir() else []
 
-        A StateWarning tells of each state that cannot be read.
+    def restore(self, like: State, most: float = math.inf) -> State | None:
+        """The newest saved state of at most `most` steps that can be read; None if there is none.
+
+        UsageError if its shapes differ from those of `like`. A StateWarning tells of each state that cannot be read.
         """
-        if not (self.folder / "checkpoints").is_dir():
+        steps = [step for step in self.saved_steps() if step <= most]
+        if not steps:
             return None
         import orbax.checkpoint as ocp
 
-        steps = sorted(self._manager.all_steps(), reverse=True)
         if steps and self.facts.get("shapes") != shapes_of(like):
             raise UsageError(
                 "other-build",

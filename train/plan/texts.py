@@ -50,3 +50,10 @@ def shard(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise UsageError("bad-shard", f"--shard {text} is not of the form I/N, with I from 0 to N - 1", "--shard 0/4")
     return int(index), int(count)
+
+
+def packed(text: str) -> int | None:
+    """The number of items for a text such as '16'; None for 'auto'. UsageError for any other text."""
+    if text != "auto" and not (text.isdecimal() and int(text)):
+        raise UsageError("bad-pack", f"--pack {text} is neither a number of items nor auto", "--pack auto")
+    return None if text == "auto" else int(text)
