@@ -57,6 +57,16 @@ class RunFlags:
 
 
 @dataclass(frozen=True)
+class DeviceFlags:
+    """The devices that a fit uses."""
+
+    devices: Annotated[
+        str,
+        typer.Option(metavar="N|all|cluster", help="Divide each step's frames among devices: N, all, or those of all processes of a job."),
+    ] = "1"
+
+
+@dataclass(frozen=True)
 class NetworkFlags:
     """The network, the segments of a long video, and the mask of pixels."""
 

@@ -14,6 +14,7 @@ from inr.errors import InrError, TargetMissed, UsageError
 from train.cli.arguments import (
     PREEMPTED,
     BudgetFlags,
+    DeviceFlags,
     EffortFlags,
     NetworkFlags,
     RunFlags,
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from train.plan.options import EncodeOptions
 
 
+CLUSTER = "cluster"  # value of --devices: those of several processes
+
+
 @dataclass(frozen=True)
-class EncodeFlags(RunFlags, BudgetFlags, EffortFlags, SelectionFlags, NetworkFlags, TargetFlags):
+class EncodeFlags(RunFlags, DeviceFlags, BudgetFlags, EffortFlags, SelectionFlags, NetworkFlags, TargetFlags):
     """All flags of an encode that are options of the fit."""
 
     overwrite: Overwrite = False
@@ -59,6 +63,28 @@ def encode_command(
     Several inputs need -o DIR; a target and a time budget are those of each file. Small pictures of one size are fitted side by side.
     Ctrl-C ends the fit early and writes a valid file, or saves the states of fits side by side; the same command then continues.
     """
+    if flags.devices == CLUSTER:
+        return _in_cluster(inputs, folder, flags, reports)
+    return _encode_files(inputs, folder, flags, reports)
+
+
+def _in_cluster(inputs: list[Path], folder: Path | None, flags: EncodeFlags, reports: ReportFlags) -> int:
+    """Encode with the devices of several processes, of which the first one does all but the steps; returns the exit code."""
+    from inr.runtime import prepare_jax
+    from train.fit.cluster import dismiss, follow, join_cluster
+
+    leads = join_cluster()
+    if not leads:
+        prepare_jax()
+        follow()
+        return 0
+    try:
+        return _encode_files(inputs, folder, flags, reports)
+    finally:
+        dismiss()
+
+
+def _encode_files(inputs: list[Path], folder: Path | None, flags: EncodeFlags, reports: ReportFlags) -> int:
     options, files = encode_options_of(flags), planned_files(inputs, folder)
     if folder is not None and folder != files[0][1] and not reports.estimate:
         folder.mkdir(parents=True, exist_ok=True)

@@ -160,6 +160,7 @@ def is_up_to_date(plan: EncodePlan, output: Path, overwrite: bool) -> bool:
 
 def spec_line(problem: Problem) -> str:
     """The size of the video, the number of weights, the device and the number of steps, as a line of text."""
-    video, where = problem.video, f"{jax.default_backend()}:{jax.local_device_count()}"
+    video, count = problem.video, jax.device_count()
+    where = jax.default_backend() if count == 1 else f"{problem.devices} of {count} {jax.default_backend()} devices"
     count = weights(problem.spec, video)
     return f"{video.width}x{video.height}, {video.frames} frames: {count} weights on {where}; {problem.config.steps} steps"

@@ -21,12 +21,14 @@ from inr.constants import GRID_EXPONENT
 from inr.layout import tensor_specs
 from inr.video import Video
 from train.fit.base_layers import BaseLayers
+from train.fit.cluster import advance_by_all
 from train.fit.context_rate import symbols_of
+from train.fit.devices import on_every_device
 from train.fit.problem import Problem, StepSchedule
 from train.fit.rate import coding_bits
 from train.fit.schedule import lr_decay
 from train.fit.state import NO_TENSORS, TrainState, initial_state
-from train.fit.step import Metrics, Sources, make_advance
+from train.fit.step import Metrics, Sources
 
 CPU_CHUNK, ACCELERATOR_CHUNK = 16, 100  # steps of a chunk; between chunks, the loop reads the clock and the metrics
 EXTRA_PROGRESS, EXTRA_GAIN = 0.97, 4.0  # of extra steps after a fit: progress at the first one, and the controller's gain over all of them
@@ -65,12 +67,17 @@ class Fitter:
     ):
         self.problem, self.base = problem, base
         samples = video.frames if pixel_weights is None else np.concatenate([video.frames, pixel_weights], axis=-1)
-        self.sources = Sources(jnp.asarray(samples), base.frozen(problem.layout) if base else None)
-        self.advance = make_advance(problem.compiled)
+        self.sources = on_every_device(Sources(jnp.asarray(samples), base.frozen(problem.layout) if base else None), self.copies)
+        self.advance = advance_by_all(problem)
         self.chunk = CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
-        self.state: TrainState = initial_state(problem, base, initial_values)
+        self.state: TrainState = on_every_device(initial_state(problem, base, initial_values), self.copies)
         self.later_problem: Problem | None = None  # the problem from RETARGETED_FROM on, if its target differs; see `retarget`
         self.last_bits: float | None = None  # bits of tensors at the last step; None before the first step
+
+    @property
+    def copies(self) -> int:
+        """The devices of this process that hold the state and the sources: one if several processes share the fit."""
+        return self.problem.devices if jax.process_count() == 1 else 1
 
     # Methods of `train.fit.loop.Trainable`
 
@@ -90,7 +97,7 @@ class Fitter:
 
     def resume(self, state: TrainState) -> None:
         """Continue from `state`."""
-        self.state = state
+        self.state = on_every_device(state, self.copies)
 
     def run_chunk(self) -> Reading:
         """Run the next chunk of steps; returns its measures. A chunk ends at the latest where the embedder's phase or the fit ends."""

@@ -14,6 +14,7 @@ from inr.network import bind
 from inr.spec import NetworkSpec, VideoSpec
 from inr.tensor_spec import TensorSpec
 from train.fit.config import FitConfig
+from train.fit.devices import usable
 from train.fit.packing import PackedLayout
 from train.fit.patch_convolution import patch_convolution
 from train.fit.schedule import expected_bits, lr_decay
@@ -43,13 +44,15 @@ class StepSchedule(NamedTuple):
 class Problem:
     """A network spec, a video spec and the config of a fit. A problem is hashable, so that its step is compiled once.
 
-    `overhead_bits` are the bits of the file outside its tensors, which are known before the fit.
+    `overhead_bits` are the bits of the file outside its tensors, which are known before the fit. `devices` share the frames of each batch
+    (see `train.fit.devices`); they have no effect on the result but for the order of sums.
     """
 
     spec: NetworkSpec
     video: VideoSpec
     config: FitConfig
     overhead_bits: int = 0
+    devices: int = 1
 
     def step_schedule(self, progress: float, per_step: float) -> StepSchedule:
         """The schedule of steps from `progress` on, each of which adds `per_step` to it; the target is that of the config."""
@@ -65,6 +68,10 @@ class Problem:
     def tensor_bits(self, file_bits: float) -> float:
         """The bits that remain for tensors in a file of `file_bits` bits; at least 1."""
         return max(file_bits - self.overhead_bits, 1.0)
+
+    def on_devices(self, most: int) -> "Problem":
+        """The same problem on as many devices, of at most `most`, as can share the frames of a batch."""
+        return replace(self, devices=usable(most, min(self.config.batch, self.video.frames)))
 
     def with_steps(self, steps: int) -> "Problem":
         """The same problem with a fit of `steps` steps."""

@@ -20,6 +20,7 @@ from train.fit.base_layers import Frozen, subnetwork
 from train.fit.batches import batch_indices, consecutive_indices
 from train.fit.config import FitConfig
 from train.fit.context_rate import bounded, context_bits
+from train.fit.devices import divided
 from train.fit.loss import mean_squared_error
 from train.fit.problem import Problem, Scalar, StepSchedule
 from train.fit.qat import quantized, rounded_grids, straight_through
@@ -170,7 +171,8 @@ def gradients(state: TrainState, problem: Problem, sources: Sources, schedule: S
     indices = drawn(order, state.step, min(config.batch, problem.video.frames), problem.video.frames)
     # JAX's fast generator `rbg`: on a CPU, `threefry` would take more time than the rest of the quantisation.
     noise = jax.random.wrap_key_data(jnp.tile(jax.random.key_data(noise), 2), impl="rbg")
-    draw = Draw(sources.video[indices], indices, jax.random.fold_in(noise, state.step))
+    indices = divided(indices, problem.devices)
+    draw = Draw(divided(sources.video[indices], problem.devices), indices, jax.random.fold_in(noise, state.step))
     phase = Phase(jnp.asarray(schedule.progress, jnp.float32), jnp.exp(state.log_rate_weight), use_embedder)
     gradient, (metrics, made) = jax.grad(loss, has_aux=True)(state.parameters, problem, draw, phase, sources.frozen)
     return Gradients(gradient, metrics, made)

@@ -65,7 +65,7 @@ def plan_addition(base: BaseLayers, config: FitConfig, video: VideoSpec, key: st
         )
     here = f"{key}-{zlib.crc32(base.data):08x}"  # with other bytes of the bundle, it is another fit
     workdir = Workdir(options.run.folder(output), here, fresh=not options.run.resume)
-    return EncodePlan(problem, options.fit, key, workdir, target, base)
+    return EncodePlan(problem.on_devices(options.run.devices), options.fit, key, workdir, target, base)
 
 
 def first_network(settings: BundleSettings, planned: NetworkSpec, video: VideoSpec, bpp: float) -> NetworkSpec:

@@ -99,7 +99,8 @@ class EncodePlan:
             bpp = Pilot.of(video, self.options, self.path).expected_bpp(psnr)
             self.workdir.remember(expected_bpp=bpp)
         problem = planned_problem(self.problem.video, self.options, bpp, self.key)
-        return replace(self, problem=replace(problem, config=replace(problem.config, target_psnr=psnr)))
+        problem = replace(problem, config=replace(problem.config, target_psnr=psnr), devices=self.problem.devices)
+        return replace(self, problem=problem)
 
     def with_step_count(self, fitter: Fitter, started: float) -> "EncodePlan":
         """The plan with its final number of steps, which the run's folder keeps for a process that resumes the run.
@@ -165,7 +166,7 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     if target.nominal_bpp(described) * described.pixels > 8 * SMALL_FILE and any(tensor.own_contexts for tensor in problem.layout.tensors):
         spared += CONTEXT_SECONDS
     more = {"pixel_weights": pixel_weights, "path": path, "spared": spared, "whole": options.run.whole}
-    return EncodePlan(problem, options.fit, key, workdir, target, **more)
+    return EncodePlan(problem.on_devices(options.run.devices), options.fit, key, workdir, target, **more)
 
 
 def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeights | None = None) -> tuple[CameraPath | None, VideoSpec]:

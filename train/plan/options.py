@@ -15,7 +15,7 @@ from inr.scale import Scale
 from inr.span import Span, parse_span
 from train.fit.target import RateTarget, checked_target
 from train.plan.paper_networks import NIRVANA_SEGMENT
-from train.plan.texts import at_least, one_of, seconds, segment_frames
+from train.plan.texts import at_least, device_count, one_of, seconds, segment_frames
 
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit without a time budget
 MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana", "siren", "ffn")
@@ -131,13 +131,15 @@ class RunOptions:
 
     `workdir` is the folder of its state (None: a folder beside the output). `resume` tells whether an unfinished run continues, `overwrite`
     whether an existing file may be replaced. `started` is the start of the process in seconds of the monotonic clock (None: the start of
-    the call). `whole` tells whether a part of a fit is of no use: after Ctrl-C, the run then saves its state and raises Preempted.
+    the call). `devices` is the most devices that share the frames of each batch. `whole` tells whether a part of a fit is of no use:
+    after Ctrl-C, the run then saves its state and raises Preempted.
     """
 
     workdir: Path | None = None
     resume: bool = True
     overwrite: bool = False
     started: float | None = None
+    devices: int = 1
     whole: bool = False
 
     def folder(self, output: Path) -> Path:
@@ -180,6 +182,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {  # keywords whose values can be tex
     "frames": parse_span,
     "time_budget": seconds,
     "chunk": segment_frames,
+    "devices": device_count,
     "resume": lambda text: one_of("--resume", text, ("auto", "never")) == "auto",
     "mask": Path,
     "workdir": Path,

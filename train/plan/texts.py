@@ -2,6 +2,8 @@
 
 from inr.errors import UsageError
 
+EVERY = 1 << 30  # more devices than there are
+
 
 def one_of(flag: str, value: str, accepted: tuple[str, ...]) -> str:
     """`value`; UsageError if it is not one of the values that `flag` accepts."""
@@ -57,3 +59,12 @@ def packed(text: str) -> int | None:
     if text != "auto" and not (text.isdecimal() and int(text)):
         raise UsageError("bad-pack", f"--pack {text} is neither a number of items nor auto", "--pack auto")
     return None if text == "auto" else int(text)
+
+
+def device_count(text: str) -> int:
+    """The most devices for a text such as '4'; EVERY for 'all' and 'cluster'. UsageError for any other text."""
+    if text in ("all", "cluster"):
+        return EVERY
+    if not (text.isdecimal() and int(text)):
+        raise UsageError("bad-devices", f"--devices {text} is neither a number of devices nor all nor cluster", "--devices all")
+    return int(text)
