@@ -6,10 +6,11 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from inr.command import ROOT
@@ -21,15 +22,55 @@ START = "import sys; sys.path.append(sys.argv[1]); from train.batch.worker impor
 LEAVING_SECONDS = 20.0  # in which a worker saves its state before it is killed
 
 
-@dataclass
+class Worker:
+    """One worker process; `log` gets its messages.
+
+    It is a session of its own, so that it does not get the terminal's Ctrl-C: the process that started it tells it what to do.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path):
+        with log.open("ab") as messages:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", START, str(ROOT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages,
+                text=True, env={**os.environ, **environment}, start_new_session=True,
+            )  # fmt: skip
+
+    def run(self, root: Path, task: Task, put: Callable[[Event], None]) -> int | None:
+        """Run a task and `put` its events; returns the exit code if the worker ended before the task did."""
+        process = self.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        order = {"root": str(root.absolute()), "items": [item.as_json() for item in task]}
+        with suppress(OSError):  # it has ended
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            event = json.loads(line)
+            if event.get("end") == "done":
+                put(Ended(task))
+                return None
+            if "end" in event:  # it leaves because of a signal
+                break
+            put(Share(event["key"], event["share"]))
+        return process.wait()
+
+    def close(self) -> None:
+        """Let the process end, and wait for that."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        self.process.wait()
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """A task, and the number of workers that have died of it."""
+    """A task, and the number of workers that have ended before it did."""
 
     task: Task
     deaths: int = 0
 
 
-@dataclass
 class LocalWorkers:
     """Worker processes on this machine for the batch in the folder `root`.
 
@@ -37,17 +78,18 @@ class LocalWorkers:
     tasks of one.
     """
 
-    root: Path
-    resources: Resources
-    retries: int
-    _waiting: deque[Attempt] = field(default_factory=deque)
-    _events: "queue.Queue[Event]" = field(default_factory=queue.Queue)
-    _processes: dict[int, subprocess.Popen] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopping: bool = False
+    def __init__(self, root: Path, resources: Resources, retries: int):
+        self.root, self.resources, self.retries = root, resources, retries
+        self.workers: dict[int, Worker] = {}  # by slot
+        self._waiting: deque[Attempt] = deque()
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._stopping = False
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Start the workers on `tasks`."""
+        (self.root / "logs").mkdir(parents=True, exist_ok=True)
         self._waiting.extend(map(Attempt, tasks))
         count = min(self.resources.workers, len(tasks))
         self._threads = [threading.Thread(target=self._serve, args=(slot,), daemon=True) for slot in range(count)]
@@ -66,71 +108,54 @@ class LocalWorkers:
         """Whether an event may still come."""
         return any(thread.is_alive() for thread in self._threads) or not self._events.empty()
 
-    def stop(self, seconds: float = LEAVING_SECONDS) -> None:
-        """Ask all workers to save their states and leave; kill those that are still there after `seconds`."""
+    def stop(self) -> None:
+        """Ask all workers to save their states and leave; kill those that are still there after LEAVING_SECONDS."""
         with self._lock:
             self._stopping = True
-            for process in self._processes.values():
-                process.terminate()
+            for worker in self.workers.values():
+                worker.process.terminate()
+        until = time.monotonic() + LEAVING_SECONDS
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
         with self._lock:
-            for process in self._processes.values():
-                process.kill()
+            for worker in self.workers.values():
+                worker.process.kill()
+        for thread in self._threads:
+            thread.join()
 
     def _serve(self, slot: int) -> None:
         """Give tasks to the workers of one slot, one process at a time, until none is waiting."""
-        process: subprocess.Popen | None = None
         while (attempt := self._next()) is not None:
-            if process is None or process.poll() is not None:
-                process = self._started(slot)
-            if process is None:
-                return
-            if (code := self._run(attempt.task, process)) is not None:
+            worker = self._worker(slot)
+            if worker is None:
+                break
+            if (code := worker.run(self.root, attempt.task, self._events.put)) is not None:
+                self._dismiss(slot)
                 self._again(attempt, code)
-        if process is not None and process.stdin is not None:
-            with suppress(OSError):
-                process.stdin.close()
-            process.wait()
+        self._dismiss(slot)
 
     def _next(self) -> Attempt | None:
         with self._lock:
             return None if self._stopping or not self._waiting else self._waiting.popleft()
 
-    def _started(self, slot: int) -> subprocess.Popen | None:
-        """A new worker; None if the batch is being stopped."""
-        (self.root / "logs").mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, **worker_environment(self.resources, slot)}
-        with self._lock, (self.root / "logs" / f"worker-{slot}.txt").open("ab") as log:
+    def _worker(self, slot: int) -> Worker | None:
+        """The worker of a slot, a new one if there is none; None if the batch is being stopped."""
+        with self._lock:
             if self._stopping:
                 return None
-            command = [sys.executable, "-P", "-c", START, str(ROOT)]
-            pipe = subprocess.PIPE
-            # In a session of its own, the worker does not get the terminal's Ctrl-C: `stop` tells it what to do.
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=environment, start_new_session=True)
-            self._processes[slot] = process
-        return process
+            if slot not in self.workers:
+                self.workers[slot] = Worker(worker_environment(self.resources, slot), self.root / "logs" / f"worker-{slot}.txt")
+            return self.workers[slot]
 
-    def _run(self, task: Task, process: subprocess.Popen) -> int | None:
-        """Let a worker run a task; returns the exit code of a worker that died of it."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        order = {"root": str(self.root.absolute()), "items": [item.as_json() for item in task]}
-        with suppress(OSError):  # a worker that has died writes no end
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
-        for line in process.stdout:
-            event = json.loads(line)
-            if event.get("end") == "done":
-                self._events.put(Ended(task))
-                return None
-            if "end" in event:  # it left because of a signal
-                break
-            self._events.put(Share(event["key"], event["share"]))
-        return process.wait()
+    def _dismiss(self, slot: int) -> None:
+        """Let the worker of a slot end, if there is one."""
+        with self._lock:
+            worker = self.workers.pop(slot, None)
+        if worker is not None:
+            worker.close()
 
     def _again(self, attempt: Attempt, code: int) -> None:
-        """Try a task again whose worker died, unless it has had all its tries."""
+        """Try a task again whose worker ended before it, unless it has had all its tries."""
         with self._lock:
             if self._stopping:
                 self._events.put(Ended(attempt.task, left=True))

@@ -55,7 +55,7 @@ def join_cluster() -> bool:
     try:
         with _output_as_messages():
             jax.distributed.initialize(**numbers)  # pyrefly: ignore[bad-argument-type]
-            jax.devices()
+            multihost_utils.broadcast_one_to_all(np.int32(0))
     except (ValueError, RuntimeError) as error:
         what = f"this process finds no cluster to join: {(str(error).splitlines() or ['no address'])[0]}"
         raise UsageError("no-cluster", what, f"{ADDRESS}=HOST:PORT {COUNT}=2 {INDEX}=0 inr encode ..., or --devices all") from error
