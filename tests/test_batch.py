@@ -1,56 +1,29 @@
-"""train/batch/ and `inr batch`: workers, records, retries, tables, packed fits."""
+"""`inr batch` and train.encode_many: files, records, tables, packed fits, Ray."""
 
 import csv
-import json
 import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import imageio.v3 as iio
-import numpy as np
 import pyarrow.parquet
 import pytest
-from conftest import PATIENCE, Outcome
-from test_picture import painted
+from batches import STEPS, Run, batch_of, files, lines, write_sources
+from conftest import Outcome
 
 import train
 import train.batch.local as local
 import train.batch.many as many
-import train.batch.resources as resources
 import train.encode.side_by_side as side_by_side
 from inr.errors import InrError, UsageError
 from inr.video import Video
-from inr.writing import write_video
-from train.batch.events import Died, Ended, Event, Share
 from train.batch.folder import BatchFolder
-from train.batch.item import Item
-from train.batch.local import LocalWorkers
-from train.batch.manifest import Row
-from train.batch.resources import Resources, local_resources, worker_environment
-from train.batch.running import Batch
 from train.batch.work import run_task
-from train.fit.interrupts import Preempted
 from train.fit.loop import run_loop
-
-STEPS = 48
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory, clip: Video) -> Path:
-    """A folder with two pictures, a clip and a file that is no picture."""
-    folder = tmp_path_factory.mktemp("sources")
-    for shift in (0, 5):
-        iio.imwrite(folder / f"p{shift}.png", np.roll(painted(24, 32).frames[0], shift, axis=1))
-    write_video(clip, str(folder / "square.mkv"))
-    (folder / "broken.png").write_bytes(b"no picture")
-    (folder / "jobs.csv").write_text("source,target_bpp\np0.png,\nbroken.png,\np5.png,\nsquare.mkv,1.5\n")
-    return folder
+    return write_sources(tmp_path_factory.mktemp("sources"), clip)
 
 
 @pytest.fixture(scope="session")
@@ -58,19 +31,6 @@ def finished(sources: Path, tmp_path_factory: pytest.TempPathFactory, inr: Run) 
     """The folder of a finished batch of all sources, and the outcome of its command."""
     folder = tmp_path_factory.mktemp("batch") / "out"
     return folder, inr("batch", "run", sources / "jobs.csv", "-o", folder, "--preset", STEPS, "--workers", 1, "--json")
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """The bytes of the files of a batch by name."""
-    return {path.name: path.read_bytes() for path in folder.glob("items/*/*.inr")}
-
-
-def lines(outcome: Outcome) -> list[dict]:
-    return [json.loads(line) for line in outcome.out.splitlines()]
-
-
-def batch_of(folder: Path, *sources: Path, **options: object) -> Batch:
-    return many.prepared([Row(source, source.stem, {"preset": str(STEPS), **options}) for source in sources], folder)
 
 
 # A whole batch
@@ -153,133 +113,6 @@ def test_python_yields_outcomes(finished: tuple[Path, Outcome], sources: Path, t
     assert files(tmp_path)["first.inr"] == files(finished[0])["p0.inr"]
     with pytest.raises(TypeError, match="unknown options: colour"):
         train.encode_many(mixed, tmp_path, colour="red")
-
-
-# Workers that die, and signals
-
-
-def events_of(workers: LocalWorkers) -> Iterator[Event]:
-    while workers.busy:
-        yield from workers.events(1.0)
-
-
-def test_a_killed_worker_is_replaced_and_its_item_has_the_same_bytes(finished: tuple[Path, Outcome], sources: Path, tmp_path: Path):
-    batch = batch_of(tmp_path, sources / "p0.png", sources / "p5.png")
-    workers = LocalWorkers(tmp_path, Resources(1, os.cpu_count() or 1), retries=2)
-    workers.start([(item,) for item in batch.items])
-    killed = 0
-    for event in events_of(workers):
-        assert not isinstance(event, Died)
-        if isinstance(event, Share) and event.share < 1 and killed < 2:
-            workers.workers[0].process.kill()
-            killed += 1
-    assert killed == 2
-    workers.stop()
-    expected = files(finished[0])
-    assert files(tmp_path) == {name: expected[name] for name in ("p0.inr", "p5.inr")}
-
-
-def test_an_item_that_always_kills_its_worker_fails_alone(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(local, "START", "import os, sys; os._exit(9 if 'p0' in sys.stdin.readline() else 8)")
-    batch = batch_of(tmp_path, sources / "p0.png", sources / "p5.png")
-    outcomes = {outcome.item.name: outcome for outcome in many.run_batch(batch, many.BatchOptions(retries=1, workers=1, pack=2))}
-    assert {name: outcome.record["id"] for name, outcome in outcomes.items()} == {"p0": "worker-died", "p5": "worker-died"}
-    assert "exit code 9" in outcomes["p0"].record["message"]
-    assert "exit code 8" in outcomes["p5"].record["message"]
-
-
-def test_sigterm_saves_states_and_the_same_command_goes_on(sources: Path, tmp_path: Path, inr: Run):
-    command = ["batch", "run", sources / "p0.png", sources / "p5.png", "-o", tmp_path / "out", "--preset", 20_000, "--workers", 1, "--json"]
-    script = "import train.batch.worker, train.cli.batch_display as d; d.PLAIN_SECONDS = 0; from train.cli.main import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, command)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
-    )
-    stuck = threading.Timer(PATIENCE, process.kill)
-    stuck.start()
-    assert process.stdout is not None
-    begun = next(line for line in process.stdout if '"eta_seconds": ' in line and '"eta_seconds": null' not in line)
-    assert json.loads(begun)["done"] == 0
-    process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate()
-    stuck.cancel()
-    assert process.returncode == 75
-    assert json.loads(rest.splitlines()[-1])["id"] == "pre-empted"
-    status = lines(inr("batch", "status", tmp_path / "out", "--json"))[-1]
-    assert (status["done"], status["begun"], status["waiting"]) == (0, 1, 1)
-    assert list(tmp_path.glob("out/items/p0-*/p0.inr.work/checkpoints/*"))
-
-
-def test_a_batch_ends_its_workers_when_it_is_closed(sources: Path, tmp_path: Path):
-    batch = batch_of(tmp_path, sources / "p0.png", sources / "p5.png", sources / "square.mkv")
-    outcomes = many.run_batch(batch, many.BatchOptions(workers=1))
-    assert next(outcomes).item.name == "p0"
-    outcomes.close()
-    assert not [thread for thread in threading.enumerate() if "_serve" in thread.name]
-    assert (tmp_path / "results.csv").read_text().count("p0") >= 1
-
-
-class Stubborn:
-    """A backend whose only task never ends until it is told to stop."""
-
-    stopped = False
-
-    def start(self, tasks: Sequence[tuple[Item, ...]]) -> None:
-        self.tasks = tasks
-
-    def events(self, seconds: float) -> Iterator[Event]:
-        signal.raise_signal(signal.SIGINT)
-        yield Ended(self.tasks[0], left=True)
-
-    @property
-    def busy(self) -> bool:
-        return not self.stopped
-
-    def stop(self) -> None:
-        self.stopped = True
-
-
-def test_ctrl_c_stops_the_workers(sources: Path, tmp_path: Path):
-    batch, backend = batch_of(tmp_path, sources / "p0.png"), Stubborn()
-    with pytest.raises(Preempted) as caught:
-        list(batch.run(backend, [tuple(batch.items)]))
-    assert caught.value.by_hand
-    assert backend.stopped
-
-
-# Shares of the machine
-
-
-def test_cores_memory_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(resources, "free_bytes", lambda: 6_000_000_000)
-    monkeypatch.setattr(resources, "visible_gpus", list)
-    assert local_resources(100, None, None) == Resources(4, 2, 0.0, memory=1_500_000_000)  # as many as the memory allows
-    assert local_resources(100, None, 4) == Resources(2, 4, 0.0, memory=3_000_000_000)
-    assert local_resources(3, None, None).workers == 3
-    assert local_resources(100, 8, None) == Resources(8, 1, 0.0, memory=750_000_000)
-    environment = worker_environment(local_resources(100, 8, None), 0)
-    assert (environment["PJRT_NPROC"], environment["INR_MEMORY"]) == ("1", "750000000")
-    monkeypatch.setattr(resources, "visible_gpus", lambda: ["0", "1"])
-    two = local_resources(100, None, None)
-    assert (two.workers, two.cpus, two.gpus) == (2, 4, 1.0)
-    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in worker_environment(two, 1)
-    four = worker_environment(local_resources(100, 4, None), 3)
-    assert (four["CUDA_VISIBLE_DEVICES"], four["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == ("1", "0.450")
-
-
-def test_gpus_are_those_that_jax_may_use(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert resources.visible_gpus() == []  # JAX_PLATFORMS is cpu
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    assert resources.visible_gpus() == ["3", "5"]
-
-
-def test_an_item_that_needs_all_memory_runs_alone(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(resources, "free_bytes", lambda: 800_000_000)  # a fit needs about 620 MB
-    batch = batch_of(tmp_path, sources / "p0.png", sources / "p5.png")
-    outcomes = list(many.run_batch(batch, many.BatchOptions(workers=2, cpus=1)))
-    assert [outcome.failed for outcome in outcomes] == [False, False]
-    assert "fitting 32x24" in next(tmp_path.glob("items/p0-*/log.txt")).read_text()
 
 
 # Packed fits
