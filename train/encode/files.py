@@ -12,6 +12,7 @@ from inr.spec import VideoSpec
 from train.encode.outcome import Encoded
 from train.encode.run import encode_video
 from train.encode.segments import encode_segments
+from train.encode.within_memory import within_memory
 from train.fit.problem import Problem
 from train.fit.progress import Reporter
 from train.plan.duration import duration_line, foreseen_step_seconds
@@ -42,6 +43,7 @@ def encode_file(
 
 
 def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:
+    options = within_memory(source, output, options, reporter)
     if not output.exists() and options.fit.time_budget is None:
         announce(source, options, reporter)
     if options.segmentation is not None:
