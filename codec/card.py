@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -46,3 +46,15 @@ def card(poster: str, lines: Sequence[str]) -> str:
     text = "<br>".join(lines)
     image = f'<img alt="a frame" src="{poster}" style="max-width:{POSTER}px;image-rendering:pixelated">'
     return f'<div style="display:flex;gap:1em;align-items:flex-start">{image}<div style="font-size:90%">{text}</div></div>'
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """HTML of a table whose columns are the keys of the first of `rows`; floats have three decimals."""
+
+    def cell(value: object) -> str:
+        text = f"{value:.3f}" if isinstance(value, float) else str(value)
+        return f'<td style="text-align:{"right" if isinstance(value, int | float) else "left"}">{escape(text)}</td>'
+
+    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0]) if rows else ""
+    body = "".join(f"<tr>{''.join(cell(value) for value in row.values())}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -191,7 +191,7 @@ def test_flags_of_a_batch_are_checked(sources: Path, tmp_path: Path, inr: Run):
 
 
 def test_shards_divide_the_tasks(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(local, "START", "import os; os._exit(7)")
+    monkeypatch.setattr(local, "START", "import os, sys; print('{}', flush=True); sys.stdin.readline(); os._exit(7)")
     paths = [sources / name for name in ("p0.png", "p5.png", "square.mkv")]
     parts = []
     for index in range(2):

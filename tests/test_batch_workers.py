@@ -16,6 +16,7 @@ from conftest import PATIENCE
 import train.batch.local as local
 import train.batch.many as many
 import train.batch.resources as resources
+from inr.errors import ResourceError
 from inr.video import Video
 from train.batch.events import Died, Ended, Event, Share
 from train.batch.item import Item
@@ -52,12 +53,23 @@ def test_a_killed_worker_is_replaced_and_its_item_has_the_same_bytes(sources: Pa
 
 
 def test_an_item_that_always_kills_its_worker_fails_alone(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(local, "START", "import os, sys; os._exit(9 if 'p0' in sys.stdin.readline() else 8)")
+    monkeypatch.setattr(local, "START", "import os, sys; print('{}', flush=True); os._exit(9 if 'p0' in sys.stdin.readline() else 8)")
     batch = batch_of(tmp_path, sources / "p0.png", sources / "p5.png")
     outcomes = {outcome.item.name: outcome for outcome in many.run_batch(batch, many.BatchOptions(retries=1, workers=1, pack=2))}
     assert {name: outcome.record["id"] for name, outcome in outcomes.items()} == {"p0": "worker-died", "p5": "worker-died"}
     assert "exit code 9" in outcomes["p0"].record["message"]
     assert "exit code 8" in outcomes["p5"].record["message"]
+
+
+def test_a_batch_whose_workers_cannot_start_ends_at_once(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    batch = batch_of(tmp_path, sources / "p0.png", sources / "p5.png")
+    monkeypatch.setenv("JAX_PLATFORMS", "nonsense")
+    with pytest.raises(ResourceError, match="JAX cannot start a device"):
+        list(many.run_batch(batch, many.BatchOptions()))
+    monkeypatch.setattr(local, "START", "import os; os._exit(3)")
+    with pytest.raises(ResourceError, match="exit code 3"):
+        list(many.run_batch(batch, many.BatchOptions()))
+    assert len(batch.missing()) == 2  # nothing is recorded about the items
 
 
 def test_sigterm_saves_states_and_the_same_command_goes_on(sources: Path, tmp_path: Path, inr: Run):
@@ -137,6 +149,18 @@ def test_cores_memory_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch):
     assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in worker_environment(two, 1)
     four = worker_environment(local_resources(100, 4, None), 3)
     assert (four["CUDA_VISIBLE_DEVICES"], four["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == ("1", "0.450")
+
+
+def test_a_worker_gets_a_tpu_chip(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TPU_VISIBLE_CHIPS", "0,1,2,3")
+    assert resources.visible_tpus() == []  # JAX_PLATFORMS is cpu
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    shares = local_resources(100, None, None)
+    assert (shares.workers, shares.tpus) == (4, 1)
+    environments = [worker_environment(shares, slot) for slot in range(4)]
+    assert [environment["TPU_VISIBLE_CHIPS"] for environment in environments] == ["0", "1", "2", "3"]
+    assert local_resources(100, 1, None).tpus == 1
+    assert local_resources(100, 8, None).workers == 4  # a chip cannot be shared
 
 
 def test_gpus_are_those_that_jax_may_use(monkeypatch: pytest.MonkeyPatch):

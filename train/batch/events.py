@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from inr.errors import InrError
 from train.batch.item import Item
 
 Task = tuple[Item, ...]
@@ -29,7 +30,13 @@ class Died(NamedTuple):
     reason: str
 
 
-Event = Share | Ended | Died
+class Broken(NamedTuple):
+    """No worker can start, whatever its task is."""
+
+    error: InrError
+
+
+Event = Share | Ended | Died | Broken
 
 
 class Backend(Protocol):

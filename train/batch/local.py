@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inr.command import ROOT
-from train.batch.events import Died, Ended, Event, Share, Task
+from inr.errors import ResourceError
+from train.batch.events import Broken, Died, Ended, Event, Share, Task
 from train.batch.resources import Resources, worker_environment
 
 # The folder of the packages comes last, and the current folder is left out, so that no other file can hide them.
@@ -29,11 +30,24 @@ class Worker:
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path):
+        self.log = log
         with log.open("ab") as messages:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", START, str(ROOT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages,
                 text=True, env={**os.environ, **environment}, start_new_session=True,
             )  # fmt: skip
+
+    def cannot_start(self) -> ResourceError | None:
+        """Wait until the worker has started; returns the reason if it cannot, which concerns all workers."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        event = json.loads(line) if line else {}
+        if "error" in event:
+            return ResourceError(*event["error"])
+        code = self.process.wait() if not line else 0
+        if code >= 0 and not line:
+            return ResourceError("no-worker", f"no worker can start: {reason_of(code)}", f"see '{self.log}'")
+        return None  # it has started, or a signal ended it, which may not happen again
 
     def run(self, root: Path, task: Task, put: Callable[[Event], None]) -> int | None:
         """Run a task and `put` its events; returns the exit code if the worker ended before the task did."""
@@ -139,13 +153,17 @@ class LocalWorkers:
             return None if self._stopping or not self._waiting else self._waiting.popleft()
 
     def _worker(self, slot: int) -> Worker | None:
-        """The worker of a slot, a new one if there is none; None if the batch is being stopped."""
+        """The worker of a slot, a new one if there is none; None if the batch is being stopped, or if it cannot start."""
         with self._lock:
             if self._stopping:
                 return None
-            if slot not in self.workers:
-                self.workers[slot] = Worker(worker_environment(self.resources, slot), self.root / "logs" / f"worker-{slot}.txt")
-            return self.workers[slot]
+            known = self.workers.get(slot)
+            worker = known or Worker(worker_environment(self.resources, slot), self.root / "logs" / f"worker-{slot}.txt")
+            self.workers[slot] = worker
+        if known is None and (error := worker.cannot_start()) is not None:
+            self._events.put(Broken(error))
+            return None
+        return worker
 
     def _dismiss(self, slot: int) -> None:
         """Let the worker of a slot end, if there is one."""

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from inr.errors import ResourceError, UsageError
-from train.batch.events import Died, Ended, Event, Task
+from inr.errors import InrError, ResourceError, UsageError
+from train.batch.events import Broken, Died, Ended, Event, Task
 from train.batch.item import Item
 from train.batch.resources import Resources, shared_gpu
 
@@ -25,13 +25,19 @@ def check_ray() -> None:
         raise UsageError("no-ray", "--backend ray needs Ray, which is not installed", "pip install 'inr-codec[ray]', or --backend local")
 
 
-def run_remotely(root: str, items: list[dict[str, Any]]) -> bool:
-    """Run a task in a worker of Ray; returns whether all of its items have a record. False: a signal asked the worker to leave."""
+def run_remotely(root: str, items: list[dict[str, Any]]) -> bool | tuple[str, str, str]:
+    """Run a task in a worker of Ray; returns whether all of its items have a record. False: a signal asked the worker to leave.
+
+    If JAX cannot start, the error's id, message and fix.
+    """
     from inr.runtime import prepare_jax
     from train.batch.work import run_task
     from train.fit.interrupts import Preempted
 
-    prepare_jax()
+    try:
+        prepare_jax()
+    except InrError as error:
+        return error.identifier, error.what, error.fix
     try:
         run_task([Item(**values) for values in items], Path(root), lambda key, share: None)
     except (Preempted, KeyboardInterrupt):
@@ -108,6 +114,9 @@ class RayWorkers:
             done = False
         except ray.exceptions.RayError as error:
             yield Died(task, str(error).strip().splitlines()[0])
+            return
+        if isinstance(done, tuple):
+            yield Broken(ResourceError(*done))
             return
         if not done and not self._stopping and self._departures:  # the node was pre-empted
             self._departures -= 1

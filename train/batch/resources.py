@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from inr.memory import LIMIT, free_bytes
@@ -28,17 +29,19 @@ class Resources:
 def local_resources(tasks: int, workers: int | None, cpus: int | None) -> Resources:
     """The shares of this machine for `tasks` tasks; None for `workers` or `cpus` lets this function choose.
 
-    Without GPUs, there is a worker for every core, because two fits on a core each are faster than one on two cores after the other; with
-    them, one for every GPU. There are no more workers than tasks, nor than the free memory allows.
+    There is a worker for every GPU or TPU chip. Without them, there is one for every core, because two fits on a core each are faster than
+    one on two cores after the other. There are no more workers than tasks, nor than the free memory allows.
     """
-    gpus, free = visible_gpus(), free_bytes()
+    gpus, tpus, free = visible_gpus(), visible_tpus(), free_bytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers is None:
-        most = len(gpus) or max(1, cores // (cpus or 1))
-        by_memory = most if free is None or gpus else max(1, free // LEAST_MEMORY)
+        most = len(gpus) or len(tpus) or max(1, cores // (cpus or 1))
+        by_memory = most if free is None or gpus or tpus else max(1, free // LEAST_MEMORY)
         workers = max(1, min(most, by_memory, tasks))
+    if tpus:
+        workers = min(workers, len(tpus))  # a chip cannot be shared
     memory = None if free is None else free // workers
-    return Resources(workers, cpus or max(1, cores // workers), min(1.0, len(gpus) / workers), memory=memory)
+    return Resources(workers, cpus or max(1, cores // workers), min(1.0, len(gpus) / workers), min(1, len(tpus)), memory)
 
 
 def visible_gpus() -> list[str]:
@@ -51,6 +54,16 @@ def visible_gpus() -> list[str]:
     return sorted((match[1] for name in found if (match := re.fullmatch(r"nvidia(\d+)", name))), key=int)
 
 
+def visible_tpus() -> list[str]:
+    """The numbers of the TPU chips of this machine, as the environment variable TPU_VISIBLE_CHIPS has them; empty without any."""
+    if os.environ.get("JAX_PLATFORMS", "tpu") != "tpu":
+        return []
+    if (chosen := os.environ.get("TPU_VISIBLE_CHIPS")) is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip()]
+    count = len([*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]) if find_spec("libtpu") else 0
+    return [str(number) for number in range(count)]
+
+
 def worker_environment(resources: Resources, slot: int) -> dict[str, str]:
     """The environment variables that keep worker number `slot` to its share of this machine."""
     workers = resources.workers
@@ -61,6 +74,8 @@ def worker_environment(resources: Resources, slot: int) -> dict[str, str]:
     if gpus := visible_gpus():
         environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         environment |= shared_gpu(1 / -(-workers // len(gpus)))
+    elif resources.tpus:
+        environment |= {"TPU_VISIBLE_CHIPS": visible_tpus()[slot], "TPU_CHIPS_PER_HOST_BOUNDS": "1,1,1", "TPU_HOST_BOUNDS": "1,1,1"}
     return environment
 
 

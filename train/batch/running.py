@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inr.errors import InrError, ResourceError
-from train.batch.events import Backend, Died, Ended, Event, Share, Task
+from train.batch.events import Backend, Broken, Died, Ended, Event, Share, Task
 from train.batch.folder import BatchFolder, Record
 from train.batch.item import Item
 from train.fit.interrupts import Interrupts, Preempted
@@ -49,7 +49,7 @@ class Batch:
     def run(self, backend: Backend, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Run `tasks` and yield the outcome of each item as soon as there is one.
 
-        A signal to leave, including Ctrl-C, lets the workers save their states, and raises Preempted.
+        A signal to leave, including Ctrl-C, lets the workers save their states, and raises Preempted. InrError if no worker can start.
         """
         known = {item.key: item for task in tasks for item in task}
         told = {key for key, item in known.items() if self.outcome(item) is not None}
@@ -72,6 +72,8 @@ class Batch:
     def _items_of(self, event: Event, known: dict[str, Item]) -> Sequence[Item]:
         """The items that may have a record now."""
         match event:
+            case Broken(error):
+                raise error
             case Share(key, share):
                 self.shares[key] = share
                 return [known[key]] if share == 1 else []

@@ -1,8 +1,8 @@
 """The process of a local worker: it reads tasks from standard input and writes events to standard output, one JSON object a line.
 
-A task is {"root": FOLDER, "items": [ITEM, ...]}. Events are {"key": KEY, "share": 0..1} for an item, and {"end": "done"} or
-{"end": "left"} for the task: all of its items have a record, or a signal asked to leave. The end of standard input asks to leave as well,
-so no worker survives the process that started it.
+The first event is {"ready": true}, or {"error": [ID, MESSAGE, FIX]} if JAX cannot start. A task is {"root": FOLDER, "items": [ITEM, ...]}.
+Its events are {"key": KEY, "share": 0..1} for an item, and {"end": "done"} or {"end": "left"} for the task: all of its items have a record,
+or a signal asked to leave. The end of standard input asks to leave as well, so no worker survives the process that started it.
 """
 
 import json
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from inr.errors import InrError
 from inr.runtime import prepare_jax
 from train.batch.item import Item
 from train.batch.work import run_task
@@ -29,7 +30,12 @@ def main() -> None:
     events = _take_output()
     tasks: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_read, args=(tasks,), daemon=True).start()
-    prepare_jax()
+    try:
+        prepare_jax()
+    except InrError as error:
+        _write(events, {"error": [error.identifier, error.what, error.fix]})
+        return
+    _write(events, {"ready": True})
     while (line := tasks.get()) is not None:
         task = json.loads(line)
         told = 0.0
