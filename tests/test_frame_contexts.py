@@ -201,7 +201,7 @@ def test_weights_beyond_the_bound_are_left_out(monkeypatch: pytest.MonkeyPatch):
     assert own_contexts.with_contexts(spec_of(symbols), QuantizedTensor(symbols, -24)).contexts is None
 
 
-@pytest.mark.parametrize(("shares", "rounds"), [((0.8, 0.8), 1), ((0.8, 0.9, 0.9), 2), ((0.9, 0.8, 0.8), 2)])
+@pytest.mark.parametrize(("shares", "rounds"), [((0.8, 0.8), 1), ((0.8, 0.9, 0.9), 2), ((0.9, 0.8, 0.8), 2), ((1.0, 1.001), 1)])
 def test_rate_control_aims_at_the_cap_after_the_models(shares: tuple[float, ...], rounds: int, monkeypatch: pytest.MonkeyPatch):
     """Models are numbers of bytes here. `shares` are what context models leave of them: after the fit, then after each rate control."""
     cap, limits, left = 40_000, [], list(shares)

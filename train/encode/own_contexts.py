@@ -52,6 +52,8 @@ def control_rate_with_contexts(
 
     def coded(found: Candidate) -> Candidate:
         smaller = RateControl(fitter, setup).measured_symbols(with_own_contexts(found.model))
+        if smaller.size >= found.size:  # the bits of a tensor do not tell the padding of its stream
+            return found
         say(f"context models: {smaller.size} bytes")
         return smaller
 
