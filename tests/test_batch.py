@@ -111,8 +111,10 @@ def test_python_yields_outcomes(finished: tuple[Path, Outcome], sources: Path, t
     assert outcomes["broken"].failed
     assert outcomes["first"].record["psnr_rgb"] > 15
     assert files(tmp_path)["first.inr"] == files(finished[0])["p0.inr"]
-    with pytest.raises(TypeError, match="unknown options: colour"):
+    with pytest.raises(UsageError, match="no option 'colour'"):
         train.encode_many(mixed, tmp_path, colour="red")
+    with pytest.raises(UsageError, match="no backend 'slurm'"):
+        train.encode_many(mixed, tmp_path, backend="slurm")
 
 
 # Packed fits

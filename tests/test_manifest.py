@@ -55,7 +55,7 @@ def test_every_file_that_a_pattern_matches_is_a_source(tmp_path: Path):
 
 
 MISTAKES = [
-    ("source,taget-bpp\na.mp4,0.2\n", UsageError, "no column 'taget_bpp'", "target_bpp"),
+    ("source,taget-bpp\na.mp4,0.2\n", UsageError, "no option 'taget_bpp'", "target_bpp"),
     ("file\na.mp4\n", UsageError, "no column source", "source"),
     ("source,target_bpp\na.mp4,much\n", UsageError, "line 2: target_bpp 'much' is not a number", ""),
     ("source,cam\na.mp4,perhaps\n", UsageError, "truth value", ""),

@@ -86,7 +86,7 @@ def _table(path: Path, defaults: Options) -> Iterator[Row]:
     lines = _csv_lines(text, path) if path.suffix.lower() == ".csv" else _json_lines(text, path)
     for number, cells in lines:
         try:
-            yield _row(cells, path.parent, defaults)
+            yield row_of(cells, path.parent, defaults)
         except InrError as error:
             error.what = f"'{path}', line {number}: {error.what}"
             raise
@@ -123,8 +123,8 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, {name: value for name, value in values.items() if value is not None}
 
 
-def _row(cells: dict[str, Any], folder: Path, defaults: Options) -> Row:
-    """The row of the cells of one line, by column; errors do not name the line."""
+def row_of(cells: Mapping[str, Any], folder: Path, defaults: Options) -> Row:
+    """The row of the values of one line, by column; `folder` is the start of relative paths. Errors do not name the line."""
     given = {name if name in SOURCE else name.removeprefix("--").replace("-", "_"): value for name, value in cells.items()}
     sources = [given.pop(name) for name in SOURCE if name in given]
     if len(sources) != 1 or not isinstance(sources[0], str):
@@ -134,19 +134,26 @@ def _row(cells: dict[str, Any], folder: Path, defaults: Options) -> Row:
         beside = folder / source
         source = source if not beside.exists() and not is_pattern(beside) and source.exists() else beside
     name = str(given.pop(NAME, "")) or source_name(source)
-    own = {column: _value(column, value, folder) for column, value in given.items()}
+    own = options_of(given, folder)
     targets = set() if own.keys().isdisjoint(TARGETS) else set(TARGETS)
     options = {key: value for key, value in defaults.items() if key not in targets} | own
     encode_options(**options)  # raises for a value outside its range
     return Row(source, name.replace("/", "_"), options)
 
 
+def options_of(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Options by name, with values that JSON can hold. UsageError for an unknown name or value."""
+    return {name: _value(name, value, folder) for name, value in given.items()}
+
+
 def _value(column: str, value: Any, folder: Path) -> Any:
     """The value of the option `column`; UsageError if there is no such option, or if the option has no such value."""
     if column not in OPTIONS:
         similar = difflib.get_close_matches(column, OPTIONS, n=1)
-        raise UsageError("unknown-column", f"no column '{column}'", similar[0] if similar else f"source, name, {', '.join(OPTIONS)}")
-    if column == "frames" and isinstance(value, list):
+        raise UsageError(
+            "unknown-column", f"there is no option '{column}'", similar[0] if similar else f"source, name, {', '.join(OPTIONS)}"
+        )
+    if column == "frames" and isinstance(value, list | tuple):
         value = ":".join("" if end is None else str(end) for end in value)
     text = str(value)
     try:

@@ -5,19 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inr.reading import Extent, source_name
+from inr.errors import UsageError
+from inr.reading import Extent
 from train.batch.events import Backend, Task
 from train.batch.folder import BatchFolder
 from train.batch.item import Item
 from train.batch.local import LocalWorkers
-from train.batch.manifest import Row
+from train.batch.manifest import Row, options_of, row_of
 from train.batch.on_ray import RayWorkers, check_ray
 from train.batch.resources import Resources, local_resources, visible_gpus
 from train.batch.running import Batch, Outcome
 from train.batch.tables import write_tables
 from train.encode.side_by_side import ACCELERATOR_PIXELS, Work, grouped, pictures_within
-from train.plan.options import encode_options
 
+BACKENDS = ("local", "ray")
 MEMORY = "memory"  # id of the error of a fit that needs more memory than its worker may use
 
 
@@ -42,6 +43,10 @@ class BatchOptions:
     pack: int | None = None
     shard: tuple[int, int] = (0, 1)
 
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UsageError("unknown-choice", f"there is no backend '{self.backend}', only {' and '.join(BACKENDS)}", BACKENDS[0])
+
 
 def encode_many(sources: Iterable[str | Path | Mapping[str, Any]], output: str | Path, **options: Any) -> Iterator[Outcome]:
     """Encode `sources` to files in the folder `output`, with several worker processes; yields each outcome as soon as it is known.
@@ -50,17 +55,10 @@ def encode_many(sources: Iterable[str | Path | Mapping[str, Any]], output: str |
     fields of `BatchOptions`. The same call does only what is missing. A failed item is an outcome as well, and the others go on.
     """
     where = BatchOptions(**{name: options.pop(name) for name in list(options) if name in BatchOptions.__dataclass_fields__})
-    rows = [_row(source, options) for source in sources]
+    defaults, here = options_of(options, Path()), Path()
+    mappings = [source if isinstance(source, Mapping) else {"source": source} for source in sources]
+    rows = [row_of({**values, "source": str(values["source"])}, here, defaults) for values in mappings]
     return run_batch(prepared(rows, Path(output)), where)
-
-
-def _row(source: str | Path | Mapping[str, Any], defaults: Mapping[str, Any]) -> Row:
-    values = dict(source) if isinstance(source, Mapping) else {"source": source}
-    path = Path(values.pop("source"))
-    name = values.pop("name", "") or source_name(path)
-    options = {**defaults, **values}
-    encode_options(**options)
-    return Row(path, name, options)
 
 
 def prepared(rows: Sequence[Row], output: Path) -> Batch:

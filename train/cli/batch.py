@@ -128,14 +128,14 @@ def _given(flags: Any) -> dict[str, Any]:
 
 
 def _work_options(work: WorkFlags) -> "BatchOptions":
-    from train.batch.many import BatchOptions
+    from train.batch.many import BACKENDS, BatchOptions
     from train.plan.texts import at_least, one_of, packed, shard
 
     at_least("--retries", work.retries, 0)
     for flag, value in (("--workers", work.workers), ("--cpus", work.cpus)):
         if value is not None:
             at_least(flag, value, 1)
-    backend = one_of("--backend", work.backend, ("local", "ray"))
+    backend = one_of("--backend", work.backend, BACKENDS)
     resources = {name: getattr(work, name) for name in ("workers", "cpus", "gpus", "tpus", "address", "retries")}
     return BatchOptions(backend, pack=packed(work.pack), shard=shard(work.shard), **resources)
 
