@@ -127,7 +127,7 @@ def row_of(cells: Mapping[str, Any], folder: Path, defaults: Options) -> Row:
     """The row of the values of one line, by column; `folder` is the start of relative paths. Errors do not name the line."""
     given = {name if name in SOURCE else name.removeprefix("--").replace("-", "_"): value for name, value in cells.items()}
     sources = [given.pop(name) for name in SOURCE if name in given]
-    if len(sources) != 1 or not isinstance(sources[0], str):
+    if len(sources) != 1 or not isinstance(sources[0], str | Path):
         raise UsageError("no-source", f"a row needs one {SOURCE[0]}", EXAMPLE)
     source = Path(sources[0])
     if not source.is_absolute():
@@ -143,16 +143,14 @@ def row_of(cells: Mapping[str, Any], folder: Path, defaults: Options) -> Row:
 
 def options_of(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Options by name, with values that JSON can hold. UsageError for an unknown name or value."""
-    return {name: _value(name, value, folder) for name, value in given.items()}
+    return {name: _value(name, value, folder) for name, value in given.items() if value is not None}
 
 
 def _value(column: str, value: Any, folder: Path) -> Any:
     """The value of the option `column`; UsageError if there is no such option, or if the option has no such value."""
     if column not in OPTIONS:
         similar = difflib.get_close_matches(column, OPTIONS, n=1)
-        raise UsageError(
-            "unknown-column", f"there is no option '{column}'", similar[0] if similar else f"source, name, {', '.join(OPTIONS)}"
-        )
+        raise UsageError("unknown-column", f"there is no option '{column}'", similar[0] if similar else ", ".join(OPTIONS))
     if column == "frames" and isinstance(value, list | tuple):
         value = ":".join("" if end is None else str(end) for end in value)
     text = str(value)

@@ -56,8 +56,7 @@ def encode_many(sources: Iterable[str | Path | Mapping[str, Any]], output: str |
     """
     where = BatchOptions(**{name: options.pop(name) for name in list(options) if name in BatchOptions.__dataclass_fields__})
     defaults, here = options_of(options, Path()), Path()
-    mappings = [source if isinstance(source, Mapping) else {"source": source} for source in sources]
-    rows = [row_of({**values, "source": str(values["source"])}, here, defaults) for values in mappings]
+    rows = [row_of(source if isinstance(source, Mapping) else {"source": source}, here, defaults) for source in sources]
     return run_batch(prepared(rows, Path(output)), where)
 
 
