@@ -58,7 +58,7 @@ class RayWorkers:
         self._waiting: deque[Task] = deque()
         self._running: dict[Any, Task] = {}
         self._departures = MOST_DEPARTURES
-        self._stopping = False
+        self._stopping = self._connected = False
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Connect to Ray and start to work on `tasks`; ResourceError if there is no Ray at the address."""
@@ -67,7 +67,8 @@ class RayWorkers:
         import ray
 
         self._waiting.extend(tasks)
-        if not ray.is_initialized():
+        self._connected = not ray.is_initialized()
+        if self._connected:
             try:
                 ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError) as error:
@@ -130,7 +131,7 @@ class RayWorkers:
         return bool(self._running or self._waiting)
 
     def stop(self) -> None:
-        """Ask all workers to save their states and leave, wait for that, and disconnect."""
+        """Ask all workers to save their states and leave, wait for that, and disconnect from a cluster that `start` connected to."""
         import ray
 
         self._stopping = True
@@ -141,4 +142,5 @@ class RayWorkers:
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0)
             for reference in ready:
                 self._running.pop(reference)
-        ray.shutdown()
+        if self._connected:
+            ray.shutdown()
