@@ -1,4 +1,4 @@
-"""The free memory of this machine."""
+"""The free memory of this machine, and the memory of this process."""
 
 import os
 from pathlib import Path
@@ -11,6 +11,14 @@ def free_bytes() -> int | None:
     """The free bytes of this machine, of the container around this process, or of INR_MEMORY, whichever is least; None if unknown."""
     limits = [_of_system(), _of_container(CGROUP), int(os.environ[LIMIT]) if os.environ.get(LIMIT, "").isdecimal() else None]
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def resident_bytes() -> int | None:
+    """The bytes of memory that this process occupies; None if the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _of_system() -> int | None:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 from batches import Run, batch_of, files, lines, write_sources
 from conftest import PATIENCE
@@ -16,6 +18,8 @@ from conftest import PATIENCE
 import train.batch.local as local
 import train.batch.many as many
 import train.batch.resources as resources
+import train.batch.work as work
+from inr import memory
 from inr.errors import ResourceError
 from inr.video import Video
 from train.batch.events import Died, Ended, Event, Share
@@ -176,3 +180,33 @@ def test_an_item_that_needs_all_memory_runs_alone(sources: Path, tmp_path: Path,
     outcomes = list(many.run_batch(batch, many.BatchOptions(workers=2, cpus=1)))
     assert [outcome.failed for outcome in outcomes] == [False, False]
     assert "fitting 32x24" in next(tmp_path.glob("items/p0-*/log.txt")).read_text()
+
+
+def test_a_large_worker_frees_its_programs(monkeypatch: pytest.MonkeyPatch):
+    compiled = jax.jit(lambda x: x + 1)
+    compiled(jnp.ones(3))
+    sizes = [compiled._cache_size()]
+    for limit in (1 << 60, 0):
+        monkeypatch.setattr(work, "LARGE_PROCESS", limit)
+        work.forget_programs()
+        sizes.append(compiled._cache_size())
+    assert sizes == [1, 1, 0]
+
+
+def test_free_memory_is_the_least_of_all_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    machine = memory.free_bytes() or 0
+    assert machine > 1 << 27
+    assert (memory.resident_bytes() or 0) > 1 << 24
+    for name, text in (
+        ("memory.max", "300000000\n"),
+        ("memory.current", "100000000\n"),
+        ("memory.stat", "anon 5\ninactive_file 20000000\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.free_bytes() == 220_000_000
+    monkeypatch.setenv("INR_MEMORY", "90000000")
+    assert memory.free_bytes() == 90_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.delenv("INR_MEMORY")
+    assert memory.free_bytes() == pytest.approx(machine, rel=0.5)

@@ -1,15 +1,19 @@
 """The work of a worker: encodes the items of a task, and leaves a record of each in its folder."""
 
+import gc
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import jax
+
 from codec.clip import decoded_frames
 from codec.evaluation import compare
 from inr.errors import InrError, InrWarning, ResourceError
 from inr.files import system_error
+from inr.memory import resident_bytes
 from inr.reading import read_video
 from inr.spec import VideoSpec
 from train.batch.folder import BatchFolder, ItemFolder, Record
@@ -19,6 +23,8 @@ from train.encode.outcome import Encoded
 from train.encode.side_by_side import Outcome, Work, encode_side_by_side
 from train.fit.interrupts import Preempted
 from train.fit.progress import Progress, Quiet, Reporter
+
+LARGE_PROCESS = 1_000_000_000  # bytes of a worker's memory from which it frees compiled programs after each task
 
 Tell = Callable[[str, float], None]  # gets the key of an item, and the share of its work that is done; 1 if it has a record
 
@@ -49,6 +55,17 @@ def run_task(items: Sequence[Item], root: Path, tell: Tell) -> None:
             encode_item(home, lambda share, key=home.item.key: tell(key, share))
     for item in items:
         tell(item.key, 1.0)
+    forget_programs()
+
+
+def forget_programs() -> None:
+    """Free the compiled programs of the tasks so far once they have made this process large; the cache on disk keeps them.
+
+    A source of another size compiles other programs, about 50 MB of them, so the memory of a long batch would grow without end.
+    """
+    if (resident_bytes() or 0) > LARGE_PROCESS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def encode_item(home: ItemFolder, tell: Callable[[float], None]) -> None:
