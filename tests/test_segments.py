@@ -16,14 +16,12 @@ from codec.model import QuantizedModel
 from inr.decoding import Decoding
 from inr.errors import InputError, UsageError
 from inr.layout import tensor_specs
-from inr.reading import Extent, Source, read_video
+from inr.reading import Source, read_video
 from inr.scale import Scale
 from inr.spec import VideoSpec
 from inr.video import Video
 from inr.writing import write_video
-from train.encode.files import encode_file
 from train.encode.segments import encode_segments
-from train.encode.within_memory import frames_within
 from train.fit.base_layers import PreviousSegment
 from train.fit.interrupts import Preempted
 from train.fit.progress import Reporter
@@ -293,25 +291,3 @@ def test_segments_are_asked_for_by_a_number_of_frames_or_by_motion():
     assert OPTIONS.segmentation == Segmentation(3, key_every=2)
     assert encode_options(chunk=0).segmentation == Segmentation(0, key_every=8)
     assert encode_options(key_every=4).segmentation is None
-
-
-def test_a_video_that_needs_too_much_memory_is_fitted_in_segments(long_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The same command afterwards finds its file, though it would choose other segments."""
-    extent, fit = Extent(640, 360, 5000), OPTIONS.fit
-    whole = frames_within(extent, fit, None)
-    lengths = [frames_within(extent, fit, available) for available in (10**12, 6 * 10**9, 3 * 10**9, 10**8)]
-    assert whole is None
-    assert lengths[0] is None
-    assert FEWEST <= (lengths[2] or 0) < (lengths[1] or 0) < 5000
-    assert lengths[3] is None  # not even a segment fits: the error of `check_memory` says so
-
-    said, target = list[str](), tmp_path / "a.inr"
-    options = encode_options(preset="40", target_bpp=2.0)
-    monkeypatch.setattr("train.encode.within_memory.frames_within", lambda *facts: 4)
-    monkeypatch.setattr("train.encode.within_memory.available_bytes", lambda: 0)
-    assert encode_file(long_file, target, options, Reporter(say=said.append)) is not None
-    assert any("--chunk 4" in line for line in said)
-    assert [video.spec.frames for video in decode(target.read_bytes()).videos] == [4, 5]
-    monkeypatch.setattr("train.encode.within_memory.frames_within", lambda *facts: 8)
-    assert encode_file(long_file, target, options) is None
-    assert not list(tmp_path.glob("*.work"))
