@@ -95,7 +95,9 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
     except typer.Exit as request:
         return request.exit_code
     except typer.TyperException as error:
-        return report_error(UsageError("usage", _message_of(error), _help_of(error)), as_json)
+        if not _message_of(error) and not as_json:
+            return UsageError.exit_code  # the help of a group of commands is printed already
+        return report_error(UsageError("usage", _message_of(error) or "no command is given", _help_of(error)), as_json)
     except (typer.Abort, KeyboardInterrupt):
         say("aborted: nothing new was written")
         return INTERRUPTED

@@ -99,7 +99,7 @@ def test_a_failed_item_is_tried_again_only_on_request(sources: Path, tmp_path: P
     home = batch.folder.of(batch.items[0])
     home.fail(InrError("no-luck", "it failed"))
     assert list(many.run_batch(batch, many.BatchOptions())) == []
-    assert lines(inr("batch", "retry", tmp_path / "out", "--only", "other", "--json"))[-1]["failed"] == 1
+    assert lines(inr("batch", "retry", tmp_path / "out", "--only", "other", "--json"))[-1]["fix"] == "no-luck"
     assert lines(inr("batch", "retry", tmp_path / "out", "--workers", 1, "--json"))[-1]["done"] == 1
     assert home.failure() is None
 
@@ -115,6 +115,34 @@ def test_python_yields_outcomes(finished: tuple[Path, Outcome], sources: Path, t
         train.encode_many(mixed, tmp_path, colour="red")
     with pytest.raises(UsageError, match="no backend 'slurm'"):
         train.encode_many(mixed, tmp_path, backend="slurm")
+
+
+def test_the_tables_are_those_of_the_latest_manifest(sources: Path, tmp_path: Path):
+    """A changed source is another item: the row of the file before goes, the file stays."""
+    source = tmp_path / "a.png"
+    rows = []
+    for content in (b"no picture", (sources / "p0.png").read_bytes(), (sources / "p5.png").read_bytes()):
+        source.write_bytes(content)
+        for _ in train.encode_many(source, tmp_path / "out", preset=STEPS, workers=1):
+            pass
+        rows.append([len((tmp_path / "out" / name).read_text().splitlines()) - 1 for name in ("results.csv", "failures.csv")])
+    assert rows == [[0, 1], [1, 0], [1, 0]]
+    assert len(files(tmp_path / "out")) == 1
+    assert len(list((tmp_path / "out").rglob("a.inr"))) == 2
+
+
+def test_warnings_and_missed_targets_are_in_the_record(tmp_path: Path, inr: Run):
+    noise = np.random.default_rng(0).integers(0, 65536, (24, 32), dtype=np.uint16)
+    iio.imwrite(tmp_path / "deep.png", noise)
+    command = ("batch", "run", tmp_path / "deep.png", "-o", tmp_path / "out", "-p", STEPS, "--target-psnr", 50, "--workers", 1, "--strict")
+    first, again = inr(*command), inr(*command, "--json")
+    assert first.code == again.code == 6
+    assert "target missed" in first.err
+    assert first.err.count("warning: deep: 'deep.png' has 16 bits a sample") == 1
+    with (tmp_path / "out" / "results.csv").open() as table:
+        (row,) = csv.DictReader(table)
+    assert (row["target_hit"], "16 bits" in row["warnings"]) == ("False", True)
+    assert lines(again)[-1]["targets_missed"] == 1
 
 
 # Packed fits

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,16 +16,18 @@ import pytest
 from batches import Run, batch_of, files, lines, write_sources
 from conftest import PATIENCE
 
+import train
 import train.batch.local as local
 import train.batch.many as many
 import train.batch.resources as resources
 import train.batch.work as work
 from inr import memory
-from inr.errors import ResourceError
+from inr.errors import ResourceError, UsageError
 from inr.video import Video
-from train.batch.events import Died, Ended, Event, Share
+from train.batch.events import Died, Ended, Event, Replaced, Share
 from train.batch.item import Item
 from train.batch.local import LocalWorkers
+from train.batch.on_ray import RayWorkers
 from train.batch.resources import Resources, local_resources, worker_environment
 from train.fit.interrupts import Preempted
 
@@ -46,12 +49,14 @@ def test_a_killed_worker_is_replaced_and_its_item_has_the_same_bytes(sources: Pa
     workers = LocalWorkers(tmp_path / "killed", Resources(1, os.cpu_count() or 1), retries=2)
     workers.start([(item,) for item in batch.items])
     killed = 0
+    replaced = 0
     for event in events_of(workers):
         assert not isinstance(event, Died)
+        replaced += isinstance(event, Replaced)
         if isinstance(event, Share) and event.share < 1 and killed < 2:
             workers.workers[0].process.kill()
             killed += 1
-    assert killed == 2
+    assert killed == replaced == 2
     workers.stop()
     assert files(tmp_path / "killed") == files(tmp_path / "undisturbed")
 
@@ -135,6 +140,26 @@ def test_ctrl_c_stops_the_workers(sources: Path, tmp_path: Path):
 
 
 # Shares of the machine
+
+
+def test_ctrl_c_in_python_is_a_keyboard_interrupt(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(many, "LocalWorkers", lambda *facts: Stubborn())
+    with pytest.raises(KeyboardInterrupt):
+        list(train.encode_many([sources / "p0.png"], tmp_path))
+
+
+def test_options_that_make_no_sense_are_refused():
+    for options in ({"workers": 0}, {"retries": -1}, {"pack": 0}, {"gpus": 1}, {"address": "auto"}, {"backend": "slurm"}):
+        with pytest.raises(UsageError):
+            many.BatchOptions(**options)
+
+
+def test_a_cluster_that_does_not_answer_is_an_error(tmp_path: Path):
+    with socket.socket() as closed:
+        closed.bind(("localhost", 0))
+        workers = RayWorkers(tmp_path, Resources(0, 1), 0, f"localhost:{closed.getsockname()[1]}")
+        with pytest.raises(ResourceError, match="no Ray cluster can be reached"):
+            workers.start([])
 
 
 def test_cores_memory_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch):

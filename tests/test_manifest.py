@@ -51,6 +51,7 @@ def test_every_file_that_a_pattern_matches_is_a_source(tmp_path: Path):
         (tmp_path / name).touch()
     assert [row.name for row in read_manifest([tmp_path / "*.png"], {})] == ["a", "b"]
     assert [row.name for row in read_manifest([tmp_path / "**" / "*.png"], {})] == ["a", "b", "d"]
+    assert [row.name for row in read_manifest([tmp_path / "[ac].png"], {})] == ["a"]
     assert [row.name for row in read_manifest([tmp_path / "b.png", tmp_path / "e.txt"], {})] == ["b", "e"]
 
 

@@ -23,6 +23,13 @@ class Ended(NamedTuple):
     left: bool = False
 
 
+class Replaced(NamedTuple):
+    """The worker of a task ended before the task did, for a `reason`; the task is tried again."""
+
+    task: Task
+    reason: str
+
+
 class Died(NamedTuple):
     """The workers of a task died, as often as the batch allows; `reason` says how."""
 
@@ -36,7 +43,7 @@ class Broken(NamedTuple):
     error: InrError
 
 
-Event = Share | Ended | Died | Broken
+Event = Share | Ended | Replaced | Died | Broken
 
 
 class Backend(Protocol):

@@ -6,6 +6,8 @@
     OUT/items/NAME-KEY/failure.json in its place if the item failed
     OUT/items/NAME-KEY/log.txt      messages; the state of an unfinished fit is in NAME.inr.work/
 
+A changed source or option gives an item another key, and the folder of the earlier item stays.
+
 Several processes can work on one folder: every file is renamed into place, and no two of them run the same item (see `inr.files.locked`).
 """
 
@@ -100,21 +102,16 @@ class BatchFolder:
         return [Item(**values) for values in listed["items"]]
 
     def finished(self) -> Iterator[tuple[Item, Record]]:
-        """Every finished item of the folder, also of earlier manifests, and its record."""
-        for item in self._recorded("result.json"):
+        """The finished items of the latest manifest and their records."""
+        for item in self.items():
             if (record := self.of(item).result()) is not None:
                 yield item, record
 
     def failed(self) -> Iterator[tuple[Item, Record]]:
-        """Every failed item of the folder, also of earlier manifests, and its record."""
-        for item in self._recorded("failure.json"):
-            if (record := self.of(item).failure()) is not None:
+        """The failed items of the latest manifest and their records."""
+        for item in self.items():
+            if self.of(item).result() is None and (record := self.of(item).failure()) is not None:
                 yield item, record
-
-    def _recorded(self, name: str) -> Iterator[Item]:
-        for path in sorted(self.path.glob(f"items/*/{name}")):
-            if (record := _read(path)) is not None:
-                yield Item(**{field: record[field] for field in Item.__dataclass_fields__})
 
 
 def _read(path: Path) -> dict[str, Any] | None:

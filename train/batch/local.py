@@ -15,7 +15,7 @@ from pathlib import Path
 
 from inr.command import ROOT
 from inr.errors import ResourceError
-from train.batch.events import Broken, Died, Ended, Event, Share, Task
+from train.batch.events import Broken, Died, Ended, Event, Replaced, Share, Task
 from train.batch.resources import Resources, worker_environment
 
 # The folder of the packages comes last, and the current folder is left out, so that no other file can hide them.
@@ -177,7 +177,10 @@ class LocalWorkers:
         with self._lock:
             if self._stopping:
                 self._events.put(Ended(attempt.task, left=True))
-            elif attempt.deaths < self.retries:
+                return
+            if attempt.deaths < self.retries or len(attempt.task) > 1:
+                self._events.put(Replaced(attempt.task, reason_of(code)))
+            if attempt.deaths < self.retries:
                 self._waiting.appendleft(Attempt(attempt.task, attempt.deaths + 1))
             elif len(attempt.task) > 1:
                 self._waiting.extendleft(Attempt((item,)) for item in reversed(attempt.task))

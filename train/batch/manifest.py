@@ -64,14 +64,15 @@ def read_manifest(paths: Sequence[str | Path], defaults: Options) -> list[Row]:
 
 def _matches(path: Path) -> list[Path]:
     """The sources that a pattern names, hidden ones left out, or the one source at `path`. InputError if there is none."""
-    if not is_pattern(path) and "**" not in path.parts:
+    if path.exists() or not set(str(path)) & set("*?["):
         if path.is_dir():
             what = f"'{path}' is a folder; it is not clear whether it is one video of images or a folder of sources"
             raise InputError("folder-manifest", what, f"'{path}/*'   each file is a source; or a table whose row names the folder")
         if not path.exists():
-            raise InputError("missing-manifest", f"no such file: '{path}'", EXAMPLE)
+            raise InputError("missing-manifest", f"no such file: '{path}'", "a table, a source, or a pattern in quotes")
         return [path]
-    found = [Path(name) for name in sorted(glob(str(path).replace("[", "[[]"), recursive=True))]
+    # Brackets belong to the pattern, or if nothing matches, to the name of a folder.
+    found = [Path(name) for name in sorted(glob(str(path), recursive=True) or glob(str(path).replace("[", "[[]"), recursive=True))]
     if not found:
         raise InputError("missing-manifest", f"nothing matches '{path}'", "'clips/*.mp4'   in quotes")
     return found
@@ -157,5 +158,6 @@ def _value(column: str, value: Any, folder: Path) -> Any:
     try:
         parsed = OPTIONS[column](text)
     except ValueError as error:
-        raise UsageError("bad-value", f"{column} '{text}' is not a number" + " or truth value" * (column == "cam"), "50") from error
+        kind = "truth value" if column == "cam" else "number"
+        raise UsageError("bad-value", f"{column} '{text}' is not a {kind}", YES[-1] if column == "cam" else "a number") from error
     return str((folder / parsed).absolute()) if column == "mask" else parsed

@@ -17,6 +17,7 @@ from train.batch.resources import Resources, local_resources, visible_gpus
 from train.batch.running import Batch, Outcome
 from train.batch.tables import write_tables
 from train.encode.side_by_side import ACCELERATOR_PIXELS, Work, grouped, pictures_within
+from train.fit.interrupts import Preempted
 
 BACKENDS = ("local", "ray")
 MEMORY = "memory"  # id of the error of a fit that needs more memory than its worker may use
@@ -46,18 +47,38 @@ class BatchOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError("unknown-choice", f"there is no backend '{self.backend}', only {' and '.join(BACKENDS)}", BACKENDS[0])
+        if self.backend == "local" and (self.gpus or self.tpus or self.address):
+            raise UsageError(
+                "ray-only", "an address, and numbers of GPUs or TPU chips, are for Ray; local workers share all", "--backend ray"
+            )
+        least = {"workers": 1, "cpus": 1, "pack": 1, "retries": 0, "gpus": 0, "tpus": 0}
+        for name, value in least.items():
+            if getattr(self, name) is not None and getattr(self, name) < value:
+                raise UsageError("too-small", f"{name} {getattr(self, name)}: the value must be at least {value}", f"--{name} {value}")
 
 
 def encode_many(sources: Iterable[str | Path | Mapping[str, Any]], output: str | Path, **options: Any) -> Iterator[Outcome]:
     """Encode `sources` to files in the folder `output`, with several worker processes; yields each outcome as soon as it is known.
 
     A source is a path, or a mapping with the key "source" and options of its own. `options` are those of `train.encode_file`, and the
-    fields of `BatchOptions`. The same call does only what is missing. A failed item is an outcome as well, and the others go on.
+    fields of `BatchOptions`. The same call does only what is missing. A failed item is an outcome as well, and the others go on. After
+    Ctrl-C, the workers save their states, and KeyboardInterrupt is raised; after SIGTERM, `train.fit.interrupts.Preempted`.
     """
+    if isinstance(sources, str | Path):
+        sources = [sources]
     where = BatchOptions(**{name: options.pop(name) for name in list(options) if name in BatchOptions.__dataclass_fields__})
     defaults, here = options_of(options, Path()), Path()
     rows = [row_of(source if isinstance(source, Mapping) else {"source": source}, here, defaults) for source in sources]
-    return run_batch(prepared(rows, Path(output)), where)
+    return _interruptible(run_batch(prepared(rows, Path(output)), where))
+
+
+def _interruptible(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    try:
+        yield from outcomes
+    except Preempted as left:
+        if left.by_hand:
+            raise KeyboardInterrupt from left
+        raise
 
 
 def prepared(rows: Sequence[Row], output: Path) -> Batch:

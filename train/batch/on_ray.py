@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from train.batch.item import Item
 from train.batch.resources import Resources, shared_gpu
 
 LEAVING_SECONDS = 20.0  # in which workers save their states
+CONNECT_SECONDS = 10.0  # in which a cluster must answer
 MOST_DEPARTURES = 100  # of workers from one task, because a signal asked each of them to leave
 PASSED_ON = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "INR_CACHE", "XLA_FLAGS")  # environment variables that workers get
 
@@ -69,6 +71,7 @@ class RayWorkers:
         self._waiting.extend(tasks)
         self._connected = not ray.is_initialized()
         if self._connected:
+            self._check_address()
             try:
                 ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError) as error:
@@ -85,6 +88,17 @@ class RayWorkers:
             runtime_env={"env_vars": self._environment()},
         )
         self._fill()
+
+    def _check_address(self) -> None:
+        """ResourceError if nothing listens at the address: Ray would go on trying for minutes."""
+        host, separator, port = (self.address or "").rpartition(":")
+        if not separator or not port.isdecimal():
+            return
+        try:
+            socket.create_connection((host.removeprefix("ray://"), int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            what = f"no Ray cluster can be reached at {self.address}: {error.strerror or error}"
+            raise ResourceError("no-cluster", what, "ray start --head   starts one; or leave out --address") from error
 
     def _environment(self) -> dict[str, str]:
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inr.errors import InrError, ResourceError
-from train.batch.events import Backend, Broken, Died, Ended, Event, Share, Task
+from train.batch.events import Backend, Broken, Died, Ended, Event, Replaced, Share, Task
 from train.batch.folder import BatchFolder, Record
 from train.batch.item import Item
 from train.fit.interrupts import Interrupts, Preempted
@@ -25,13 +25,15 @@ class Outcome(NamedTuple):
 class Batch:
     """A batch of `items` in `folder`.
 
-    `shares` has the share of work that is done on each item that a worker has, by key. `watch` is called about twice a second.
+    `shares` has the share of work that is done on each item that a worker has, by key. `watch` is called about twice a second, and `say`
+    gets lines of text about workers.
     """
 
     folder: BatchFolder
     items: Sequence[Item]
     shares: dict[str, float] = field(default_factory=dict)
     watch: Callable[[], None] = lambda: None
+    say: Callable[[str], None] = lambda line: None
 
     def outcome(self, item: Item) -> Outcome | None:
         """The item with its record; None if it has none."""
@@ -77,6 +79,9 @@ class Batch:
             case Share(key, share):
                 self.shares[key] = share
                 return [known[key]] if share == 1 else []
+            case Replaced(task, reason):
+                self.say(f"a worker ended before '{task[0].name}' did ({reason}); another one goes on with it")
+                return []
             case Ended(task):
                 return task
             case Died(task, reason):

@@ -45,5 +45,8 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"{facts['bytes']} bytes; mean {facts['mean_bpp']:.4f} bpp, {facts['mean_psnr_rgb']:.2f} dB{missed}")
     if facts["failures_by_id"]:
         lines.append("failures: " + ", ".join(f"{count} x {name}" for name, count in facts["failures_by_id"].items()))
-    lines.append(f"{facts['results']}   has a row for each file")
+    if facts["begun"] or facts["waiting"]:
+        lines.append(f"inr batch collect {facts['output']}   writes the tables now")
+    else:
+        lines.append(f"{facts['results']}   has a row for each file")
     return lines

@@ -20,9 +20,9 @@ def result_rows(folder: BatchFolder) -> Table:
     rows: Table = []
     for item, record in folder.finished():
         measures = {name: value for name, value in record.items() if name not in ("options", "key", *FIRST)}
+        measures["warnings"] = "; ".join(record.get("warnings", ()))
         options = {f"option_{name}": value for name, value in item.options.items()}
-        output = str(folder.of(item).file.relative_to(folder.path))
-        rows.append({"name": item.name, "source": item.source, "output": output, **measures, **options, "key": item.key})
+        rows.append({"name": item.name, "source": item.source, "output": record["output"], **measures, **options, "key": item.key})
     return rows
 
 

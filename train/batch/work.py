@@ -3,9 +3,10 @@
 import gc
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -70,10 +71,10 @@ def forget_programs() -> None:
 
 def encode_item(home: ItemFolder, tell: Callable[[float], None]) -> None:
     """Encode an item and record the outcome. Preempted if a signal asks to leave."""
-    with recorded_errors(home), warnings_in(home):
+    with recorded_errors(home), spoken_warnings(home.say) as warned:
         options = home.item.encode_options.with_run(whole=True)
         encoded = encode_file(home.item.source, home.file, options, Reporter(Shares(tell), home.say))
-        record(home, encoded)
+        record(home, encoded, warned)
 
 
 def encode_packed(homes: Sequence[ItemFolder], tell: Tell) -> None:
@@ -98,7 +99,8 @@ def encode_packed(homes: Sequence[ItemFolder], tell: Tell) -> None:
 
     works = [Work(Path(home.item.source), home.file, home.item.encode_options.with_run(whole=True)) for home in homes]
     try:
-        encode_side_by_side(works, Reporter(Shares(tell_all), say), listener)
+        with spoken_warnings(say):
+            encode_side_by_side(works, Reporter(Shares(tell_all), say), listener)
     except Preempted:
         raise
     except Exception as error:  # of the fits that ran side by side: none of them has an outcome of its own
@@ -107,10 +109,10 @@ def encode_packed(homes: Sequence[ItemFolder], tell: Tell) -> None:
                 fail(home, error)
 
 
-def record(home: ItemFolder, encoded: Encoded | None) -> None:
-    """Record a finished item; None if an earlier process finished its file but was killed before it could record that."""
-    fields = {**(measured(home) if encoded is None else encoded.fields()), "output": home.file.name}
-    home.finish(fields)
+def record(home: ItemFolder, encoded: Encoded | None, warned: Iterable[str] = ()) -> None:
+    """Record a finished item and the warnings about it; None if a process was killed between the end of its file and its record."""
+    fields: dict[str, Any] = {**(measured(home) if encoded is None else encoded.fields())}
+    home.finish(fields | {"output": f"items/{home.path.name}/{home.file.name}", "warnings": list(warned)})
     home.say(f"finished: {fields['bytes']} bytes, {fields['bpp']:.4f} bpp, {fields['psnr_rgb']:.2f} dB")
 
 
@@ -167,13 +169,17 @@ def as_error(error: Exception) -> InrError:
 
 
 @contextmanager
-def warnings_in(home: ItemFolder) -> Iterator[None]:
-    """A context in which warnings become lines of the item's log."""
+def spoken_warnings(say: Callable[[str], None]) -> Iterator[dict[str, None]]:
+    """A context in which `say` gets each warning once as a line of text; it gives all of them, as keys."""
+    warned = dict[str, None]()
 
     def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
-        home.say(f"warning: {message}" if issubclass(category, InrWarning) else f"{category.__name__}: {message}")
+        text = str(message) if issubclass(category, InrWarning) else f"{category.__name__}: {message}"
+        if text not in warned:
+            say(f"warning: {text}")
+            warned[text] = None
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", InrWarning)
         warnings.showwarning = show
-        yield
+        yield warned

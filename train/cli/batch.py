@@ -85,9 +85,11 @@ def retry_command(
 
     options, folder = _work_options(work), BatchFolder(output)
     batch = Batch(folder, folder.items())
+    failed = {record["key"]: record["id"] for _, record in folder.failed()}
+    if only and only not in failed.values():
+        raise UsageError("no-such-failure", f"no item failed with '{only}'", ", ".join(sorted(set(failed.values()))) or "no --only")
     for item in batch.items:
-        failure = folder.of(item).failure()
-        if failure is not None and only in ("", failure["id"]):
+        if item.key in failed and only in ("", failed[item.key]):
             folder.of(item).forget_failure()
     return _run(batch, options, work.strict, as_json)
 
@@ -129,12 +131,8 @@ def _given(flags: Any) -> dict[str, Any]:
 
 def _work_options(work: WorkFlags) -> "BatchOptions":
     from train.batch.many import BACKENDS, BatchOptions
-    from train.plan.texts import at_least, one_of, packed, shard
+    from train.plan.texts import one_of, packed, shard
 
-    at_least("--retries", work.retries, 0)
-    for flag, value in (("--workers", work.workers), ("--cpus", work.cpus)):
-        if value is not None:
-            at_least(flag, value, 1)
     backend = one_of("--backend", work.backend, BACKENDS)
     resources = {name: getattr(work, name) for name in ("workers", "cpus", "gpus", "tpus", "address", "retries")}
     return BatchOptions(backend, pack=packed(work.pack), shard=shard(work.shard), **resources)
@@ -150,14 +148,12 @@ def _run(batch: "Batch", options: "BatchOptions", strict: bool, as_json: bool) -
     before = len(batch.items) - len(batch.missing())
     if before:
         say(f"{before} of {len(batch.items)} items have a record already")
-    missed = False
     try:
         tally = Tally(batch)
         with batch_display(tally, as_json) as display:
-            batch.watch = display.tick
+            batch.watch, batch.say = display.tick, say
             for outcome in run_batch(batch, options):
                 tally.add(outcome)
-                missed = missed or outcome.failed or not outcome.record.get("target_hit", True)
                 _report(outcome, as_json)
     except Preempted as left:
         return _left(left, as_json)
@@ -166,23 +162,22 @@ def _run(batch: "Batch", options: "BatchOptions", strict: bool, as_json: bool) -
         emit("result", **facts)
     else:
         _say_end(facts)
-    return TargetMissed.exit_code if strict and (facts["failed"] or missed) else 0
+    return TargetMissed.exit_code if strict and (facts["failed"] or facts["targets_missed"]) else 0
 
 
 def _report(outcome: "Outcome", as_json: bool) -> None:
     item, record = outcome.item, outcome.record
     if as_json:
-        emit(
-            "item",
-            name=item.name,
-            source=item.source,
-            failed=outcome.failed,
-            **{k: v for k, v in record.items() if k not in ("name", "source")},
-        )
-    elif outcome.failed:
+        emit("item", failed=outcome.failed, **record)
+        return
+    if outcome.failed:
         say(f"failed: {item.name}: {record['message']}   [{record['id']}]")
-    elif not sys.stderr.isatty():
-        say(f"{item.name}   {record['bytes']} bytes, {record['bpp']:.4f} bpp, {record['psnr_rgb']:.2f} dB")
+        return
+    for warning in record.get("warnings", ()):
+        say(f"warning: {item.name}: {warning}")
+    missed = "" if record.get("target_hit", True) else "   target missed"
+    if missed or not sys.stderr.isatty():
+        say(f"{item.name}   {record['bytes']} bytes, {record['bpp']:.4f} bpp, {record['psnr_rgb']:.2f} dB{missed}")
 
 
 def _say_end(facts: dict[str, Any]) -> None:
