@@ -5,6 +5,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+import imageio.v3 as iio
+import numpy as np
 import pyarrow.parquet
 import pytest
 from batches import STEPS, Run, batch_of, files, lines, write_sources
