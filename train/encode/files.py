@@ -17,8 +17,9 @@ from train.fit.problem import Problem
 from train.fit.progress import Reporter
 from train.plan.duration import duration_line, foreseen_step_seconds
 from train.plan.encode_plan import least_bytes
-from train.plan.options import EncodeOptions, encode_options
+from train.plan.options import EncodeOptions, Segmentation, encode_options
 from train.plan.presets import plan
+from train.plan.segmentation import scenes_of
 
 
 def encode_file(
@@ -48,6 +49,9 @@ def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: 
         announce(source, options, reporter)
     if options.segmentation is not None:
         return encode_segments(source, output, options, reporter)
+    if len(starts := scenes_of(source, options)) > 1:
+        reporter.say(f"{len(starts)} scenes: each gets a canvas of its own, and starts with the network of the scene before")
+        return encode_segments(source, output, replace(options, segmentation=Segmentation(0)), reporter, starts)
     return encode_video(read_video(source, options.selection.frames, options.selection.scale), output, options, reporter)
 
 

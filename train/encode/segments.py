@@ -1,7 +1,9 @@
 """Encodes a long video in segments, with one segment in memory at a time: `inr encode --chunk` as a function."""
 
+import math
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,26 +25,31 @@ from train.fit.progress import Reporter
 from train.plan.addition import plan_addition
 from train.plan.encode_plan import check_mask
 from train.plan.fingerprint import fingerprint_of
+from train.plan.motion import camera_path
 from train.plan.options import EncodeOptions, FitOptions
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
 from train.plan.segmentation import SegmentedSource, segment_target
 
 SEGMENTS_FILE = "segments.inr"  # file of the finished segments, in the run's folder
+LEAST_SHARE = 0.1  # of a preset's steps that a scene gets at least
 SPARED_SECONDS = 1.0  # seconds of a segment's part of a time budget that are kept for the work after its fit
 
 
-def encode_segments(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:
+def encode_segments(
+    source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter, starts: Sequence[int] = ()
+) -> Encoded | None:
     """Fit `source` segment by segment and write `output`; None if `output` is the finished file of the same run already.
 
     A segment starts with the network of the segment before, and is coded as the difference from it; every `key_every`-th segment is coded
     without a reference instead. A cap is divided among the segments by their numbers of frames; bytes that a segment does not use are
-    divided among the following segments. Errors are those of `encode_video`. A signal to leave, including Ctrl-C, raises Preempted, and the
-    run's folder keeps the finished segments. After Ctrl-C, they are also written to `output`.
+    divided among the following segments. `starts` has the first frames of scenes, which are the segments then; of the steps of a
+    preset, a scene gets its share by frames, but at least LEAST_SHARE. Errors are those of `encode_video`. A signal to leave, including
+    Ctrl-C, raises Preempted, and the run's folder keeps the finished segments. After Ctrl-C, they are also written to `output`.
     """
     started = time.monotonic() if options.run.started is None else options.run.started
     check_mask(options)
-    segments = SegmentedSource(source, options)
+    segments = SegmentedSource(source, options, starts)
     run = _SegmentsRun(segments, output, reporter, started)
     if output.exists() and not options.run.overwrite:
         model = _decoded(output)
@@ -103,7 +110,9 @@ class _SegmentsRun:
     def _add(self, index: int) -> Encoded:
         """Fit segment number `index` and append it to the run's file."""
         began, video = time.monotonic(), self.segments.segment(index)
-        described, pixel_weights = VideoSpec.of(video), self.segments.pixel_weights(index, video)
+        pixel_weights, by_scenes = self.segments.pixel_weights(index, video), self.segments.by_scenes
+        described = VideoSpec.of(video)  # without margins of its own: a further segment has those of the first one
+        path = camera_path(video.frames, pixel_weights) if by_scenes else None
         key = self.segments.key(index, video, pixel_weights)
         data = self.so_far.read_bytes() if self.model else empty_bundle(BundleSettings())
         used, rest = len(data) if self.model else 0, self.segments.rest(index)
@@ -111,11 +120,14 @@ class _SegmentsRun:
         fit = replace(fit, target=segment_target(fit.target, described, len(self.segments.source), rest, used))
         if fit.time_budget is not None:
             fit = replace(fit, time_budget=(fit.time_budget - (began - self.started)) * len(video) / rest)
+        elif by_scenes:
+            share = max(LEAST_SHARE, len(video) / len(self.segments.source))
+            fit = replace(fit, preset=replace(fit.preset, steps=math.ceil(fit.preset.steps * share)))
         previous, config = self._previous(data, video, fit)
         options = replace(self.options, fit=fit).with_run(workdir=self.folder / "segment")
         found = plan_addition(previous, config, described, key, self.so_far, options)
         step_seconds = self.outcome.step_seconds if self.outcome else None
-        found = replace(found, pixel_weights=pixel_weights, spared=SPARED_SECONDS, step_seconds=step_seconds)
+        found = replace(found, pixel_weights=pixel_weights, path=path, spared=SPARED_SECONDS, step_seconds=step_seconds)
         done = run_plan(found, video, self.so_far, began, self.reporter)
         # The model gets the fingerprints of the file's end record, so that the next segment need not decode the file.
         self.model = replace(done.model, fingerprints=previous.fingerprints + fingerprint_of(key))
@@ -129,8 +141,8 @@ class _SegmentsRun:
             bpp = Pilot.of(video, options).expected_bpp(options.target.target_psnr)
         spec, config = plan(described, bpp, options)
         model = self.model or QuantizedModel(spec, (), ())
-        key_every = self.segments.segmentation.key_every
-        return PreviousSegment(data, model, continues=bool(model.videos), key_every=key_every), config
+        facts = {"key_every": self.segments.segmentation.key_every, "new_scene": self.segments.by_scenes}
+        return PreviousSegment(data, model, continues=bool(model.videos), **facts), config
 
     def _whole(self, data: bytes, outcome: Encoded) -> Encoded:
         """The outcome of all segments together. The file, whose bytes are `data`, is measured one segment at a time."""

@@ -175,9 +175,11 @@ class PreviousSegment(BaseLayers):
 
     In NIRVANA (Maiya et al., CVPR 2023, section 3), the weights of a segment are those of the segment before plus a residual. Here, every
     `key_every`-th segment is a *key*, which references no other segment. A frame therefore needs at most `key_every` weight layers.
+    With `new_scene`, the next segment starts with the weights of the last one, but with a canvas and other private tensors of its own.
     """
 
     key_every: int = 8
+    new_scene: bool = False
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
@@ -187,10 +189,11 @@ class PreviousSegment(BaseLayers):
 
     @cached_property
     def initial_values(self) -> Mapping[str, np.ndarray]:
-        """The tensors of the segment before by name, float32, without those that have values for each frame."""
+        """The tensors of the segment before by name, float32, without those that have values for each frame or show another scene."""
         if not self.model.videos:
             return {}
-        entries = {tensor.name for tensor in tensor_specs(self.model.spec, self.model.videos[-1].spec) if tensor.per_frame}
+        specs = tensor_specs(self.model.spec, self.model.videos[-1].spec)
+        entries = {tensor.name for tensor in specs if tensor.per_frame or (self.new_scene and tensor.private)}
         return {name: values for name, values in self.model.tensors(-1).items() if name not in entries}
 
     @cached_property

@@ -74,10 +74,10 @@ class EncodePlan:
     def fitter(self, video: Video) -> Fitter:
         """The fit of `video` before its first step.
 
-        A further segment starts with the canvas of the segment before, so its fit gets no initial flow.
+        A further segment of a scene starts with the canvas of the segment before, so its fit gets no initial flow.
         """
         initial: Mapping[str, np.ndarray] = {}
-        if not (self.base is not None and self.base.continues):
+        if self.path is not None or self.base is None or not self.base.continues:
             initial = initial_values(self.problem.spec, self.problem.video, video.frames, self.path, self.pixel_weights)
         fitter = Fitter(with_rate_weight(self.problem, video), video, self.base, self.pixel_weights, initial)
         fitter.chunk = min(fitter.chunk, max(1, int(CHUNK_SECONDS / relative_cost(self.problem))))

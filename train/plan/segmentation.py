@@ -1,5 +1,6 @@
 """A source in segments: their boundaries, and the frames, pixel weights, key and target of each segment."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from codec.fields import check_limits
 from codec.model import QuantizedModel
 from inr.errors import InputError
 from inr.pixels import to_unit
-from inr.reading import Source
+from inr.reading import Source, probe
 from inr.spec import VideoSpec
 from inr.video import Video
 from train.fit.fitter import PixelWeights
@@ -24,6 +25,46 @@ FEWEST, MOST = 4, 64  # range of the frames of a segment whose length follows th
 MOST_CHANGE = 0.3  # largest sum of the changes from frame to frame in a segment, as a share of the samples' range
 CUT = 0.12  # change between two frames that is taken for the end of a scene, as a share of the samples' range
 STRIDE = 4  # every fourth row and column are compared
+SUDDEN = 2.5  # least ratio of the change at a cut and the median change of the NEAR frames before and after it
+NEAR = 8
+LEAST_OF_SCENE = 1000  # bytes; with fewer of them, records of its own cost a scene more than its own canvas gains
+
+
+def scenes(source: Source) -> list[int]:
+    """The index of each scene's first frame; 0 alone for a video without cuts. The frames are read one at a time.
+
+    At a cut, the picture changes much and suddenly, and it does not change back: a flash ends no scene. A scene has at least FEWEST frames.
+    """
+    changes, over_two, last = list[float](), list[float](), list[np.ndarray]()
+    for index in range(len(source)):
+        picture = to_unit(source[index : index + 1].frames[0, ::STRIDE, ::STRIDE])
+        differences = [float(np.mean(np.abs(picture - before))) for before in last]
+        changes.append(differences[-1] if differences else 0.0)
+        over_two.append(differences[0] if len(differences) == 2 else np.inf)
+        last = [*last[-1:], picture]
+    over_two.append(np.inf)
+    found = [0]
+    for at in range(1, len(changes)):
+        around = [*changes[max(1, at - NEAR) : at], *changes[at + 1 : at + 1 + NEAR]]
+        sudden = changes[at] > max(CUT, SUDDEN * float(np.median(around or [0.0])))
+        stays = min(over_two[at], over_two[at + 1]) > CUT
+        if sudden and stays and min(at - found[-1], len(changes) - at) >= FEWEST:
+            found.append(at)
+    return found
+
+
+def scenes_of(source: str | Path, options: EncodeOptions) -> list[int]:
+    """The first frames of the scenes of a source that should be fitted as segments; 0 alone if it should be fitted as a whole.
+
+    Papers' networks, images, short videos, and videos whose cap is too small for segments are fitted as a whole.
+    """
+    selection = options.selection
+    extent = probe(source, selection.frames, selection.scale)
+    if options.fit.model.name != "cam" or extent.frames < 2 * FEWEST:
+        return [0]
+    found = scenes(video := Source(source, selection.frames))
+    cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, len(video), video[:1].fps))
+    return found if cap is None or cap >= LEAST_OF_SCENE * len(found) else [0]
 
 
 def boundaries(source: Source, frames: int) -> list[int]:
@@ -63,11 +104,11 @@ def segment_target(target: RateTarget, video: VideoSpec, frames: int, rest: int,
 class SegmentedSource:
     """A source in segments, which are read when they are needed.
 
-    ValueError if `options` ask for no segments. InputError if the source cannot be read, or if the length of the mask is neither 1 nor the
-    source's.
+    `starts` has the first frame of each scene, which are the segments then. ValueError if `options` ask for no segments. InputError if the
+    source cannot be read, or if the length of the mask is neither 1 nor the source's.
     """
 
-    def __init__(self, source: str | Path, options: EncodeOptions):
+    def __init__(self, source: str | Path, options: EncodeOptions, starts: Sequence[int] = ()):
         if options.segmentation is None:
             raise ValueError("`options` ask for no segments.")
         self.options, self.segmentation, selection = options, options.segmentation, options.selection
@@ -77,7 +118,8 @@ class SegmentedSource:
         if self.mask is not None and len(self.mask) not in (1, len(self.source)):
             what = f"the mask has {len(self.mask)} frames, the video {len(self.source)}"
             raise InputError("mask-size", what, "one image, or as many as the video has frames")
-        self.ranges = list(pairwise(boundaries(self.source, self.segmentation.frames)))
+        edges = [*starts, len(self.source)] if starts else boundaries(self.source, self.segmentation.frames)
+        self.ranges, self.by_scenes = list(pairwise(edges)), bool(starts)
 
     def __len__(self) -> int:
         return len(self.ranges)
