@@ -23,7 +23,7 @@ from train.fit.config import FitConfig
 from train.fit.interrupts import Preempted
 from train.fit.progress import Reporter
 from train.plan.addition import plan_addition
-from train.plan.encode_plan import check_mask
+from train.plan.encode_plan import SMALL_FILE, check_mask
 from train.plan.fingerprint import fingerprint_of
 from train.plan.motion import camera_path
 from train.plan.options import EncodeOptions, FitOptions
@@ -32,8 +32,11 @@ from train.plan.presets import plan
 from train.plan.segmentation import SegmentedSource, segment_target
 
 SEGMENTS_FILE = "segments.inr"  # file of the finished segments, in the run's folder
+OVERHEAD_FRAMES = 12  # a segment's compilation and rate control take about as much of a time budget as the fit of so many frames
+END_SHARE = 0.04  # of a time budget that is kept for the measures of the whole file
 LEAST_SHARE = 0.1  # of a preset's steps that a scene gets at least
-SPARED_SECONDS = 1.0  # seconds of a segment's part of a time budget that are kept for the work after its fit
+# Seconds of a segment's part of a time budget that are kept for the work after its fit, and for its context models if it is large.
+SPARED_SECONDS, CONTEXT_SECONDS = 1.0, 5.0
 
 
 def encode_segments(
@@ -119,7 +122,10 @@ class _SegmentsRun:
         fit = self.options.fit
         fit = replace(fit, target=segment_target(fit.target, described, len(self.segments.source), rest, used))
         if fit.time_budget is not None:
-            fit = replace(fit, time_budget=(fit.time_budget - (began - self.started)) * len(video) / rest)
+            overhead = OVERHEAD_FRAMES * (len(self.segments) - index)
+            share = (len(video) + OVERHEAD_FRAMES) / (rest + overhead)
+            left = fit.time_budget * (1 - END_SHARE) - (began - self.started)
+            fit = replace(fit, time_budget=max(left, 0.0) * share)
         elif by_scenes:
             share = max(LEAST_SHARE, len(video) / len(self.segments.source))
             fit = replace(fit, preset=replace(fit.preset, steps=math.ceil(fit.preset.steps * share)))
@@ -127,7 +133,9 @@ class _SegmentsRun:
         options = replace(self.options, fit=fit).with_run(workdir=self.folder / "segment")
         found = plan_addition(previous, config, described, key, self.so_far, options)
         step_seconds = self.outcome.step_seconds if self.outcome else None
-        found = replace(found, pixel_weights=pixel_weights, path=path, spared=SPARED_SECONDS, step_seconds=step_seconds)
+        large = fit.target.nominal_bpp(described) * described.pixels > 8 * SMALL_FILE
+        spared = SPARED_SECONDS + CONTEXT_SECONDS * large
+        found = replace(found, pixel_weights=pixel_weights, path=path, spared=spared, step_seconds=step_seconds)
         done = run_plan(found, video, self.so_far, began, self.reporter)
         # The model gets the fingerprints of the file's end record, so that the next segment need not decode the file.
         self.model = replace(done.model, fingerprints=previous.fingerprints + fingerprint_of(key))
