@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
@@ -54,19 +54,19 @@ def emit(kind: str, **fields: object) -> None:
 
 
 @contextmanager
-def spoken_warnings() -> Iterator[None]:
-    """A context in which warnings are printed as lines on standard error; the same warning is printed only once."""
-    printed: set[str] = set()
+def spoken_warnings(say: Callable[[str], None] = say) -> Iterator[dict[str, None]]:
+    """A context in which `say` gets each warning once as a line of text; it gives the texts of all warnings so far, as keys."""
+    printed = dict[str, None]()
 
     def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
         if str(message) not in printed:
-            printed.add(str(message))
+            printed[str(message)] = None
             say(f"warning: {message}" if issubclass(category, InrWarning) else f"{category.__name__}: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", InrWarning)
         warnings.showwarning = show
-        yield
+        yield printed
 
 
 def report_error(error: InrError, as_json: bool) -> int:

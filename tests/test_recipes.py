@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from conftest import PATIENCE
 
 from train.batch.manifest import read_manifest
 from train.cli.main import application
@@ -66,8 +68,8 @@ def test_the_slurm_script_passes_signals_on_and_requeues_itself(tmp_path: Path, 
     process = subprocess.Popen(["bash", "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "'3/16'" in process.stdout.readline()
-    process.send_signal(10)  # SIGUSR1, as Slurm sends it to the script alone
-    rest, _ = process.communicate(timeout=60)
+    process.send_signal(signal.SIGUSR1)  # as Slurm sends it to the script alone
+    rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert ("['requeue', '77_3']" in rest) is requeued
 

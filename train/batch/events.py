@@ -47,7 +47,7 @@ Event = Share | Ended | Replaced | Died | Broken
 
 
 class Backend(Protocol):
-    """What runs tasks: `train.batch.local.LocalWorkers` or `train.batch.on_ray.RayWorkers`."""
+    """A runner of tasks: `train.batch.local.LocalWorkers` or `train.batch.on_ray.RayWorkers`."""
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Start to work on `tasks`."""

@@ -81,7 +81,7 @@ class BatchFolder:
     """The folder of a batch."""
 
     def __init__(self, path: Path):
-        self.path, self.list, self.logs = path, path / "batch.json", path / "logs"
+        self.path, self.list = path, path / "batch.json"
 
     def of(self, item: Item) -> ItemFolder:
         """The folder of an item."""

@@ -2,7 +2,6 @@
 
 import gc
 import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,8 @@ import jax
 
 from codec.clip import decoded_frames
 from codec.evaluation import compare
-from inr.errors import InrError, InrWarning, ResourceError
+from codec.shell import spoken_warnings
+from inr.errors import InrError, ResourceError
 from inr.files import system_error
 from inr.memory import resident_bytes
 from inr.reading import read_video
@@ -166,20 +166,3 @@ def as_error(error: Exception) -> InrError:
             "memory", f"the fit needs more memory than there is: {str(error).splitlines()[0]}", "--workers 1, or --scale 1/2"
         )
     return InrError("bug", f"{type(error).__name__}: {error}", "report this bug with the text in the item's log.txt")
-
-
-@contextmanager
-def spoken_warnings(say: Callable[[str], None]) -> Iterator[dict[str, None]]:
-    """A context in which `say` gets each warning once as a line of text; it gives all of them, as keys."""
-    warned = dict[str, None]()
-
-    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
-        text = str(message) if issubclass(category, InrWarning) else f"{category.__name__}: {message}"
-        if text not in warned:
-            say(f"warning: {text}")
-            warned[text] = None
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", InrWarning)
-        warnings.showwarning = show
-        yield warned

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """What is known of a running batch: the items with a record, the shares of those that are fitted, and means of the results."""
+    """The state of a running batch: the items with a record, the shares of those that are fitted, and means of the results."""
 
     def __init__(self, batch: "Batch"):
         self.batch, self.began = batch, time.monotonic()

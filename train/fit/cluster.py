@@ -31,7 +31,7 @@ ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PRO
 
 
 class Order(NamedTuple):
-    """What the leader tells the others: run `count` steps of the fit of `problem`.
+    """The leader's order to the others: run `count` steps of the fit of `problem`.
 
     `sources` are None if they are those of the last order.
     """
