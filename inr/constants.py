@@ -26,3 +26,19 @@ GRID_EXPONENT = -32  # exponent of the fixed step size of context-coded grids: a
 OPPONENT_BASIS: Float32[np.ndarray, "3 3"] = np.array(
     [[0.57735026, 0.57735026, 0.57735026], [0.70710677, 0.0, -0.70710677], [-0.40824828, 0.81649658, -0.40824828]], np.float32
 )
+
+# The lifting steps of the wavelet CDF 9/7 (ITU-T T.800, table F.4), and the factors that make its synthesis filters of unit energy.
+LIFTING = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
+LOW_GAIN, HIGH_GAIN = 0.8773746, 1.1270437
+
+# Row k holds the amounts that one unit of Y', Cb, Cr adds to R', G' and B' (ITU-R BT.601, full range); grey is Y' = 0 here.
+YCBCR_BASIS: Float32[np.ndarray, "3 3"] = np.array([[1.0, 1.0, 1.0], [0.0, -0.344136, 1.772], [1.402, -0.714136, 0.0]], np.float32)
+GREY = 0.5  # of R', G' and B' where all coefficients of a tree are zero
+MOTION_CELL = 8  # pixels that an entry of a plane of motion covers along each axis
+MOTION_OCTAVES, SAMPLE_OCTAVES = 3, 4  # of the wavelet transforms of a tree
+FLOW_STEP, BLEND_STEP = 0.5, 2.0  # pixels, and units before the sigmoid, of a symbol of motion
+COARSE_MOTION = 4.0  # units of motion's orthonormal coarse coefficients for each symbol: a symbol is the mean of a quarter pixel
+FADE_BIAS = 4.0  # added to the fade before the sigmoid
+# Pixels: flows of neighbouring entries that differ by less are interpolated. Flows are multiples of 1/16, but for rounding errors, which
+# therefore cannot change the result of this comparison.
+JOINED = 2 + 1 / 32

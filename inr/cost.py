@@ -1,7 +1,7 @@
 """Counts the computation that the rendering of a frame takes, in MAC (multiply-accumulates), from the tensors of its network."""
 
 from inr.layout import tensor_specs
-from inr.spec import BlockSpec, FourierFeatures, NetworkSpec, TimeGrids, VideoSpec
+from inr.spec import BlockSpec, FourierFeatures, FrameTree, NetworkSpec, TimeGrids, VideoSpec
 
 # MAC of operations without weights.
 FOURIER_MACS = 12  # for each position and channel of one Fourier transform: 2 * log2(64), as for a transform of 64 positions
@@ -9,12 +9,19 @@ RESIZE_MACS = 4  # for each value of a skip connection that is resized bilinearl
 WARP_MACS = 24  # for each pixel of a warped picture: 4 for each of 6 bilinear values (flow 2, weight 1, colour 3)
 
 
+# For each pixel of a frame of a tree with two references: filters of 8 taps that double both references along each axis, 3 channels; two
+# bilinear reads of them; the lifting steps of the bands, whose chroma has a quarter of the samples; six planes of motion.
+TREE_MACS = 2 * 3 * 8 * 3 + 2 * 3 * 4 + 14 + 6 * 3
+
+
 def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
     """MAC (multiply-accumulates) to render one frame, for each pixel of the frame padded to whole cells.
 
-    The rendering of neighbours' pictures is not counted. Work that all frames share (the picture of the canvas, NIRVANA's perceptron) is
-    counted in full.
+    The rendering of neighbours' pictures, and of the references of a tree's frame, is not counted. Work that all frames share (the picture
+    of the canvas, NIRVANA's perceptron) is counted in full.
     """
+    if isinstance(spec.frame_input, FrameTree):
+        return TREE_MACS
     rows, columns = video.cells(spec)
     cells, features, macs = rows * columns, spec.stem, sum(tensor.macs for tensor in tensor_specs(spec, video))
     if isinstance(spec.frame_input, TimeGrids):

@@ -12,8 +12,9 @@ from math import prod
 
 from inr.picture_layout import picture_tensors
 from inr.pixels import CHANNELS
-from inr.spec import BlockSpec, CanvasSpec, Embeddings, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
+from inr.spec import BlockSpec, CanvasSpec, Embeddings, FrameTree, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
 from inr.tensor_spec import CameraFlow, ExpectedCoding, Normal, Owner, Part, TensorSpec, TimeAxis, Zeros
+from inr.tree_layout import tree_tensors
 
 EMBEDDING = "embedding"
 
@@ -49,6 +50,9 @@ def layer_specs(spec: NetworkSpec) -> tuple[TensorSpec, ...]:
 def _tensors(spec: NetworkSpec, video: VideoSpec) -> Iterator[TensorSpec]:
     if isinstance(spec.frame_input, Pyramid):
         yield from picture_tensors(spec.frame_input, spec, video)
+        return
+    if isinstance(spec.frame_input, FrameTree):
+        yield from tree_tensors(spec.frame_input, video)
         return
     rows, columns = video.cells(spec)
     cells, features = rows * columns, spec.stem

@@ -21,11 +21,12 @@ from inr.layout import tensor_shapes, tensor_specs
 from inr.nerv import NeRV
 from inr.nirvana import NIRVANA
 from inr.picture import Picture
-from inr.spec import Embeddings, FourierFeatures, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
+from inr.spec import Embeddings, FourierFeatures, FrameTree, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
 from inr.tensor_spec import Normal
+from inr.tree import Tree
 
 Tensors = Mapping[str, Array | np.ndarray]  # float32 tensors by name
-Network = Backbone | Picture
+Network = Backbone | Picture | Tree
 
 
 def _path(name: str) -> tuple[str | int, ...]:
@@ -47,6 +48,8 @@ def _network(spec: NetworkSpec, video: VideoSpec, rngs: nnx.Rngs, convolve: Conv
             return Picture(spec, video)
         case FourierFeatures():
             return FourierFeatureNetwork(spec, video, rngs, convolve)
+        case FrameTree():
+            return Tree(spec, video)
 
 
 @lru_cache(maxsize=16)

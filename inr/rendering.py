@@ -6,18 +6,14 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
 
+from inr.levels import to_levels
 from inr.network import Tensors, bind
-from inr.pixels import CHANNELS, MAX_LEVEL, Frames
-from inr.spec import NetworkSpec, VideoSpec
+from inr.pixels import CHANNELS, Frames
+from inr.spec import FrameTree, NetworkSpec, VideoSpec
+from inr.tree_rendering import render_tree
 
 BATCH_PIXELS = 1 << 20  # the most pixels of frames that are rendered together (a larger frame is rendered alone): this bounds memory
-
-
-def to_levels(x: Float[Array, "t h w 3"]) -> UInt8[Array, "t h w 3"]:
-    """Limit `x` to [0, 1], multiply it by 255, and round it to the nearest integer, halves to even."""
-    return jnp.round(jnp.clip(x, 0, 1) * MAX_LEVEL).astype(jnp.uint8)
 
 
 @lru_cache(maxsize=16)
@@ -45,6 +41,8 @@ def render(spec: NetworkSpec, video: VideoSpec, tensors: Tensors, indices: Itera
     The pixels of a frame do not depend on the other requested frames. If an index is not an integer, its frame lies between two frames
     of the video: embeddings, grids and flows are interpolated linearly.
     """
+    if isinstance(spec.frame_input, FrameTree):
+        return render_tree(spec.frame_input, video, tensors, range(video.frames) if indices is None else list(indices))
     wanted = np.arange(video.frames) if indices is None else np.asarray(list(indices))
     wanted = wanted.astype(np.float32 if np.any(wanted % 1) else np.int32)
     batch = max(1, min(len(wanted), BATCH_PIXELS // (video.height * video.width)))

@@ -153,7 +153,35 @@ class Pyramid:
         return tuple((-(-height // 2**octave), -(-width // 2**octave)) for octave in self.octaves)
 
 
-FrameInput = Embeddings | Positions | TimeGrids | Patches | Pyramid | FourierFeatures
+@dataclass(frozen=True)
+class BandContextSpec:
+    """The network that predicts the symbols of wavelet bands: see `codec.band_contexts`.
+
+    A symbol's contexts are `neighbours` symbols of its own band, and facts that all bands have. A layer of `width` channels follows, and
+    `hidden` further ones of the same width.
+    """
+
+    neighbours: int
+    width: int
+    hidden: int
+
+
+@dataclass(frozen=True)
+class FrameTree:
+    """Frame input of a tree of frames, which read other frames through flows: see `inr.tree`.
+
+    Key frames stand `distance` frames apart (see `inr.frame_tree`). With `full_chroma`, Cb and Cr have details of the finest octave, as Y'
+    has; without, they are smooth, as those of 4:2:0 video are. `contexts` and `motion_contexts` describe the networks that predict the
+    symbols of samples and of motion.
+    """
+
+    distance: int
+    full_chroma: bool
+    contexts: BandContextSpec
+    motion_contexts: BandContextSpec
+
+
+FrameInput = Embeddings | Positions | TimeGrids | Patches | Pyramid | FourierFeatures | FrameTree
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
 
+from inr.bands import BandLayout
+
 
 class Owner(Enum):
     """The kind of record that stores a tensor."""
@@ -26,6 +28,7 @@ class ExpectedCoding(Enum):
 
     STATIC = "the symbols themselves, all under one frequency table"
     DIFFERENCES = "the differences of symbols along the first axis, all under one frequency table"
+    BANDS = "each symbol of wavelet bands under the table that a context model predicts: see `BandsOfFrames`"
     CONTEXTS = "each symbol under the table that a context model predicts; the encoder has no choice: see `GridContexts`"
 
 
@@ -56,6 +59,7 @@ class Steps(Enum):
 
     LEARNED = "2 ** (exponent / 8), learned by the fit"
     POWERS_OF_TWO = "2 ** (exponent / 8) with a multiple of 8 as exponent, chosen before the fit: integers compute with the symbols"
+    UNIT = "1; the file does not store it"
     FIXED = "2 ** (GRID_EXPONENT / 8); the file does not store it"
 
 
@@ -71,6 +75,21 @@ class GridContexts:
     model: str
     coarser: tuple[tuple[str, int], ...]
     features: int
+
+
+@dataclass(frozen=True)
+class BandsOfFrames:
+    """The bands in a tensor whose symbols are coded with ExpectedCoding.BANDS; the tensor has a row for each frame.
+
+    `model` begins the names of the tensors of the context model, which takes `neighbours` symbols of a band. `motion` tells whether the
+    planes are those of motion. `distance` is that of key frames.
+    """
+
+    model: str
+    layout: BandLayout
+    neighbours: int
+    motion: bool
+    distance: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,7 @@ class TensorSpec:
     steps: Steps = Steps.LEARNED
     contexts: GridContexts | None = None
     own_contexts: bool = False
+    bands: BandsOfFrames | None = None
 
     @property
     def size(self) -> int:

@@ -1,0 +1,150 @@
+"""The network of a tree of frames: each frame is a mix of its references, read through flows, plus a residue in wavelet bands.
+
+All that differs from frame to frame is in two rows of integers: the bands of Y'CbCr samples, and the bands of six planes of motion: a flow
+(rows, columns) for each of two references, the logit of the mix, and the logit of the fade. An entry of motion covers 8 x 8 pixels; the
+planes are coordinate-aware modulation of what a frame reads. Context models code all integers (see `codec.band_contexts`). Between two
+entries, flows are interpolated where they are similar. At the edge of a moving object they are not, so the motion of the object and of its
+background do not mix. References are float pictures, which are never rounded.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from inr.bands import BandLayout, motion_bands, sample_bands, sample_bands_of
+from inr.constants import BLEND_STEP, COARSE_MOTION, FADE_BIAS, FLOW_STEP, GREY, JOINED, MOTION_CELL, YCBCR_BASIS
+from inr.frame_tree import frame_tree
+from inr.spec import BandContextSpec, FrameTree, NetworkSpec, VideoSpec
+from inr.time_interpolation import Indices
+from inr.tree_layout import band_inputs
+from inr.warp import doubled, warp
+from inr.wavelet import synthesis
+
+UNITS = np.array([FLOW_STEP] * 4 + [BLEND_STEP] * 2, np.float32)[:, None, None]  # of a symbol, for each plane of motion
+
+Planes = Float[Array, "h w 3"]
+
+
+class FrameTensors(NamedTuple):
+    """The rows of one frame: symbols of samples and of motion, the base-2 logarithm of the samples' step size, and the whole frame's flows.
+
+    `pan` has, for each of two references, pixels down and to the right.
+    """
+
+    bands: Float[Array, " n"]
+    motion: Float[Array, " m"]
+    log_step: Float[Array, ""]
+    pan: Float[Array, "4"]
+
+
+class BandContextTensors(nnx.Module):
+    """The tensors of a context model of bands. Rendering does not use them."""
+
+    def __init__(self, spec: BandContextSpec, inputs: int):
+        self.first = Dense(inputs, spec.width)
+        self.hidden = nnx.List([Dense(spec.width, spec.width) for _ in range(spec.hidden)])
+        self.linear = Matrix(inputs)
+        self.output = Dense(spec.width, 2)
+
+
+class Dense(nnx.Module):
+    """The matrix (inputs, outputs) and the bias of a dense layer."""
+
+    def __init__(self, inputs: int, outputs: int):
+        self.kernel, self.bias = nnx.Param(jnp.zeros((inputs, outputs))), nnx.Param(jnp.zeros(outputs))
+
+
+class Matrix(nnx.Module):
+    """The matrix (inputs, 2) of a dense layer without a bias."""
+
+    def __init__(self, inputs: int):
+        self.kernel = nnx.Param(jnp.zeros((inputs, 2)))
+
+
+class Tree(nnx.Module):
+    """The tensors of a tree. ValueError if the frame input of `spec` is no tree."""
+
+    def __init__(self, spec: NetworkSpec, video: VideoSpec):
+        tree = spec.frame_input
+        if not isinstance(tree, FrameTree):
+            raise ValueError(f"The frame input of `spec` must be a tree, but is {tree}.")
+        self.size, self.count, self.distance = (video.height, video.width), video.frames, tree.distance
+        self.contexts = BandContextTensors(tree.contexts, band_inputs(tree.contexts, motion=False))
+        self.motion_contexts = BandContextTensors(tree.motion_contexts, band_inputs(tree.motion_contexts, motion=True))
+        self.steps, self.pans = nnx.Param(jnp.zeros((video.frames,))), nnx.Param(jnp.zeros((video.frames, 4)))
+        self.bands = nnx.Param(jnp.zeros((video.frames, sample_bands(*self.size, tree.full_chroma).size)))
+        self.motion = nnx.Param(jnp.zeros((video.frames, motion_bands(*self.size).size)))
+
+    def canvas_picture(self) -> None:
+        """None: the network has no canvas."""
+
+    def __call__(self, indices: Indices, canvas_picture: None = None, consecutive: bool = False) -> Float[Array, "t h w 3"]:
+        """The frames at `indices` as float R'G'B'. All frames are decoded; `inr.rendering` decodes only those that are needed."""
+        decoded: dict[int, Planes] = {}
+        for frame in frame_tree(self.count, self.distance):
+            decoded[frame.index] = decoded_frame(self.size, self.rows(frame.index), [decoded[index] for index in frame.references])
+        return to_rgb(jnp.stack([decoded[index] for index in range(self.count)])[indices])
+
+    def rows(self, index: int) -> FrameTensors:
+        """The tensors of the frame with this index."""
+        return FrameTensors(self.bands[...][index], self.motion[...][index], self.steps[...][index], self.pans[...][index])
+
+
+def decoded_frame(size: tuple[int, int], tensors: FrameTensors, references: list[Planes]) -> Planes:
+    """The planes Y', Cb, Cr of a frame with `size` (height, width), from its tensors and the planes of its references."""
+    bands = sample_bands_of(*size, tensors.bands.shape[-1])
+    residue = planes_of(bands, tensors.bands) * jnp.exp2(tensors.log_step)
+    planes = jnp.moveaxis(residue, 0, -1)[: size[0], : size[1]]
+    if not references:
+        return planes
+    return planes + prediction(motion_of(size, tensors.motion, tensors.pan), references)
+
+
+def planes_of(layout: BandLayout, coefficients: Float[Array, " n"], haar: bool = False) -> Float[Array, "p h w"]:
+    """The planes whose bands `coefficients` holds, in the units of the coefficients."""
+    coarse, *details = (coefficients[group.place].reshape(group.shape) for group in layout.groups)
+    return synthesis(coarse[:, 0] * COARSE_MOTION if haar else coarse[:, 0], details, haar)
+
+
+def motion_of(size: tuple[int, int], symbols: Float[Array, " m"], pan: Float[Array, "4"]) -> Float[Array, "6 h w"]:
+    """The six planes of motion for every pixel: flows in pixels, logits."""
+    entries = planes_of(motion_bands(*size), symbols, haar=True) * UNITS
+    entries = entries.at[:4].add(pan[:, None, None])
+    return spread(spread(entries, 2)[:, :, : size[1]], 1)[:, : size[0]]
+
+
+def spread(entries: Float[Array, "6 h w"], axis: int) -> Float[Array, "6 _ _"]:
+    """MOTION_CELL samples for each entry along an axis: interpolated linearly where the flows of two entries differ by less than JOINED."""
+    size = entries.shape[axis]
+    change = lax.slice_in_dim(entries, 1, size, axis=axis) - lax.slice_in_dim(entries, 0, size - 1, axis=axis)
+    similar = [jnp.max(jnp.abs(change[at : at + 2]), axis=0, keepdims=True) < JOINED for at in (0, 2)]
+    one = jnp.ones_like(similar[0])
+    change = change * lax.stop_gradient(jnp.concatenate([similar[0], similar[0], similar[1], similar[1], one, one]))
+    zero = jnp.zeros_like(lax.slice_in_dim(entries, 0, 1, axis=axis))
+    to_next, from_last = jnp.concatenate([change, zero], axis), jnp.concatenate([zero, change], axis)
+    place = (np.arange(MOTION_CELL, dtype=np.float32) + 0.5) / MOTION_CELL - 0.5
+    shape = (MOTION_CELL,) if axis == 2 else (MOTION_CELL, 1)
+    after, before = np.maximum(place, 0).reshape(shape), np.minimum(place, 0).reshape(shape)
+    wide = (jnp.expand_dims(part, axis + 1) for part in (entries, to_next, from_last))
+    found, next_part, last_part = wide
+    found = found + next_part * after + last_part * before
+    return found.reshape(*entries.shape[:axis], size * MOTION_CELL, *entries.shape[axis + 1 :])
+
+
+def prediction(motion: Float[Array, "6 h w"], references: list[Planes]) -> Planes:
+    """The mix of the references, each read through its flow, times the fade."""
+    read = [warp(doubled(reference), motion[2 * k + 1][None], motion[2 * k][None], 2)[0] for k, reference in enumerate(references)]
+    mixed = read[0]
+    if len(read) == 2:
+        mixed = read[1] + (read[0] - read[1]) * jax.nn.sigmoid(motion[4])[..., None]
+    return mixed * jax.nn.sigmoid(motion[5] + FADE_BIAS)[..., None]
+
+
+def to_rgb(planes: Float[Array, "*rest 3"]) -> Float[Array, "*rest 3"]:
+    """R'G'B' of Y'CbCr, where Y' is zero for grey."""
+    return jnp.matmul(planes, jnp.asarray(YCBCR_BASIS), precision="highest") + GREY
