@@ -19,6 +19,8 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
+from codec.band_contexts import BandCoding, BandContexts, levels_of, read_bands
+from codec.band_models import band_model
 from codec.bitstream import BitstreamError
 from codec.context_coding import ContextCoding, read_grid
 from codec.context_model import ContextModel, coarser_features
@@ -155,6 +157,10 @@ def codings(specs: Iterable[TensorSpec], tensors: Mapping[str, QuantizedTensor])
         if spec.own_contexts and tensor.contexts is not None:
             model_bits = sum(best_coding(weights.symbols).bits for weights in tensor.contexts.values())
             found[spec.name] = FrameContextCoding(tensor.symbols, ContextModel.of(tensor.contexts), model_bits)
+        elif spec.bands:
+            model = band_model(spec.bands, tensors)
+            levels = levels_of(len(tensor.symbols), spec.bands.distance)
+            found[spec.name] = BandCoding(tensor.symbols, model, BandContexts.of(spec.bands), levels)
         elif spec.contexts is None:
             found[spec.name] = best_coding(tensor.symbols)
         else:
@@ -187,6 +193,9 @@ def read_tensors(reader: RangeReader, specs: Sequence[TensorSpec], own_contexts:
     for spec in specs:
         if own_contexts and spec.own_contexts and reader.integer(1):
             known[spec.name] = read_with_own_model(reader, spec)
+        elif spec.bands:
+            model, levels = band_model(spec.bands, known), levels_of(spec.shape[0], spec.bands.distance)
+            known[spec.name] = QuantizedTensor(read_bands(reader, model, BandContexts.of(spec.bands), levels), 0)
         elif spec.contexts is None:
             known[spec.name] = QuantizedTensor(*read_tensor(reader, spec))
         else:

@@ -73,10 +73,12 @@ class ContextCoding:
                 write_excess(writer, int(value))
 
 
-def relative_costs(relative: Int32[np.ndarray, "*shape"], rows: Int32[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
-    """The bits of symbols relative to their rounded means, each under the table with the number in `rows`."""
+def relative_costs(
+    relative: Int32[np.ndarray, "*shape"], rows: Int32[np.ndarray, "*shape"], least: int = 0
+) -> Float64[np.ndarray, "*shape"]:
+    """The bits of symbols relative to their rounded means, each under the table with the number in `rows` of `tables(least)`."""
     excess = np.abs(relative) - ESCAPE
-    return costs()[rows, columns_of(relative)] + np.where(excess >= 0, excess_bits(np.maximum(excess, 0)), 0)
+    return costs(least)[rows, columns_of(relative)] + np.where(excess >= 0, excess_bits(np.maximum(excess, 0)), 0)
 
 
 def read_grid(

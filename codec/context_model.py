@@ -70,11 +70,16 @@ class ContextModel:
         np.float32 or np.float64. BitstreamError if a step size is illegal, or if a sum could exceed its bound.
         """
         linear, count = _weights(tensors, "linear"), sum(name.startswith("hidden.") and name.endswith(".kernel") for name in tensors)
+        width = len(_weights(tensors, "output"))
         if count > MAX_HIDDEN:
             raise _rejected(f"has {count} hidden layers; the limit is {MAX_HIDDEN}")
         hidden = []
+        if "first.kernel" in tensors:
+            weights, bias = _weights(tensors, "first"), _bias(tensors, "first")
+            _check_sums("first", weights, bias)
+            hidden.append(Layer(weights.astype(dtype), bias.astype(dtype)))
         for name in (f"hidden.{index}" for index in range(count)):
-            weights, bias = _weights(tensors, name) + (np.eye(len(linear), dtype=np.int64) << WEIGHT_BITS), _bias(tensors, name)
+            weights, bias = _weights(tensors, name) + (np.eye(width, dtype=np.int64) << WEIGHT_BITS), _bias(tensors, name)
             _check_sums(name, weights, bias)
             hidden.append(Layer(weights.astype(dtype), bias.astype(dtype)))
         output, bias = _weights(tensors, "output"), _bias(tensors, "output")

@@ -1,7 +1,9 @@
 """Describes the contents of a file and the bytes of its parts, for `inr info`."""
 
+from collections.abc import Mapping
 from math import prod
 
+from codec.band_contexts import BandCoding
 from codec.bitstream import MAGIC, VERSION, Fields, Kind, records
 from codec.coding import Coding, codings
 from codec.decoder import decode
@@ -9,8 +11,9 @@ from codec.fields import read_video_spec
 from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
 from inr.cost import macs_per_pixel
+from inr.frame_tree import frame_tree
 from inr.layout import tensor_specs
-from inr.spec import Embeddings, FourierFeatures, FrameInput, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
+from inr.spec import Embeddings, FourierFeatures, FrameInput, FrameTree, NetworkSpec, Patches, Positions, Pyramid, TimeGrids, VideoSpec
 
 
 def sections(data: bytes) -> dict[str, int]:
@@ -70,11 +73,14 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
         "network": network_line(model.spec, first),
         "sections": sections(data),
         "tensors": {name: tensor_facts(tensors[name], coding) for name, coding in coded.items()},
+        **({"parts": tree_parts(model.spec.frame_input, coded)} if isinstance(model.spec.frame_input, FrameTree) else {}),
     }
 
 
 def network_line(spec: NetworkSpec, video: VideoSpec) -> str:
     """The spec of a network in one line, with the size of the canvas of `video`. A block is written WIDTHxKERNEL^STRIDE."""
+    if isinstance(spec.frame_input, FrameTree):
+        return frame_input_line(spec.frame_input)
     if isinstance(spec.frame_input, Pyramid):
         return f"{frame_input_line(spec.frame_input)}, synthesis {spec.stem} wide"
     blocks = " ".join(f"{block.width}x{block.kernel}^{block.stride}" for block in spec.blocks)
@@ -100,8 +106,23 @@ def frame_input_line(frame_input: FrameInput) -> str:
             return f"NIRVANA {size}x{size}, {depth} layers of {hidden}"
         case FourierFeatures(frequencies, deviation):
             return f"{frequencies} Fourier features, deviation {deviation}"
+        case FrameTree(distance, full_chroma, contexts, motion):
+            models = " and ".join(f"{part.neighbours}>{part.width}, {part.hidden} hidden layers" for part in (contexts, motion))
+            return f"tree, a key frame every {distance} frames{', full chroma' * full_chroma}; context models {models}"
         case Pyramid(levels, contexts):
             return f"pyramid of {levels} grids, {contexts.neighbours}+{contexts.coarser} contexts, {contexts.hidden} hidden layers"
+
+
+def tree_parts(tree: FrameTree, coded: Mapping[str, Coding]) -> dict[str, float]:
+    """The bits of a tree: samples of key frames, residue of the other frames, motion, and all else (context models, pans, step sizes)."""
+    samples, motion = coded["bands"], coded["motion"]
+    assert isinstance(samples, BandCoding)
+    assert isinstance(motion, BandCoding)
+    keys = [frame.index for frame in frame_tree(len(samples.symbols), tree.distance) if frame.level == 0]
+    bits, of_keys = samples.frame_bits, float(samples.frame_bits[keys].sum())
+    other = sum(coding.bits for name, coding in coded.items() if name not in ("bands", "motion"))
+    found = {"keys": of_keys, "residue": float(bits.sum()) - of_keys, "motion": motion.bits, "networks": other}
+    return {name: round(value, 1) for name, value in found.items()}
 
 
 def tensor_facts(tensor: QuantizedTensor, coding: Coding) -> dict[str, object]:
@@ -129,6 +150,8 @@ def describe_lines(facts: dict) -> list[str]:
         "bytes",
     ]
     lines += [f"  {size:>9}  {100 * size / facts['bytes']:5.1f} %  {name}" for name, size in facts["sections"].items()]
+    if parts := facts.get("parts"):
+        lines += ["parts", *(f"  {bits / 8:>9.0f}  {12.5 * bits / facts['bytes']:5.1f} %  {name}" for name, bits in parts.items())]
     lines += ["tensors (bits, bits per weight, zeros)"]
     for name, tensor in facts["tensors"].items():
         count = prod(tensor["shape"])

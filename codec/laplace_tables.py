@@ -54,11 +54,12 @@ UNIT_DECAYS = (
 # fmt: on
 
 
-@lru_cache(maxsize=1)
-def counts() -> Int64[np.ndarray, "scales fractions columns"]:
+@lru_cache(maxsize=4)
+def counts(least: int = 0) -> Int64[np.ndarray, "scales fractions columns"]:
     """The integer frequencies of all tables; the sum of each table is 2 ** PRECISION. Do not write to the array, which is cached.
 
     The columns on both sides are rounded to the nearest integer, so they never increase away from the centre; the centre has the rest.
+    An escape column has at least the count `least`, for symbols that are sometimes far from any mean.
     """
     steps, units = np.array(STEP_DECAYS), np.array(UNIT_DECAYS)[:, None]
     tails = [np.full(SCALES, 1 << ROOT_BITS)]  # twice the masses of tails that begin 0, 1, ... 32 steps away from the mean
@@ -70,6 +71,7 @@ def counts() -> Int64[np.ndarray, "scales fractions columns"]:
     bins = np.stack([*(near - far for near, far in pairwise(beyond)), beyond[-1]], axis=-1)
     drop = ROOT_BITS + 1 - PRECISION  # the 1 halves the masses
     sides = (bins + (1 << (drop - 1))) >> drop
+    sides[..., LIMIT] = np.maximum(sides[..., LIMIT], least)
     half = STEPS_PER_UNIT // 2
     upper, lower = sides[:, half::-1], sides[:, half:, ::-1]  # of the fractions 0..16
     centre = (1 << PRECISION) - upper.sum(axis=-1, keepdims=True) - lower.sum(axis=-1, keepdims=True)
@@ -77,19 +79,19 @@ def counts() -> Int64[np.ndarray, "scales fractions columns"]:
     return np.concatenate([positive[:, :0:-1, ::-1], positive], axis=1)
 
 
-@lru_cache(maxsize=1)
-def tables() -> Float64[np.ndarray, "rows columns"]:
+@lru_cache(maxsize=4)
+def tables(least: int = 0) -> Float64[np.ndarray, "rows columns"]:
     """`counts` / 2 ** PRECISION without an error, which is the form that the range coder needs. `locate` gives the row of a symbol."""
-    return counts().reshape(-1, COLUMNS) / float(1 << PRECISION)
+    return counts(least).reshape(-1, COLUMNS) / float(1 << PRECISION)
 
 
-@lru_cache(maxsize=1)
-def costs() -> Float64[np.ndarray, "rows columns"]:
+@lru_cache(maxsize=4)
+def costs(least: int = 0) -> Float64[np.ndarray, "rows columns"]:
     """The bits that the range coder takes for each column of `tables`, without the bits of an excess.
 
     The coder scales cumulative counts to CODER_BITS bits and adds 1 for each column, so a count of 0 costs CODER_BITS bits.
     """
-    edges = np.pad(np.cumsum(counts().reshape(-1, COLUMNS), axis=-1), ((0, 0), (1, 0)))
+    edges = np.pad(np.cumsum(counts(least).reshape(-1, COLUMNS), axis=-1), ((0, 0), (1, 0)))
     scaled = (edges * ((1 << CODER_BITS) - COLUMNS) >> PRECISION) + np.arange(COLUMNS + 1)
     return CODER_BITS - np.log2(np.diff(scaled))
 

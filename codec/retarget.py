@@ -19,6 +19,7 @@ from codec.metrics import mse
 from codec.model import QuantizedModel, QuantizedTensor, WeightLayer
 from inr.errors import TargetMissed, UsageError
 from inr.layout import tensor_specs
+from inr.spec import FrameTree
 from inr.tensor_spec import Steps, TensorSpec
 
 PROBES = (3, 8, 16, 28, 48)  # the increases of a step size that are measured: numbers added to its exponent, in eighths of an octave
@@ -60,6 +61,9 @@ def retarget(data: bytes, model: QuantizedModel, cap: int) -> Retargeted:
         )
     if len(data) <= cap:
         return Retargeted(data, 100.0)
+    if isinstance(model.spec.frame_input, FrameTree):
+        what = "a tree of frames is made smaller by a short fit, which needs more than a decoder"
+        raise UsageError("tree", what, f"inr retarget IN OUT --size {cap}   with the whole package")
     model = replace(model, fingerprints=b"", videos=tuple(replace(video, checksum=None) for video in model.videos))
     pictures = [model.render(index_range(video.spec.frames), clip) for clip, video in enumerate(model.videos)]
     names = [name for name in tensors_of(model) if steps_of(model, name) is not Steps.POWERS_OF_TWO]

@@ -2,15 +2,18 @@
 
 from itertools import chain
 
+from codec.band_contexts import BAND_TEMPLATE
 from codec.bitstream import BitstreamError, Fields, positive, varint
 from codec.context_model import MAX_HIDDEN, TEMPLATE
 from inr.spec import (
+    BandContextSpec,
     BlockSpec,
     CanvasSpec,
     ContextSpec,
     Embeddings,
     FourierFeatures,
     FrameInput,
+    FrameTree,
     NeighboursSpec,
     NetworkSpec,
     Patches,
@@ -19,8 +22,10 @@ from inr.spec import (
     TimeGrids,
 )
 
-HNERV, NERV, FFNERV, NIRVANA, PICTURE, FOURIER_FEATURES = 1, 2, 3, 4, 5, 6  # the first byte of a spec record: the kind of frame input
+# The first byte of a spec record: the kind of frame input.
+HNERV, NERV, FFNERV, NIRVANA, PICTURE, FOURIER_FEATURES, TREE = 1, 2, 3, 4, 5, 6, 7
 MAX_WIDTH, MAX_STRIDE, MAX_KERNEL, MAX_BLOCKS, MAX_GRID, MAX_LEVELS = 4096, 16, 15, 16, 4096, 12
+MAX_DISTANCE, MAX_CONTEXT_WIDTH = 64, 64
 MAX_BASE, MAX_PATCH, MAX_OFFSET, MAX_MODES, MAX_DEVIATION = 1000, 1024, 64, 64, 1000
 
 # Flags of a spec record.
@@ -62,6 +67,8 @@ def _network(frame_input: FrameInput) -> int:
             return PICTURE
         case FourierFeatures():
             return FOURIER_FEATURES
+        case FrameTree():
+            return TREE
 
 
 def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
@@ -79,6 +86,9 @@ def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
             return [levels, contexts.neighbours, contexts.coarser, contexts.hidden]
         case FourierFeatures(frequencies, deviation):
             return [frequencies, deviation]
+        case FrameTree(distance, full_chroma, contexts, motion):
+            models = (number for part in (contexts, motion) for number in (part.neighbours, part.width, part.hidden))
+            return [distance, int(full_chroma), *models]
 
 
 def _read_frame_input(network: int, fields: Fields) -> FrameInput:
@@ -96,7 +106,15 @@ def _read_frame_input(network: int, fields: Fields) -> FrameInput:
             return Pyramid(levels, ContextSpec(neighbours, fields.varint(MAX_LEVELS), fields.varint(MAX_HIDDEN)))
         case 6:
             return FourierFeatures(positive(fields, MAX_WIDTH // 2), positive(fields, MAX_DEVIATION))
+        case 7:
+            distance = positive(fields, MAX_DISTANCE)
+            full_chroma = bool(fields.varint(1))
+            return FrameTree(distance, full_chroma, _read_band_contexts(fields), _read_band_contexts(fields))
     raise BitstreamError("unknown-network", f"this version does not know networks of kind {network}", "pip install -U inr-codec")
+
+
+def _read_band_contexts(fields: Fields) -> BandContextSpec:
+    return BandContextSpec(positive(fields, len(BAND_TEMPLATE)), positive(fields, MAX_CONTEXT_WIDTH), fields.varint(MAX_HIDDEN))
 
 
 def _is_extended(block: BlockSpec) -> bool:
@@ -161,6 +179,7 @@ def read_spec(payload: bytes) -> NetworkSpec:
     )
     _must_divide(spec)
     _must_be_a_picture(spec)
+    _must_be_a_tree(spec)
     if isinstance(spec.frame_input, FourierFeatures) and spec.stem != 2 * spec.frame_input.frequencies:
         raise BitstreamError("out-of-range", f"the network has {spec.stem} first features for {spec.frame_input.frequencies} frequencies")
     return spec
@@ -171,6 +190,12 @@ def _must_be_a_picture(spec: NetworkSpec) -> None:
     plain = NetworkSpec(spec.frame_input, spec.stem, (), spec.head_kernel, head_stride=2)
     if isinstance(spec.frame_input, Pyramid) and spec != plain:
         raise BitstreamError("out-of-range", "a picture's network has blocks, flags, or a head that does not upsample by 2")
+
+
+def _must_be_a_tree(spec: NetworkSpec) -> None:
+    """Raise BitstreamError if a spec with a tree of frames has parts that its network does not have."""
+    if isinstance(spec.frame_input, FrameTree) and spec != NetworkSpec(spec.frame_input, 1, (), head_kernel=1):
+        raise BitstreamError("out-of-range", "a tree of frames has blocks, flags, a stem or a head")
 
 
 def _must_divide(spec: NetworkSpec) -> None:
