@@ -42,7 +42,10 @@ class Model(NamedTuple):
     def of(cls, tensors: Tensors, prefix: str) -> "Model":
         """The model whose tensors' names begin with `prefix`."""
         layers = []
-        while (name := f"{prefix}hidden.{len(layers)}") + ".kernel" in tensors:
+        if f"{prefix}first.kernel" in tensors:
+            layers.append((tensors[f"{prefix}first.kernel"].T, tensors[f"{prefix}first.bias"][:, None]))
+        before = len(layers)
+        while (name := f"{prefix}hidden.{len(layers) - before}") + ".kernel" in tensors:
             kernel = tensors[f"{name}.kernel"]
             layers.append((kernel.T + jnp.eye(len(kernel)), tensors[f"{name}.bias"][:, None]))
         output, linear = tensors[f"{prefix}output.kernel"].T, tensors[f"{prefix}linear.kernel"].T
@@ -151,17 +154,32 @@ def bounded(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> dict[s
     """`tensors` with smaller weights in every context model of `specs` whose sums could exceed the codec's bound."""
     found = dict(tensors)
     for prefix in {spec.contexts.model for spec in specs if spec.contexts}:
-        for name in (name for name in tensors if name.startswith(prefix)):
-            if name.endswith(".bias"):
-                found[name] = jnp.clip(tensors[name], -MAX_BIAS, MAX_BIAS)
-            elif ".hidden." in name:
-                # The sum of magnitudes with the identity is at most that of the kernel, plus 1.
-                norm = jnp.sum(jnp.abs(tensors[name]), axis=0)
-                found[name] = tensors[name] * jnp.minimum(1, (NORM_LIMIT - 1) / jnp.maximum(norm, 1e-9))
-        linear, output = (f"{prefix}{part}.kernel" for part in ("linear", "output"))
-        norm = sum(jnp.sum(jnp.abs(tensors[name]), axis=0) for name in (linear, output))
-        for name in (linear, output):
-            found[name] = tensors[name] * jnp.minimum(1, NORM_LIMIT / jnp.maximum(norm, 1e-9))
+        found |= _bounded(prefix, found)
+    return found
+
+
+def _bounded(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The tensors of one context model with smaller weights where a sum could exceed the codec's bound."""
+    found = {}
+    for name in (name for name in tensors if name.startswith(prefix)):
+        if name.endswith(".bias"):
+            found[name] = jnp.clip(tensors[name], -MAX_BIAS, MAX_BIAS)
+        elif ".hidden." in name or ".first." in name:
+            # The sum of magnitudes with the identity is at most that of the kernel, plus 1.
+            norm = jnp.sum(jnp.abs(tensors[name]), axis=0)
+            found[name] = tensors[name] * jnp.minimum(1, (NORM_LIMIT - 1) / jnp.maximum(norm, 1e-9))
+    linear, output = (f"{prefix}{part}.kernel" for part in ("linear", "output"))
+    norm = sum(jnp.sum(jnp.abs(tensors[name]), axis=0) for name in (linear, output))
+    for name in (linear, output):
+        found[name] = tensors[name] * jnp.minimum(1, NORM_LIMIT / jnp.maximum(norm, 1e-9))
+    return found
+
+
+def bounded_model(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """`tensors` of context models with smaller weights where sums could exceed the codec's bound."""
+    found = dict(tensors)
+    for prefix in {name[: name.index("contexts.") + len("contexts.")] for name in tensors}:
+        found |= _bounded(prefix, found)
     return found
 
 

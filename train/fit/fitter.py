@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from codec.coding import codings
 from codec.encoder import encode
@@ -195,6 +195,11 @@ class Fitter:
         self.state = self.state._replace(parameters=parameters._replace(exponents=exponents))
 
     # The model
+
+    @property
+    def exponents(self) -> Float[np.ndarray, " tensors"]:
+        """The exponents of the tensors' step sizes, before they are rounded."""
+        return np.asarray(self.state.parameters.exponents)
 
     def estimated_bits(self, model: QuantizedModel) -> float:
         """The estimated bits of the file of `model`.

@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+from jaxtyping import Shaped
 
 from codec.coding import codings
 from codec.comparison_image import comparison_image
@@ -14,10 +15,29 @@ from inr.errors import StateWarning
 from inr.layout import tensor_specs
 from inr.tensor_spec import TensorSpec
 from inr.video import Video
-from train.fit.fitter import Fitter
+from train.fit.problem import Problem
 from train.fit.progress import Progress
 
 SCALAR_SECONDS, IMAGE_SECONDS = 2.0, 30.0  # least seconds between two writes
+
+
+class Logged(Protocol):
+    """A fit that a log can show: `train.fit.fitter.Fitter`, or `train.tree.fitter.TreeFit`."""
+
+    problem: Problem
+
+    @property
+    def exponents(self) -> Shaped[np.ndarray, " n"]:
+        """The exponents of step sizes, in eighths of an octave."""
+        ...
+
+    def model(self) -> QuantizedModel:
+        """The quantised model of the state."""
+        ...
+
+    def own(self, model: QuantizedModel) -> dict[str, QuantizedTensor]:
+        """The video's own tensors by name, in a model that `model` made."""
+        ...
 
 
 class TensorBoardLog:
@@ -26,7 +46,7 @@ class TensorBoardLog:
     If the disk is full, the log ends with a StateWarning, and the fit goes on.
     """
 
-    def __init__(self, folder: Path, video: Video, fitter: Fitter):
+    def __init__(self, folder: Path, video: Video, fitter: Logged):
         from tensorboardX import SummaryWriter
 
         self._folder, self._failure, self._said = folder, "", False
@@ -65,7 +85,7 @@ class TensorBoardLog:
         scalars = {"psnr_rgb": progress.psnr, "estimated_bpp": progress.bpp, "rate_weight": float(np.exp(progress.state.log_rate_weight))}
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, progress.step)
-        self._writer.add_histogram("step_size_exponents", np.asarray(progress.state.parameters.exponents), progress.step)
+        self._writer.add_histogram("step_size_exponents", self._fitter.exponents, progress.step)
         if progress.seconds - self._pictured >= IMAGE_SECONDS or last:
             self._pictured = progress.seconds
             model = self._fitter.model()
@@ -84,7 +104,7 @@ class TensorBoardLog:
         self._warn_of_failure()
 
 
-def started_log(folder: Path, video: Video, fitter: Fitter) -> TensorBoardLog | None:
+def started_log(folder: Path, video: Video, fitter: Logged) -> TensorBoardLog | None:
     """A log in `folder`; None if it cannot be begun, which a StateWarning tells."""
     try:
         return TensorBoardLog(folder, video, fitter)

@@ -1,0 +1,61 @@
+"""What can still be changed after the last pass: leaves, which no frame reads, or all frames in one more quick pass."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inr.frame_tree import TreeFrame
+from inr.tree import FrameTensors, Planes
+from inr.tree_rendering import decoded
+from train.tree.fitter import MOST_LOG_WEIGHT, TreeFit
+from train.tree.frame_fit import fit_frame
+from train.tree.pace import Pace
+from train.tree.state import FrameMeasures
+
+
+def leaves_of(fit: TreeFit) -> list[int]:
+    """The indices of the frames that no other frame reads."""
+    read = {index for frame in fit.order for index in frame.references}
+    return sorted(frame.index for frame in fit.order if frame.index not in read)
+
+
+def refit_leaves(fit: TreeFit, log_change: float, updates: int, deadline: float) -> None:
+    """Fit all leaves anew, at a rate weight whose logarithm is changed by `log_change`, until `deadline`.
+
+    `deadline` is in seconds of the monotonic clock; leaves after it stay as they are.
+    """
+    leaves, state = set(leaves_of(fit)), fit.state
+    for position, frame in enumerate(fit.order):
+        fit.state = state._replace(position=np.int32(position + 1))
+        if frame.index not in leaves:
+            fit.keep(frame, _planes(fit, frame))
+        elif time.monotonic() < deadline:
+            weight = float(state.now.log_rate_weights[frame.index]) + log_change
+            course = fit.course(frame, updates)._replace(contexts_rate=jnp.float32(0))
+            # A step donates the arrays of the state before it.
+            found = fit_frame(fit.job(frame, weight), jax.tree.map(jnp.copy, state.contexts), course, fit.kinds)
+            if found is not None:
+                fit.store(frame, found[0], weight)
+
+
+def repeat(fit: TreeFit, log_change: float) -> None:
+    """Another quick pass, at a rate weight whose logarithm is changed by `log_change`."""
+    state = fit.state
+    weight = min(float(state.log_rate_weight) + log_change, MOST_LOG_WEIGHT)
+    fit.state = state._replace(
+        passes=np.int32(state.passes + 1), position=np.int32(0), unit=np.float32(0), log_rate_weight=np.float32(weight),
+        before=state.now, now=FrameMeasures.none(len(fit.order)),
+    )  # fmt: skip
+    fit.pace, fit.pictures = Pace(len(fit.order)), {}
+    for frame in fit.order:
+        fit.fit_next(frame)
+
+
+def _planes(fit: TreeFit, frame: TreeFrame) -> Planes:
+    """The decoded planes of a frame whose references are at hand."""
+    state, index = fit.state, frame.index
+    bands, motion = (jnp.asarray(values[index], jnp.float32) for values in (state.bands, state.motion))
+    tensors = FrameTensors(bands, motion, jnp.float32(state.exponents[index] / 8), jnp.asarray(state.pans[index]))
+    return decoded((fit.video.height, fit.video.width), tensors, [fit.pictures[reference] for reference in frame.references])
