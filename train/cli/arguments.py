@@ -70,9 +70,13 @@ class DeviceFlags:
 class NetworkFlags:
     """The network, the segments of a long video, and the mask of pixels."""
 
-    model: Annotated[str, typer.Option(help="cam, or a paper's network: hnerv, nerv, nerv++, ffnerv, nirvana; siren, ffn for images.")] = (
-        "cam"
-    )
+    model: Annotated[
+        str,
+        typer.Option(
+            help="auto: cam (a canvas) or tree (of frames), by motion; papers' networks: hnerv, nerv, nerv++, ffnerv, nirvana; "
+            "siren, ffn for images."
+        ),
+    ] = "auto"
     cam: Annotated[bool, typer.Option("--cam", help="Add CAM to a paper's network: norm and grids over time in every block.")] = False
     chunk: Annotated[
         str, typer.Option(metavar="N|auto", help="Encode in segments, to save memory: of N frames each, or by motion (auto).")

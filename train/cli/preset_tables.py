@@ -10,6 +10,8 @@ from train.plan.presets import plan
 MEASURED = {"fast": (66.0, 27.83), "medium": (178.0, 28.22), "slow": (565.0, 28.26)}  # seconds and decibels: benchmarks/presets.csv
 NOMINAL = VideoSpec(320, 160, 32)  # the clip on which presets were measured
 
+PLAIN = ("cam", "tree")  # models to which CAM cannot be added: they have modulation anyway
+
 Rows = list[dict[str, object]]
 
 
@@ -22,7 +24,7 @@ def listed(video: VideoSpec = NOMINAL, bpp: float = MEASURED_BPP) -> dict[str, R
         size = {"weights": weights(spec, video), "mac_per_pixel": round(macs_per_pixel(spec, video))}
         presets.append({"preset": name, "model": "cam", "steps": steps, **size, "measured_seconds": seconds, "measured_psnr_rgb": decibels})
     models: Rows = []
-    for model in [Model(name, modulated) for name in MODELS for modulated in (False, True) if name != "cam" or not modulated]:
+    for model in [Model(name, modulated) for name in MODELS[1:] for modulated in (False, True) if name not in PLAIN or not modulated]:
         spec, _ = plan(video, bpp, FitOptions(model=model))
         models.append({"model": str(model), "weights": weights(spec, video), "mac_per_pixel": round(macs_per_pixel(spec, video))})
     return {"presets": presets, "models": models}

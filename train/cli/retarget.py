@@ -1,4 +1,4 @@
-"""The verb `inr retarget`: as in `codec.cli`, but a picture's network is fitted anew to the file's own picture."""
+"""The verb `inr retarget`: as in `codec.cli`, but a picture's network or a tree is fitted anew to the file's own frames."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from codec.model import QuantizedModel
     from train.encode.outcome import Encoded
 
-STEPS = 600  # of the fit to a file's own picture
+STEPS, TREE_PRESET = 600, "fast"  # of the fit to a file's own picture, or to its own frames
 
 
 def retarget_command(
@@ -28,7 +28,8 @@ def retarget_command(
     """Make a file smaller in seconds, without its source.
 
     Video: the tensors that affect the picture least get larger step sizes. Image: a short fit to the file's own picture, about 20 s for
-    384x256 pixels on two cores. A new fit of the source to the same size gives a better picture, above all if the size is much smaller.
+    384x256 pixels on two cores; a tree of frames likewise, as with --preset fast. A new fit of the source to the same size gives a
+    better picture, above all if the size is much smaller.
     """
     from codec.decoder import decode
     from codec.interruption import die_of_interrupt
@@ -36,7 +37,7 @@ def retarget_command(
     from codec.sizes import parse_size
     from inr.files import check_inr
     from inr.runtime import prepare_jax
-    from inr.spec import Pyramid
+    from inr.spec import FrameTree, Pyramid
     from train.fit.interrupts import Preempted
     from train.plan.options import RunOptions
 
@@ -44,12 +45,12 @@ def retarget_command(
     check_inr(target, overwrite or folder.exists(), [source])  # an interrupted run continues
     data = read_file(source)
     model = decode(data)
-    if len(data) <= cap or len(model.clips) > 1 or not isinstance(model.spec.frame_input, Pyramid):
+    if len(data) <= cap or len(model.clips) > 1 or not isinstance(model.spec.frame_input, Pyramid | FrameTree):
         cli.retarget_command(source, target, size, overwrite, as_json)
         return 0
     prepare_jax()
     try:
-        encoded = retarget_picture(model, target, cap, as_json)
+        encoded = retarget_by_fit(model, target, cap, as_json)
     except Preempted as preempted:
         preempted_notice(folder, as_json, preempted)
         return PREEMPTED
@@ -59,15 +60,17 @@ def retarget_command(
     return 0
 
 
-def retarget_picture(model: "QuantizedModel", target: Path, cap: int, as_json: bool) -> "Encoded":
-    """Fit a network to the picture of `model` and write `target`, of at most `cap` bytes."""
+def retarget_by_fit(model: "QuantizedModel", target: Path, cap: int, as_json: bool) -> "Encoded":
+    """Fit a picture's network or a tree to the frames of `model` and write `target`, of at most `cap` bytes."""
+    from inr.spec import FrameTree
     from inr.video import Video
     from train.cli.display import reporter
     from train.encode.run import encode_video
     from train.plan.options import encode_options
 
     spec = model.clip_spec(0)
-    picture = Video(model.render(), spec.fps, spec.colour, spec.name, spec.pixel_aspect)
-    encoded = encode_video(picture, target, encode_options(target_size=cap, preset=str(STEPS), overwrite=True), reporter(as_json))
+    frames = Video(model.render(), spec.fps, spec.colour, spec.name, spec.pixel_aspect)
+    kind = {"model": "tree", "preset": TREE_PRESET} if isinstance(model.spec.frame_input, FrameTree) else {"preset": str(STEPS)}
+    encoded = encode_video(frames, target, encode_options(target_size=cap, overwrite=True, **kind), reporter(as_json))
     assert encoded is not None  # None means that the file is up to date, which `overwrite` excludes
     return encoded

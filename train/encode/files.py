@@ -17,6 +17,7 @@ from train.fit.problem import Problem
 from train.fit.progress import Reporter
 from train.plan.duration import duration_line, foreseen_step_seconds
 from train.plan.encode_plan import least_bytes
+from train.plan.model_choice import chosen_model
 from train.plan.options import EncodeOptions, Segmentation, encode_options
 from train.plan.presets import plan
 from train.plan.segmentation import scenes_of
@@ -44,6 +45,9 @@ def encode_file(
 
 
 def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:
+    options = chosen_model(source, asked := options)
+    if options != asked and options.fit.model.name == "tree":
+        reporter.say("much moves beside the camera: a tree of frames, as with --model tree")
     options = within_memory(source, output, options, reporter)
     if not output.exists() and options.fit.time_budget is None:
         announce(source, options, reporter)

@@ -13,9 +13,11 @@ from codec.evaluation import compare
 from inr.files import check_free
 from inr.layout import weights
 from inr.reading import read_video
+from inr.spec import FrameTree
 from inr.video import Video
 from train.encode.outcome import Encoded
 from train.encode.own_contexts import control_rate_with_contexts, follow_share
+from train.encode.tree_run import run_tree
 from train.encode.verified_file import write_verified
 from train.fit.candidate import RateControlSetup
 from train.fit.fitter import Fitter
@@ -44,7 +46,8 @@ def encode_video(video: Video, output: Path, options: EncodeOptions, reporter: R
     plan = make_plan(video, output, options, pixel_weights)
     if is_up_to_date(plan, output, options.run.overwrite):
         return None
-    return run_plan(plan, video, output, started, reporter or Reporter(), options.run.workdir)
+    run = run_tree if isinstance(plan.problem.spec.frame_input, FrameTree) else run_plan
+    return run(plan, video, output, started, reporter or Reporter(), options.run.workdir)
 
 
 def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, reporter: Reporter, log_folder: Path | None = None) -> Encoded:

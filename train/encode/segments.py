@@ -10,6 +10,7 @@ from pathlib import Path
 from codec.bitstream import BitstreamError
 from codec.bundle import BundleSettings, empty_bundle
 from codec.decoder import decode
+from codec.encoder import encode
 from codec.evaluation import combine_reports, compare
 from codec.model import QuantizedModel
 from inr.errors import UsageError
@@ -18,12 +19,13 @@ from inr.spec import VideoSpec
 from inr.video import Video
 from train.encode.outcome import Encoded
 from train.encode.run import run_plan
+from train.encode.tree_run import run_tree
 from train.fit.base_layers import PreviousSegment
 from train.fit.config import FitConfig
 from train.fit.interrupts import Preempted
 from train.fit.progress import Reporter
 from train.plan.addition import plan_addition
-from train.plan.encode_plan import SMALL_FILE, check_mask
+from train.plan.encode_plan import SMALL_FILE, check_mask, make_plan
 from train.plan.fingerprint import fingerprint_of
 from train.plan.motion import camera_path
 from train.plan.options import EncodeOptions, FitOptions
@@ -32,6 +34,7 @@ from train.plan.presets import plan
 from train.plan.segmentation import SegmentedSource, segment_target
 
 SEGMENTS_FILE = "segments.inr"  # file of the finished segments, in the run's folder
+TREE_FILE = "tree.inr"  # file of the segment that was fitted last, as a tree
 OVERHEAD_FRAMES = 12  # a segment's compilation and rate control take about as much of a time budget as the fit of so many frames
 END_SHARE = 0.04  # of a time budget that is kept for the measures of the whole file
 LEAST_SHARE = 0.1  # of a preset's steps that a scene gets at least
@@ -113,22 +116,14 @@ class _SegmentsRun:
     def _add(self, index: int) -> Encoded:
         """Fit segment number `index` and append it to the run's file."""
         began, video = time.monotonic(), self.segments.segment(index)
-        pixel_weights, by_scenes = self.segments.pixel_weights(index, video), self.segments.by_scenes
+        if self.options.fit.model.name == "tree":
+            return self._add_tree(index, video, began)
+        pixel_weights = self.segments.pixel_weights(index, video)
         described = VideoSpec.of(video)  # without margins of its own: a further segment has those of the first one
-        path = camera_path(video.frames, pixel_weights) if by_scenes else None
+        path = camera_path(video.frames, pixel_weights) if self.segments.by_scenes else None
         key = self.segments.key(index, video, pixel_weights)
         data = self.so_far.read_bytes() if self.model else empty_bundle(BundleSettings())
-        used, rest = len(data) if self.model else 0, self.segments.rest(index)
-        fit = self.options.fit
-        fit = replace(fit, target=segment_target(fit.target, described, len(self.segments.source), rest, used))
-        if fit.time_budget is not None:
-            overhead = OVERHEAD_FRAMES * (len(self.segments) - index)
-            share = (len(video) + OVERHEAD_FRAMES) / (rest + overhead)
-            left = fit.time_budget * (1 - END_SHARE) - (began - self.started)
-            fit = replace(fit, time_budget=max(left, 0.0) * share)
-        elif by_scenes:
-            share = max(LEAST_SHARE, len(video) / len(self.segments.source))
-            fit = replace(fit, preset=replace(fit.preset, steps=math.ceil(fit.preset.steps * share)))
+        fit = self._options(index, video, len(data) if self.model else 0, began)
         previous, config = self._previous(data, video, fit)
         options = replace(self.options, fit=fit).with_run(workdir=self.folder / "segment")
         found = plan_addition(previous, config, described, key, self.so_far, options)
@@ -140,6 +135,38 @@ class _SegmentsRun:
         # The model gets the fingerprints of the file's end record, so that the next segment need not decode the file.
         self.model = replace(done.model, fingerprints=previous.fingerprints + fingerprint_of(key))
         return done
+
+    def _options(self, index: int, video: Video, used: int, began: float) -> FitOptions:
+        """The options of the fit of segment number `index`: its part of the cap, of which `used` bytes are spent, and of the time."""
+        fit, rest = self.options.fit, self.segments.rest(index)
+        fit = replace(fit, target=segment_target(fit.target, VideoSpec.of(video), len(self.segments.source), rest, used))
+        if fit.time_budget is not None:
+            overhead = OVERHEAD_FRAMES * (len(self.segments) - index)
+            share = (len(video) + OVERHEAD_FRAMES) / (rest + overhead)
+            left = fit.time_budget * (1 - END_SHARE) - (began - self.started)
+            return replace(fit, time_budget=max(left, 0.0) * share)
+        if self.segments.by_scenes:
+            share = max(LEAST_SHARE, len(video) / len(self.segments.source))
+            return replace(fit, preset=replace(fit.preset, steps=math.ceil(fit.preset.steps * share)))
+        return fit
+
+    def _add_tree(self, index: int, video: Video, began: float) -> Encoded:
+        """Fit segment number `index` as a tree of its own, and append it to the run's file."""
+        used = len(self.so_far.read_bytes()) if self.model else 0
+        options = replace(self.options, fit=self._options(index, video, used, began)).with_run(
+            workdir=self.folder / "segment", overwrite=True
+        )
+        pixel_weights = self.segments.pixel_weights(index, video)
+        plan = replace(make_plan(video, self.output, options, pixel_weights), key=self.segments.key(index, video, pixel_weights))
+        part = self.folder / TREE_FILE
+        done = run_tree(plan, video, part, began, self.reporter)
+        entry = replace(done.model.videos[0], continues=self.model is not None)
+        before = self.model or QuantizedModel(done.model.spec, done.model.layers, ())
+        videos, fingerprints = (*before.videos, entry), before.fingerprints + fingerprint_of(plan.key)
+        self.model = replace(before, videos=videos, fingerprints=fingerprints)
+        write_atomically(self.so_far, encode(self.model))
+        part.unlink()
+        return replace(done, model=self.model)
 
     def _previous(self, data: bytes, video: Video, options: FitOptions) -> tuple[PreviousSegment, FitConfig]:
         """The base of the next segment, whose frames are `video`, and the config of its fit."""

@@ -1,11 +1,14 @@
-"""Segments for a video whose fit as a whole needs more memory than is free."""
+"""Segments for a video whose fit as a whole needs more memory than is free, or whose network would be too large for a file."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from codec.bitstream import BitstreamError
 from codec.decoder import decode
+from codec.fields import MAX_WEIGHTS
 from inr.files import write_atomically
+from inr.layout import weights
 from inr.reading import Extent, probe
 from inr.spec import VideoSpec
 from train.fit.progress import Reporter
@@ -20,7 +23,7 @@ SHARE = 0.8  # of the free memory that the fit of a segment may need: the file s
 
 
 def within_memory(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> EncodeOptions:
-    """`options`, with segments if the fit of the whole video needs more memory than is free, and the fit of a segment does not.
+    """`options`, with segments if the whole video needs too much memory or too large a network, and a segment does not.
 
     The run's folder keeps the choice, because a process that resumes the run may find more memory or less. A finished file in segments
     determines it as well.
@@ -35,7 +38,7 @@ def within_memory(source: str | Path, output: Path, options: EncodeOptions, repo
         return options
     before = _frames_of(output)
     frames = before or frames
-    reporter.say(f"the whole video needs more memory than is free: it is fitted in segments, as with --chunk {frames}")
+    reporter.say(f"the whole video is too large for one fit: it is fitted in segments, as with --chunk {frames}")
     if before is None:
         choice.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(choice, str(frames).encode())
@@ -43,20 +46,24 @@ def within_memory(source: str | Path, output: Path, options: EncodeOptions, repo
 
 
 def frames_within(extent: Extent, options: FitOptions, available: int | None) -> int | None:
-    """The frames of a segment whose fit needs less than `available` bytes; None if the whole video does, or if no segment does."""
+    """The frames of a segment whose fit needs less than `available` bytes (None: unknown), and whose network a file can hold.
 
-    def needed(frames: int) -> int:
+    None if the whole video is like that, or if no segment is.
+    """
+
+    def needed(frames: int) -> float:
         video = VideoSpec(extent.width, extent.height, frames)
         cap = options.target.cap(replace(video, frames=extent.frames))
         target = options.target if cap is None else RateTarget(target_bytes=cap * frames // extent.frames)
         spec, config = plan(video, target.nominal_bpp(video), options)
-        return fit_bytes(spec, video, config)
+        return fit_bytes(spec, video, config) if weights(spec, video) <= MAX_WEIGHTS else math.inf
 
-    if available is None or extent.frames < 2 * FEWEST or needed(extent.frames) <= available:
+    free = math.inf if available is None else available
+    if extent.frames < 2 * FEWEST or (needed(extent.frames) <= free and needed(extent.frames) < math.inf):
         return None
     frames = extent.frames // 2
     while frames >= FEWEST:
-        if needed(frames) <= SHARE * available:
+        if needed(frames) < math.inf and needed(frames) <= SHARE * free:
             return frames
         frames //= 2
     return None

@@ -1,17 +1,21 @@
 """The duration of a fit: its prediction from the cost of the network, and its form in words."""
 
+import math
 import time
 
 import jax
 import jax.numpy as jnp
 
+from inr.bands import padded_size
 from inr.cost import macs_per_pixel
 from inr.layout import weights
+from inr.spec import FrameTree
 from train.fit.problem import Problem
 
 # Seconds of a step for each pixel of its padded frames, for each multiply-accumulate, and for each weight, on two Zen 3 cores. They are
 # the least-squares solution for the steps of eight clips at two rates.
 PER_PIXEL, PER_MAC, PER_WEIGHT = 1.9e-7, 1.07e-10, 3.5e-8
+PER_TREE_PIXEL = 8e-7  # seconds of an update of a tree's frame for each pixel, on the same machine
 REFERENCE_PROBE = 1.5e-3  # `probe_seconds` on that machine
 PROBE_SIDE, PROBE_RUNS = 512, 5  # rows of the probe's square matrices, and repetitions
 WORTH_A_HINT = 120.0  # seconds from which a message says how to shorten the fit
@@ -21,6 +25,8 @@ DEFAULT_SHORTER = "--time-budget 5m, --preset fast, or --scale 1/2"
 def relative_cost(problem: Problem) -> float:
     """The cost of a step of `problem`, in an arbitrary unit that is the same for all problems."""
     video, batch = problem.video, min(problem.config.batch, problem.video.frames)
+    if isinstance(problem.spec.frame_input, FrameTree):
+        return PER_TREE_PIXEL * math.prod(padded_size(video.height, video.width))
     rows, columns = video.cells(problem.spec)
     pixels = batch * rows * columns * problem.spec.upscale**2
     return pixels * (PER_PIXEL + PER_MAC * macs_per_pixel(problem.spec, video)) + PER_WEIGHT * weights(problem.spec, video)

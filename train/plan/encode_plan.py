@@ -15,7 +15,7 @@ from codec.model import QuantizedModel, single_video
 from inr.errors import InputError, TargetMissed, UsageError
 from inr.layout import tensor_specs
 from inr.pixels import MAX_LEVEL, Frames
-from inr.spec import NetworkSpec, VideoSpec
+from inr.spec import FrameTree, NetworkSpec, VideoSpec
 from inr.video import Video
 from train.fit.base_layers import BaseLayers
 from train.fit.checkpoint import Workdir
@@ -28,11 +28,12 @@ from train.plan.fingerprint import fingerprint_of, run_key
 from train.plan.initial_values import initial_values
 from train.plan.motion import CameraPath, camera_path, margins
 from train.plan.network_size import modulated_spec
-from train.plan.options import PICTURE_MODELS, EncodeOptions, FitOptions
+from train.plan.options import CANVAS_MODELS, PICTURE_MODELS, EncodeOptions, FitOptions
 from train.plan.picture import picture_spec
 from train.plan.picture_curve import PictureCurve
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
+from train.plan.tree import needs_full_chroma, tree_spec
 
 CAP_AIM = 0.99  # share of a cap that the controller of a fit aims at; rate control after the fit may need the rest
 PICTURE_AIM = 0.96  # the same for a picture: symbols fill a file that is too small better than they leave one that is too large
@@ -90,7 +91,7 @@ class EncodePlan:
         with a base, the plan stays as it is.
         """
         psnr = self.options.target.target_psnr
-        if psnr is None or self.base is not None:
+        if psnr is None or self.base is not None or isinstance(self.problem.spec.frame_input, FrameTree):
             return self
         bpp = self.workdir.facts.get("expected_bpp")
         if bpp is None and self.problem.grids:
@@ -155,6 +156,8 @@ def make_plan(video: Video, output: Path, options: EncodeOptions, pixel_weights:
     if target.target_bytes is not None:
         check_reachable(described, target.target_bytes)
     problem = planned_problem(described, options.fit, target.nominal_bpp(described), key)
+    if isinstance(problem.spec.frame_input, FrameTree) and needs_full_chroma(video.frames, problem.config.rate_weight):
+        problem = replace(problem, spec=tree_spec(full_chroma=True))
     if target.target_bytes is not None:
         aim = PICTURE_AIM if problem.grids else CAP_AIM
         if any(tensor.own_contexts for tensor in problem.layout.tensors):
@@ -176,7 +179,7 @@ def analyse_motion(video: Video, options: FitOptions, pixel_weights: PixelWeight
     """
     described = VideoSpec.of(video)
     check_limits(described)
-    if options.model.name != "cam" or video.frames.shape[0] == 1:
+    if options.model.name not in CANVAS_MODELS or video.frames.shape[0] == 1:
         return None, described
     path = camera_path(video.frames, pixel_weights)
     if options.target.nominal_bpp(described) * described.pixels <= 8 * LEAST_FOR_MARGINS:

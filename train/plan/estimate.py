@@ -16,8 +16,9 @@ from train.fit.problem import Problem
 from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, relative_cost, spoken
 from train.plan.encode_plan import check_mask, check_reachable, least_bytes, steps_within
 from train.plan.memory import fit_bytes
+from train.plan.model_choice import chosen_model
 from train.plan.options import EncodeOptions
-from train.plan.pilot import BPP, DB_PER_OCTAVE, LEAST_BITS, Pilot, reduced
+from train.plan.pilot import BPP, DB_PER_OCTAVE, LEAST_BITS, Pilot, reduced, tree_pilot
 from train.plan.presets import plan
 
 PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot: most pixels of a frame, most frames, and steps
@@ -34,6 +35,7 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
     file fits under the cap, UsageError for a mask together with a target PSNR.
     """
     check_mask(options)
+    options = chosen_model(source, options)
     selection, fit = options.selection, options.fit
     extent = probe(source, selection.frames, selection.scale)
     video = VideoSpec(extent.width, extent.height, max(1, extent.frames))  # a header without frames may be wrong: reading will tell
@@ -42,7 +44,7 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
         check_reachable(video, target.target_bytes)
     sample = reduced(read_video(source, first_frames(selection.frames, extent), selection.scale), PILOT_PIXELS, PILOT_FRAMES)
     bpp = max(BPP, LEAST_BITS / VideoSpec.of(sample).pixels)
-    pilot = Pilot.at(bpp, sample, fit, steps=PILOT_STEPS)
+    pilot = tree_pilot(bpp, sample, fit) if fit.model.name == "tree" else Pilot.at(bpp, sample, fit, steps=PILOT_STEPS)
     point = pilot.for_area(video.height * video.width)
     if target.target_psnr is not None:
         bpp, psnr, octaves = point.expected_bpp(target.target_psnr), (target.target_psnr, target.target_psnr + 0.3), SPREAD / DB_PER_OCTAVE

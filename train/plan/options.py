@@ -18,7 +18,9 @@ from train.plan.paper_networks import NIRVANA_SEGMENT
 from train.plan.texts import at_least, device_count, one_of, seconds, segment_frames
 
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit without a time budget
-MODELS = ("cam", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana", "siren", "ffn")
+AUTO = "auto"  # the model that suits a source: "cam" or "tree"
+MODELS = (AUTO, "cam", "tree", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana", "siren", "ffn")
+CANVAS_MODELS = (AUTO, "cam")  # where nothing chooses, AUTO means "cam"
 PICTURE_MODELS = ("siren", "ffn")  # coordinate networks, which draw one picture
 MODULATED = "+cam"  # after the name of a paper's network: norm and CAM are added
 
@@ -63,7 +65,9 @@ class Model:
             raise UsageError("unknown-choice", f"--model {text}: it is one of {', '.join(MODELS)}", "--model cam")
         if name == "siren" and (modulated or name != text):
             raise UsageError("no-blocks", "SIREN has no blocks that CAM could modulate", "--model ffn --cam")
-        return cls(name, name != "cam" and (modulated or name != text))
+        if name == "tree" and (modulated or name != text):
+            raise UsageError("no-blocks", "a tree has no blocks that CAM could modulate: its motion is modulated by itself", "--model tree")
+        return cls(name, name not in CANVAS_MODELS and (modulated or name != text))
 
     def __str__(self) -> str:
         return self.name + MODULATED * self.modulated
@@ -78,13 +82,14 @@ class FitOptions:
 
     target: RateTarget = field(default_factory=RateTarget)
     preset: Preset = Preset("medium", PRESETS["medium"])
-    model: Model = Model("cam")
+    model: Model = Model(AUTO)
     seed: int = 0
     time_budget: float | None = None
 
     def identity(self) -> tuple[str, ...]:
         """The options as texts, a part of a run's key. Their form must not change (see `RateTarget.identity`)."""
-        return (self.target.identity(), repr(self.preset.name), repr(str(self.model)), repr(self.seed), repr(self.time_budget))
+        model = "cam" if self.model.name == AUTO else str(self.model)
+        return (self.target.identity(), repr(self.preset.name), repr(model), repr(self.seed), repr(self.time_budget))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from train.plan.initial_values import initial_values
 from train.plan.motion import CameraPath
 from train.plan.options import FitOptions, Preset
 from train.plan.presets import plan
+from train.tree.fitter import TreeFit
+from train.tree.rate import FINAL_BITS, FINAL_DECIBELS, psnr_of
 
 MOST_PIXELS, MOST_FRAMES = 110_000, 128  # most pixels of a frame, and most frames, for a pilot; a larger video is reduced
 STEPS, LAST_SHARE = 300, 0.2  # steps of a pilot, and the share of them, at its end, that is measured
@@ -90,3 +92,16 @@ class Pilot:
     def expected_psnr(self, bpp: float) -> float:
         """The predicted PSNR in decibels of a whole fit at `bpp` bits per pixel."""
         return self.psnr + DB_PER_OCTAVE * math.log2(bpp / self.bpp)
+
+
+def tree_pilot(bpp: float, video: Video, options: FitOptions) -> Pilot:
+    """The point of `video` as a tree near `bpp` bits per pixel, from one quick pass over its frames."""
+    described = VideoSpec.of(video)
+    spec, config = plan(described, bpp, options)
+    problem = Problem(spec, described, config)
+    fit = TreeFit(problem, video)
+    while not fit.state.passes:
+        fit.run_chunk()
+    measures = fit.state.before
+    bits, psnr = FINAL_BITS * float(measures.bits.sum()), float(psnr_of(measures.mse).mean()) + FINAL_DECIBELS
+    return Pilot(max(bits / described.pixels, LEAST), psnr, problem, fit.pace.frame_seconds()[0])

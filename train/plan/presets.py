@@ -6,12 +6,13 @@ import jax
 import numpy as np
 
 from inr.errors import UsageError
-from inr.spec import NetworkSpec, Pyramid, VideoSpec
+from inr.spec import FrameTree, NetworkSpec, Pyramid, VideoSpec
 from train.fit.config import FitConfig
 from train.plan import paper_networks
 from train.plan.network_size import BITS_PER_WEIGHT, MEASURED_BPP, modulated_spec, temporal_grid_length, weight_bits
-from train.plan.options import FitOptions
+from train.plan.options import CANVAS_MODELS, FitOptions
 from train.plan.picture import picture_config, picture_spec
+from train.plan.tree import tree_config, tree_spec
 
 ACCELERATED_BITS = 0.5  # factor of the expected bits of a weight on an accelerator, where the steps of a larger network are cheap
 ACCELERATED_PIXELS, LARGEST_BATCH = 3_300_000, 8  # batch on an accelerator: about this many pixels, at most this many frames
@@ -41,8 +42,10 @@ def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | 
     config = FitConfig(options.preset.steps, rate_weight=rate_weight(bpp), seed=options.seed)
     size = bpp * video.pixels / BITS_PER_WEIGHT
     match options.model.name:
-        case "cam":
+        case name if name in CANVAS_MODELS:
             return default_plan(video, bpp, config, jax.default_backend() != "cpu" if accelerated is None else accelerated)
+        case "tree":
+            return tree_spec(), tree_config(config, video, bpp, options.preset, options.target.target_psnr)
         case "hnerv":
             spec = paper_networks.hnerv_within(video, size)
             config = replace(config, embedder_until=config.anneal_from)
@@ -67,8 +70,10 @@ def plan(video: VideoSpec, bpp: float, options: FitOptions, accelerated: bool | 
 def config_of(spec: NetworkSpec, video: VideoSpec, bpp: float, options: FitOptions) -> FitConfig:
     """The config of a fit of `video` with the network `spec`, which the first video of a bundle determines, perhaps unlike `plan`.
 
-    UsageError if `spec` is that of a picture, and the video has several frames.
+    UsageError if `spec` is that of a picture, and the video has several frames, or if it is that of a tree, which shares no weights.
     """
+    if isinstance(spec.frame_input, FrameTree):
+        raise UsageError("tree-bundle", "trees of frames share no weights, so a bundle cannot hold one", "--model cam")
     planned, config = plan(video, bpp, options)
     is_picture = isinstance(spec.frame_input, Pyramid)
     if is_picture and video.frames > 1:

@@ -19,7 +19,7 @@ from train.fit.fitter import PixelWeights
 from train.fit.target import RateTarget
 from train.plan.encode_plan import weights_identity, weights_of_mask
 from train.plan.fingerprint import fingerprint_of, run_key
-from train.plan.options import EncodeOptions
+from train.plan.options import CANVAS_MODELS, EncodeOptions
 
 FEWEST, MOST = 4, 64  # range of the frames of a segment whose length follows the motion
 MOST_CHANGE = 0.3  # largest sum of the changes from frame to frame in a segment, as a share of the samples' range
@@ -60,7 +60,7 @@ def scenes_of(source: str | Path, options: EncodeOptions) -> list[int]:
     """
     selection = options.selection
     extent = probe(source, selection.frames, selection.scale)
-    if options.fit.model.name != "cam" or extent.frames < 2 * FEWEST:
+    if options.fit.model.name not in CANVAS_MODELS or extent.frames < 2 * FEWEST:
         return [0]
     found = scenes(video := Source(source, selection.frames))
     cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, len(video), video[:1].fps))
