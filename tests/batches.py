@@ -25,7 +25,7 @@ def write_sources(folder: Path, clip: Video) -> Path:
         iio.imwrite(folder / f"p{shift}.png", np.roll(painted(24, 32).frames[0], shift, axis=1))
     write_video(clip, str(folder / "square.mkv"))
     (folder / "broken.png").write_bytes(b"no picture")
-    (folder / "jobs.csv").write_text("source,target_bpp\np0.png,\nbroken.png,\np5.png,\nsquare.mkv,1.5\n")
+    (folder / "jobs.csv").write_text("source,target_bpp,model\np0.png,,\nbroken.png,,\np5.png,,\nsquare.mkv,1.5,cam\n")
     return folder
 
 

@@ -28,7 +28,14 @@ from inr.video import Video  # noqa: E402  the environment comes first
 hypothesis.settings.register_profile("inr", deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("inr")
 
-ENCODE_OPTIONS = ("--preset", 600, "--target-bpp", 1.5)  # of the shared encoded file: enough steps to land on its cap at once
+ENCODE_OPTIONS = (
+    "--model",
+    "cam",
+    "--preset",
+    600,
+    "--target-bpp",
+    1.5,
+)  # of the shared encoded file: enough steps to land on its cap at once
 PATIENCE = 600  # seconds after which a process of a test counts as stuck
 
 

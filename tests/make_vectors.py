@@ -22,11 +22,13 @@ from inr.constants import GRID_EXPONENT
 from inr.layout import tensor_shapes, tensor_specs
 from inr.network import initial_tensors
 from inr.spec import (
+    BandContextSpec,
     BlockSpec,
     CanvasSpec,
     ContextSpec,
     Embeddings,
     FourierFeatures,
+    FrameTree,
     NeighboursSpec,
     NetworkSpec,
     Patches,
@@ -76,6 +78,10 @@ VECTORS = {
         NetworkSpec(FourierFeatures(5, 4), 10, (BlockSpec(6, 1, 1), BlockSpec(4, 1, 1)), 1, 1, norm=True, spatial_grid=(2, 3)),
         VideoSpec(23, 18, 1, name="waves"),
     ),
+    "tree": (
+        NetworkSpec(FrameTree(4, True, BandContextSpec(8, 12, 1), BandContextSpec(4, 10, 1)), 1, (), 1),
+        VideoSpec(37, 26, 6, name="tree"),
+    ),
     "wide": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 2, Fraction(25), Colour(1, 1, 1), "wide", pixel_aspect=Fraction(64, 45))),
     "segments": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first segment's layer
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three videos, on the layers of the others
@@ -110,6 +116,25 @@ def model_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
             busy = np.cumsum(busy, axis=0)
         tensors[name] = QuantizedTensor(quantize(busy.astype(np.float32), exponent), exponent)
     assert list(tensors) == list(tensor_shapes(spec, video))
+    return single_video(spec, video, tensors)
+
+
+def tree_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
+    """A tree whose symbols are mostly zero, with large ones, flows that differ between neighbours, pans, and a frame without motion."""
+    generator = np.random.default_rng(7)
+    tensors = {}
+    for name, shape in tensor_shapes(spec, video).items():
+        if name == "steps":
+            symbols, exponent = generator.integers(-48, -36, shape), -24
+        elif name == "pans":
+            symbols, exponent = generator.integers(-3, 4, shape), -8
+        elif name in ("bands", "motion"):
+            symbols, exponent = np.rint(generator.laplace(0, 0.4, shape)).astype(int), 0
+            symbols[:, generator.integers(0, shape[1], 3)] = 70  # far from any mean, and beyond the limit of contexts
+            symbols[3 if name == "motion" else 2, shape[1] // 2 :] = 0
+        else:
+            symbols, exponent = np.rint(generator.normal(0, 0.7, shape)).astype(int), -40
+        tensors[name] = QuantizedTensor(symbols.astype(np.int32), exponent)
     return single_video(spec, video, tensors)
 
 
@@ -152,7 +177,7 @@ def predicted_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     return replace(model, videos=(replace(model.videos[0], tensors=tensors),))
 
 
-MAKERS = {"bundle": bundle_of, "segments": segments_of, "predicted": predicted_of}  # any other vector is a single video
+MAKERS = {"bundle": bundle_of, "segments": segments_of, "predicted": predicted_of, "tree": tree_of}  # any other vector is a single video
 
 
 def main(folder: Path = FOLDER) -> None:

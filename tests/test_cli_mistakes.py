@@ -53,7 +53,7 @@ MISTAKES = [
     ("encode {clip} {out} --target-psnr 90", 2, "psnr-range", "5..60"),
     ("encode {clip} {out} --preset quick", 2, "unknown-choice", "fast, medium, slow"),
     ("encode {clip} {out} --preset 0", 2, "unknown-choice", "fast, medium, slow"),
-    ("encode {clip} {out} --model enerv", 2, "unknown-choice", "cam, hnerv"),
+    ("encode {clip} {out} --model enerv", 2, "unknown-choice", "auto, cam, tree, hnerv"),
     ("encode {clip} {out} --resume always", 2, "unknown-choice", "auto, never"),
     ("encode {clip} {out} --chunk some", 2, "bad-chunk", "--chunk 16"),
     ("encode {clip} {out} --chunk 2 --key-every 0", 2, "too-small", "--key-every 1"),

@@ -66,7 +66,21 @@ def free_port() -> int:
 def test_two_processes_fit_one_video(encoded: tuple[Path, Outcome], clip_file: Path, tmp_path: Path):
     """Each has one device; the first one writes the file. It is nearly that of a fit on one device."""
     target, shared = tmp_path / "a.inr", {"JAX_COORDINATOR_ADDRESS": f"localhost:{free_port()}", "JAX_NUM_PROCESSES": "2"}
-    command = [sys.executable, "-m", "train", "encode", str(clip_file), str(target), "--preset", "60", "--devices", "cluster", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "train",
+        "encode",
+        str(clip_file),
+        str(target),
+        "--preset",
+        "60",
+        "--model",
+        "cam",
+        "--devices",
+        "cluster",
+        "--json",
+    ]
     pipe = subprocess.PIPE
     processes = [
         subprocess.Popen(command, env={**os.environ, **shared, "JAX_PROCESS_ID": str(index)}, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
@@ -85,7 +99,11 @@ def test_two_processes_fit_one_video(encoded: tuple[Path, Outcome], clip_file: P
 
     alone = tmp_path / "b.inr"
     subprocess.run(
-        [*command[:4], str(clip_file), str(alone), "--preset", "60"], capture_output=True, check=True, cwd=ROOT, timeout=PATIENCE
+        [*command[:4], str(clip_file), str(alone), "--preset", "60", "--model", "cam"],
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        timeout=PATIENCE,
     )
     assert alone.stat().st_size == pytest.approx(target.stat().st_size, rel=0.05)
 

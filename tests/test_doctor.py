@@ -12,7 +12,7 @@ from inr.spec import VideoSpec
 from train.cli import doctor
 from train.cli.preset_tables import MEASURED, listed
 from train.plan.network_size import modulated_spec
-from train.plan.options import MODELS, PRESETS
+from train.plan.options import AUTO, MODELS, PRESETS
 
 
 def test_doctor_lists_devices_cores_versions_and_encoders(inr: Callable[..., Outcome]):
@@ -46,7 +46,7 @@ def test_doctor_knows_accelerators_that_are_not_used(monkeypatch: pytest.MonkeyP
 def test_presets_list_planned_networks_and_measured_times(clip_file: Path, inr: Callable[..., Outcome]):
     found = listed()
     assert [row["preset"] for row in found["presets"]] == list(PRESETS) == list(MEASURED)
-    assert {row["model"].removesuffix("+cam") for row in found["models"]} == set(MODELS)
+    assert {row["model"].removesuffix("+cam") for row in found["models"]} == set(MODELS) - {AUTO}
     nominal = VideoSpec(320, 160, 32)
     assert found["presets"][0]["weights"] == weights(modulated_spec(nominal, 0.05), nominal)
     assert "medium" in inr("presets").out

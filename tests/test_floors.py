@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {"inr": {"inr"}, "codec": {"inr", "codec"}, "train": {"inr", "codec", "train"}}  # each floor, and the floors it may import
-ROOMS = ("fit", "plan", "encode", "bundle", "bench", "batch", "cli")  # of train/: each may import itself and those before it
+ROOMS = ("fit", "tree", "plan", "encode", "bundle", "bench", "batch", "cli")  # of train/: each may import itself and those before it
 ENTRIES = {"train/__init__.py", "train/__main__.py"}  # these belong to no room: they only pass names on
 TRAINING = {"optax", "orbax", "tensorboardX"}
 PLOTTING = {"matplotlib", "scipy", "bjontegaard", "imageio_ffmpeg"}

@@ -26,7 +26,7 @@ from inr.tensor_spec import TimeAxis
 from inr.video import Video
 from train.encode.run import encode_video
 from train.plan.encode_plan import make_plan, zero_model
-from train.plan.options import MODELS, PICTURE_MODELS, FitOptions, Model, encode_options
+from train.plan.options import CANVAS_MODELS, MODELS, PICTURE_MODELS, FitOptions, Model, encode_options
 from train.plan.paper_networks import (
     ffnerv,
     ffnerv_spec,
@@ -184,7 +184,7 @@ def test_the_largest_network_of_a_family_is_found():
     assert largest(lambda unit: nerv(BUNNY, unit, unit, 1), BUNNY, 0).stem == 1
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS[1:] if name not in PICTURE_MODELS])
+@pytest.mark.parametrize("model", [name for name in MODELS if name not in (*PICTURE_MODELS, *CANVAS_MODELS, "tree")])
 def test_every_papers_network_can_be_modulated(model: str):
     plain, _ = plan(BUNNY, 0.1, FitOptions(model=Model(model)))
     modulated, _ = plan(BUNNY, 0.1, FitOptions(model=Model(model, modulated=True)))

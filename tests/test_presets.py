@@ -51,7 +51,7 @@ def test_more_bits_give_larger_networks():
 def test_unknown_names_are_refused():
     with pytest.raises(UsageError, match="--preset quick: it is one of fast, medium, slow, or a number of steps"):
         Preset.parse("quick")
-    with pytest.raises(UsageError, match="--model enerv: it is one of cam, hnerv"):
+    with pytest.raises(UsageError, match="--model enerv: it is one of auto, cam, tree, hnerv"):
         Model.parse("enerv")
     with pytest.raises(UsageError, match="or a number of steps"):
         Preset.parse("0")

@@ -112,7 +112,7 @@ def test_the_command_writes_pages_sheets_and_videos(
 
 
 def test_an_encode_writes_its_report(clip_file: Path, tmp_path: Path, inr: Callable[..., Outcome]):
-    options = ("--report", "--frames", "0:3", "--scale", "1/2", "-q", 70, "--preset", 60)
+    options = ("--report", "--frames", "0:3", "--scale", "1/2", "-q", 70, "--preset", 60, "--model", "cam")
     outcome = inr("encode", clip_file, tmp_path / "a.inr", *options)
     assert outcome.code == 0, outcome.err
     page = (tmp_path / "a.html").read_text()

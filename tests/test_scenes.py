@@ -56,7 +56,7 @@ def test_some_videos_are_fitted_as_a_whole(two_scenes: Path):
 
 def test_a_video_of_two_scenes_is_fitted_in_two_segments(two_scenes: Path, tmp_path: Path):
     said, target = list[str](), tmp_path / "a.inr"
-    options = encode_options(target_size=4000, preset="160")
+    options = encode_options(model="cam", target_size=4000, preset="160")
     encoded = encode_file(two_scenes, target, options, Reporter(say=said.append))
     assert encoded is not None
     assert any("2 scenes" in line for line in said)
