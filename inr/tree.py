@@ -22,12 +22,13 @@ from inr.frame_tree import frame_tree
 from inr.spec import BandContextSpec, FrameTree, NetworkSpec, VideoSpec
 from inr.time_interpolation import Indices
 from inr.tree_layout import band_inputs
-from inr.warp import doubled, warp
+from inr.warp import between, corners, doubled
 from inr.wavelet import synthesis
 
 UNITS = np.array([FLOW_STEP] * 4 + [BLEND_STEP] * 2, np.float32)[:, None, None]  # of a symbol, for each plane of motion
 
 Planes = Float[Array, "h w 3"]
+Doubled = Float[Array, "2*h-1 2*w-1 3"]  # planes with interpolated samples half-way between neighbours, as later frames read them
 
 
 class FrameTensors(NamedTuple):
@@ -85,9 +86,10 @@ class Tree(nnx.Module):
 
     def __call__(self, indices: Indices, canvas_picture: None = None, consecutive: bool = False) -> Float[Array, "t h w 3"]:
         """The frames at `indices` as float R'G'B'. All frames are decoded; `inr.rendering` decodes only those that are needed."""
-        decoded: dict[int, Planes] = {}
+        decoded, references = dict[int, Planes](), dict[int, Doubled]()
         for frame in frame_tree(self.count, self.distance):
-            decoded[frame.index] = decoded_frame(self.size, self.rows(frame.index), [decoded[index] for index in frame.references])
+            decoded[frame.index] = decoded_frame(self.size, self.rows(frame.index), [references[index] for index in frame.references])
+            references[frame.index] = doubled(decoded[frame.index])
         return to_rgb(jnp.stack([decoded[index] for index in range(self.count)])[indices])
 
     def rows(self, index: int) -> FrameTensors:
@@ -95,8 +97,8 @@ class Tree(nnx.Module):
         return FrameTensors(self.bands[...][index], self.motion[...][index], self.steps[...][index], self.pans[...][index])
 
 
-def decoded_frame(size: tuple[int, int], tensors: FrameTensors, references: list[Planes]) -> Planes:
-    """The planes Y', Cb, Cr of a frame with `size` (height, width), from its tensors and the planes of its references."""
+def decoded_frame(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled]) -> Planes:
+    """The planes Y', Cb, Cr of a frame with `size` (height, width), from its tensors and its references, doubled by `inr.warp.doubled`."""
     bands = sample_bands_of(*size, tensors.bands.shape[-1])
     residue = planes_of(bands, tensors.bands) * jnp.exp2(tensors.log_step)
     planes = jnp.moveaxis(residue, 0, -1)[: size[0], : size[1]]
@@ -136,9 +138,11 @@ def spread(entries: Float[Array, "6 h w"], axis: int) -> Float[Array, "6 _ _"]:
     return found.reshape(*entries.shape[:axis], size * MOTION_CELL, *entries.shape[axis + 1 :])
 
 
-def prediction(motion: Float[Array, "6 h w"], references: list[Planes]) -> Planes:
+def prediction(motion: Float[Array, "6 h w"], references: list[Doubled]) -> Planes:
     """The mix of the references, each read through its flow, times the fade."""
-    read = [warp(doubled(reference), motion[2 * k + 1][None], motion[2 * k][None], 2)[0] for k, reference in enumerate(references)]
+    rows, columns = (jnp.arange(size, dtype=jnp.float32) for size in motion.shape[1:])
+    places = [(2 * (columns + motion[2 * k + 1]), 2 * (rows[:, None] + motion[2 * k])) for k in range(len(references))]
+    read = [between(corners(reference, *place)) for reference, place in zip(references, places, strict=True)]
     mixed = read[0]
     if len(read) == 2:
         mixed = read[1] + (read[0] - read[1]) * jax.nn.sigmoid(motion[4])[..., None]

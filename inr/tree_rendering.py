@@ -13,14 +13,21 @@ from inr.frame_tree import TreeFrame, needed
 from inr.levels import to_levels
 from inr.pixels import CHANNELS, Frames
 from inr.spec import FrameTree, VideoSpec
-from inr.tree import FrameTensors, Planes, decoded_frame, to_rgb
+from inr.tree import Doubled, FrameTensors, Planes, decoded_frame, to_rgb
+from inr.warp import doubled
 
 
 @partial(jax.jit, static_argnums=(0,))
-def decoded(size: tuple[int, int], tensors: FrameTensors, references: list[Planes]) -> Planes:
+def decoded(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled]) -> Planes:
     """The planes of a frame with `size` (height, width): `inr.tree.decoded_frame`, compiled. A fit decodes with the same function."""
     with jax.default_matmul_precision("highest"):
         return decoded_frame(size, tensors, references)
+
+
+@jax.jit
+def as_reference(planes: Planes) -> Doubled:
+    """The planes of a frame as later frames read them."""
+    return doubled(planes)
 
 
 @jax.jit
@@ -39,12 +46,14 @@ def decoded_frames(
     """The planes of each frame of `wanted`, with its index, in the order of decoding."""
     order, size = needed(video.frames, tree.distance, wanted), (video.height, video.width)
     last_use = {index: at for at, frame in enumerate(order) for index in (frame.index, *frame.references)}
-    kept: dict[int, Planes] = {}
+    kept: dict[int, Doubled] = {}
     for at, frame in enumerate(order):
-        kept[frame.index] = decoded(size, _rows(tensors, frame), [kept[index] for index in frame.references])
+        planes = decoded(size, _rows(tensors, frame), [kept[index] for index in frame.references])
+        if last_use[frame.index] > at:
+            kept[frame.index] = as_reference(planes)
         if frame.index in wanted:
-            yield frame.index, kept[frame.index]
-        kept = {index: planes for index, planes in kept.items() if last_use[index] > at}
+            yield frame.index, planes
+        kept = {index: picture for index, picture in kept.items() if last_use[index] > at}
 
 
 def _rows(tensors: Mapping[str, np.ndarray | Array], frame: TreeFrame) -> FrameTensors:

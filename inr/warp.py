@@ -5,6 +5,7 @@ fused code takes three times as long on a CPU.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -123,3 +124,32 @@ def _reverse(saved, gradient: Float[Array, "t h w c"]):
 
 
 read.defvjp(_forward, _reverse)
+
+
+class Corners(NamedTuple):
+    """The four samples around each position: upper left and right, lower left and right; and the shares of the right and lower ones."""
+
+    samples: tuple[Float[Array, "h w c"], Float[Array, "h w c"], Float[Array, "h w c"], Float[Array, "h w c"]]
+    across: Float[Array, "h w 1"]
+    down: Float[Array, "h w 1"]
+
+
+def corners(picture: Picture, x: Float[Array, "h w"], y: Float[Array, "h w"]) -> Corners:
+    """The samples between which `read` interpolates, by four gathers.
+
+    Without a gradient for the picture, this is several times as fast on a CPU as `read`, which first makes pairs of neighbours.
+    """
+    height, width, channels = picture.shape
+    x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
+    top, left = y.astype(jnp.int32), x.astype(jnp.int32)
+    rows, columns = (top, jnp.minimum(top + 1, height - 1)), (left, jnp.minimum(left + 1, width - 1))
+    flat = picture.reshape(-1, channels)
+    found = [optimization_barrier(flat[(row * width + column).ravel()]).reshape(*x.shape, channels) for row in rows for column in columns]
+    return Corners((found[0], found[1], found[2], found[3]), (x - left)[..., None], (y - top)[..., None])
+
+
+def between(found: Corners) -> Float[Array, "h w c"]:
+    """The bilinear mean of corners."""
+    a, b, c, d = found.samples
+    upper, lower = a + (b - a) * found.across, c + (d - c) * found.across
+    return upper + (lower - upper) * found.down

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float32, Int32
 from codec.model import QuantizedModel, QuantizedTensor
 from inr.frame_tree import TreeFrame, frame_tree
 from inr.spec import FrameTree
-from inr.tree import Planes
-from inr.tree_rendering import decoded_frames
+from inr.tree import Doubled, Planes
+from inr.tree_rendering import as_reference, decoded_frames
 from inr.video import Video
 from train.fit.fitter import PixelWeights, Reading
 from train.fit.problem import Problem
@@ -61,7 +61,7 @@ class TreeFit:
         self.kinds = frame_step.kinds_of((video.height, video.width), self.tree)
         self.pixel_weights = pixel_weights
         self.state: TreeState = first_state(problem.spec, problem.video, problem.config.rate_weight)
-        self.pictures: dict[int, Planes] = {}  # decoded frames that later ones read
+        self.pictures: dict[int, Doubled] = {}  # decoded frames that later ones read
         self.backoff = 1.0  # factor of learning rates, below 1 after a divergence
         self.pace = Pace(len(video))
         self.asked: Asked = no_request  # a request to stop, which also ends the updates of the frame in progress
@@ -215,8 +215,7 @@ class TreeFit:
         """Choose the rate weight of the next frame, or the pass that follows."""
         state = self.state
         if int(state.position) < len(self.order):
-            self._plan_rest()
-            return
+            return self._plan_rest()
         if self.is_last_pass:
             return
         wanted = self._wanted(state.now, state.now, np.zeros(len(self.order), bool), is_first=False)
@@ -286,14 +285,15 @@ class TreeFit:
 
     def keep(self, frame: TreeFrame, planes: Planes) -> None:
         """Keep the picture of a frame, and only those pictures that frames still to come read."""
-        self.pictures[frame.index] = planes
         later = {index for other in self.order[int(self.state.position) :] for index in other.references}
+        if frame.index in later:
+            self.pictures[frame.index] = as_reference(planes)
         self.pictures = {index: picture for index, picture in self.pictures.items() if index in later}
 
-    def _live_pictures(self) -> dict[int, Planes]:
+    def _live_pictures(self) -> dict[int, Doubled]:
         """The pictures of frames that are done and that frames still to come read."""
-        position = int(self.state.position)
-        done = {frame.index for frame in self.order[:position]}
-        later = {index for frame in self.order[position:] for index in frame.references}
+        done = {frame.index for frame in self.order[: int(self.state.position)]}
+        later = {index for frame in self.order[int(self.state.position) :] for index in frame.references}
         tensors = {name: tensor.values() for name, tensor in video_tensors(self.problem, self.state).items()}
-        return dict(decoded_frames(self.tree, self.problem.video, tensors, done & later))
+        found = decoded_frames(self.tree, self.problem.video, tensors, done & later)
+        return {index: as_reference(planes) for index, planes in found}

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32, Int16
 
 from inr.frame_tree import TreeFrame
 from inr.pixels import Frame, to_unit
-from inr.tree import FrameTensors, Planes, motion_of, prediction, to_rgb
+from inr.tree import Doubled, FrameTensors, Planes, motion_of, prediction, to_rgb
 from inr.tree_rendering import decoded
 from train.fit.interrupts import StopRequest
 from train.tree import frame_step
@@ -47,14 +47,14 @@ class Motion(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FrameJob:
-    """A frame to fit: its place in the tree, its samples, its decoded references, and the rate weight.
+    """A frame to fit: its place in the tree, its samples, its decoded and doubled references, and the rate weight.
 
     The fit begins with `motion` (None: with that of block matching). `pixel_weights` have a mean of 1.
     """
 
     frame: TreeFrame
     samples: Frame
-    references: Sequence[Planes]
+    references: Sequence[Doubled]
     rate_weight: float
     motion: Motion | None
     pixel_weights: Float32[np.ndarray, "_ _"]
@@ -160,7 +160,7 @@ def _flows(size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"]) -> Fl
 
 
 def readings(
-    size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: Sequence[Planes]
+    size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: Sequence[Doubled]
 ) -> tuple[frame_step.Reading, frame_step.Reading]:
     """The references read through the flows of `motion`."""
     flows = _flows(size, motion, pan)
@@ -175,7 +175,8 @@ def first_motion(target: Float32[np.ndarray, "h w 3"], job: FrameJob, kinds: Kin
     if not job.references:
         return Motion(np.zeros(layout.size, np.float32), np.zeros(4, np.float32))
     distances = [abs(job.frame.index - index) for index in job.frame.references]
-    planes = matched_motion(grey, [np.asarray(picture)[..., 0] for picture in job.references], job.rate_weight, distances)
+    pictures = [np.asarray(picture[::2, ::2, 0]) for picture in job.references]
+    planes = matched_motion(grey, pictures, job.rate_weight, distances)
     pan = np.rint(np.median(planes[:4], axis=(1, 2)) / PAN_STEP).astype(np.float32) * np.float32(PAN_STEP)
     planes[:4] -= pan[:, None, None]
     rows = motion_coefficients(layout, planes)
@@ -185,6 +186,6 @@ def first_motion(target: Float32[np.ndarray, "h w 3"], job: FrameJob, kinds: Kin
 
 
 @partial(jax.jit, static_argnames="size")
-def prediction_of(size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: list[Planes]) -> Float[Array, "h w"]:
+def prediction_of(size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: list[Doubled]) -> Float[Array, "h w"]:
     """Y' of the mix of the references, read through the flows of `motion`."""
     return prediction(motion_of(size, motion, pan), references)[..., 0]

@@ -18,8 +18,8 @@ from codec.band_contexts import BandContexts
 from inr.bands import BandLayout, motion_bands, sample_bands
 from inr.constants import FADE_BIAS, YCBCR_BASIS
 from inr.spec import FrameTree
-from inr.tree import motion_of, planes_of
-from inr.warp import doubled
+from inr.tree import Doubled, motion_of, planes_of
+from inr.warp import between, corners
 from train.fit.context_rate import Model
 from train.fit.qat import soft_round
 from train.tree.band_rate import band_bits
@@ -200,23 +200,17 @@ def moves(means: Float[Array, " n"], squares: Float[Array, " groups"], count: In
 
 
 @partial(jax.jit, static_argnames="size")
-def reading_of(reference: Float[Array, "h w 3"], down: Float[Array, "h w"], right: Float[Array, "h w"], size: tuple[int, int]) -> Reading:
-    """`reference` read through a flow as `inr.tree.prediction` reads it, and its changes."""
-    picture = doubled(reference)
-    height, width, channels = picture.shape
+def reading_of(picture: Doubled, down: Float[Array, "h w"], right: Float[Array, "h w"], size: tuple[int, int]) -> Reading:
+    """The reference `picture` read through a flow as `inr.tree.prediction` reads it, and its changes."""
+    height, width = picture.shape[:2]
     y = 2 * (jnp.arange(size[0], dtype=jnp.float32)[:, None] + down)
     x = 2 * (jnp.arange(size[1], dtype=jnp.float32) + right)
     inside = [(place >= 0) & (place < extent - 1) for place, extent in ((y, height), (x, width))]
-    y, x = jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)
-    top, left = y.astype(jnp.int32), x.astype(jnp.int32)
-    below, beside = (y - top).reshape(-1, 1), (x - left).reshape(-1, 1)
-    edged = jnp.pad(picture, ((0, 1), (0, 1), (0, 0)))
-    pairs = lax.optimization_barrier(jnp.concatenate([edged[:, :-1], edged[:, 1:]], axis=-1).reshape(-1, 2 * channels))
-    index = (top * width + left).ravel()
-    (a, b), (c, d) = (jnp.split(lax.optimization_barrier(pairs[index + rows]), 2, axis=-1) for rows in (0, width))
-    upper, lower = a + (b - a) * beside, c + (d - c) * beside
-    parts = (upper + (lower - upper) * below, 2 * (lower - upper), 2 * ((b - a) * (1 - below) + (d - c) * below))
-    value, by_down, by_right = (part.T.reshape(channels, *size) for part in parts)
+    found = corners(picture, x, y)
+    a, b, c, d = found.samples
+    upper, lower = a + (b - a) * found.across, c + (d - c) * found.across
+    parts = (between(found), 2 * (lower - upper), 2 * ((b - a) * (1 - found.down) + (d - c) * found.down))
+    value, by_down, by_right = (jnp.moveaxis(part, -1, 0) for part in parts)
     return Reading(value, jnp.where(inside[0], by_down, 0), jnp.where(inside[1], by_right, 0), down, right)
 
 
