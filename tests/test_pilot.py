@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inr.spec import VideoSpec
+from inr.spec import NetworkSpec, VideoSpec
 from inr.video import Video
 from inr.writing import write_video
+from train.fit.config import FitConfig
 from train.fit.problem import Problem
 from train.plan import estimate as estimate_module
-from train.plan.duration import duration_line, relative_cost, spoken
+from train.plan.duration import duration_line, fit_seconds, relative_cost, spoken
 from train.plan.estimate import PILOT_FRAMES, PILOT_PIXELS, estimate, estimate_line
-from train.plan.options import FitOptions, encode_options
+from train.plan.options import FitOptions, Model, Preset, encode_options
 from train.plan.pilot import MOST_FRAMES, MOST_PIXELS, Pilot, reduced
 from train.plan.presets import plan
 
@@ -144,8 +145,19 @@ def test_an_estimate_in_words_says_how_to_make_a_long_fit_shorter():
 
 def test_durations_are_said_in_words():
     assert [spoken(seconds) for seconds in (40, 720, 12_600)] == ["40 seconds", "12 minutes", "3.5 hours"]
-    assert duration_line(2500, 0.012) == "the fit takes about 30 seconds: 2500 steps of 12 ms"
-    assert duration_line(10_000, 0.1).endswith("; shorter: --time-budget 5m, --preset fast, or --scale 1/2")
+    video = VideoSpec(64, 48, 9)
+    problem = Problem(*plan_of(video, "cam"))
+    assert duration_line(problem, 0.012) == "the fit takes about 30 seconds: 2500 steps of 12 ms"
+    assert duration_line(problem.with_steps(10_000), 0.1).endswith("; shorter: --time-budget 5m, --preset fast, or --scale 1/2")
+    tree = Problem(*plan_of(video, "tree")).with_steps(100)
+    assert fit_seconds(tree, 1.0) == 100 + 4 * 12 + 8 * 9  # a quick pass, in which key frames have a larger share, and other work
+    assert "and as much as a few steps for each frame" in duration_line(tree, 1.0)
+
+
+def plan_of(video: VideoSpec, model: str) -> tuple[NetworkSpec, VideoSpec, FitConfig]:
+    """The spec and the config of a fast fit."""
+    spec, config = plan(video, 0.1, FitOptions(preset=Preset.parse("fast"), model=Model(model)))
+    return spec, video, config
 
 
 def test_a_step_costs_more_for_larger_frames_and_more_weights(problem: Problem):

@@ -67,4 +67,5 @@ def announce(source: str | Path, options: EncodeOptions, reporter: Reporter) -> 
     if cap is not None and cap < least_bytes(replace(video, frames=1)):  # the encode itself will refuse such a source or cap
         return
     spec, config = plan(video, options.fit.target.nominal_bpp(video), options.fit)
-    reporter.say("predicted: " + duration_line(config.steps, foreseen_step_seconds(Problem(spec, video, config))))
+    problem = Problem(spec, video, config)
+    reporter.say("predicted: " + duration_line(problem, foreseen_step_seconds(problem)))

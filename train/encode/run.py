@@ -62,7 +62,7 @@ def run_plan(plan: EncodePlan, video: Video, output: Path, started: float, repor
         plan, fitter = run.plan, run.fitter
         reporter.say(spec_line(plan.problem))
         if plan.options.time_budget is None:
-            reporter.say(duration_line(plan.problem.config.steps, fitter.dry_run(1)))
+            reporter.say(duration_line(plan.problem, fitter.dry_run(1)))
         with reporter.display as shown:
             deadline = started + fit_deadline(plan.options.time_budget, plan.spared)
 

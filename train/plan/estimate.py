@@ -13,7 +13,7 @@ from inr.reading import Extent, probe, read_video
 from inr.span import Span
 from inr.spec import VideoSpec
 from train.fit.problem import Problem
-from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, relative_cost, spoken
+from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, fit_seconds, relative_cost, spoken
 from train.plan.encode_plan import check_mask, check_reachable, least_bytes, steps_within
 from train.plan.memory import fit_bytes
 from train.plan.model_choice import chosen_model
@@ -66,7 +66,7 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
         "output": None,
         "estimated_bytes": [max(round(size * 2**-octaves), least), max(round(size * 2**octaves), least)],
         "estimated_psnr_rgb": [round(decibels, 1) for decibels in psnr],
-        "estimated_seconds": budget or steps * step_seconds + OTHER_SECONDS,
+        "estimated_seconds": budget or segments * fit_seconds(problem, step_seconds) + OTHER_SECONDS,
         "estimated_memory_bytes": fit_bytes(problem.spec, problem.video, problem.config),
         "steps": steps,
         "step_seconds": step_seconds,

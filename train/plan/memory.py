@@ -17,7 +17,7 @@ COPIES_OF_FEATURES = 8  # arrays as large as a block's features: forward and bac
 SAMPLES = 30  # floats for each sample of a canvas: pairs of neighbouring samples of three channels, and their gradients
 FIELDS_OF_FLOW = 60  # floats for each pixel of a frame: positions, four corners of three channels twice, blend, and their gradients
 GRID_FLOATS, CONTEXT_COPIES, PICTURE_FLOATS = 30, 4, 50  # floats for each symbol of a pyramid, for each of its contexts, and for each pixel
-TREE_FLOATS = 260  # floats for each pixel of a frame of a tree: contexts of its symbols and their gradients, readings, rows
+TREE_FLOATS = 600  # floats for each pixel of a frame of a tree: contexts of its symbols and their gradients, readings, rows
 BASE = 600 << 20  # bytes that the runtime takes without a fit
 
 
@@ -30,8 +30,8 @@ def fit_bytes(spec: NetworkSpec, video: VideoSpec, config: FitConfig) -> int:
         return BASE + raw + 4 * floats
     if isinstance(spec.frame_input, FrameTree):
         pixels, symbols = video.height * video.width, sample_bands(video.height, video.width, spec.frame_input.full_chroma).size
-        live = spec.frame_input.distance.bit_length() + 3  # decoded frames that later ones read, and those of two fits
-        return BASE + raw + 2 * symbols * video.frames + 4 * pixels * (TREE_FLOATS + CHANNELS * live)
+        live = spec.frame_input.distance.bit_length() + 3  # decoded frames that later ones read, with half samples, and a few more
+        return BASE + raw + 2 * symbols * video.frames + 4 * pixels * (TREE_FLOATS + 4 * CHANNELS * live)
     rows, columns = video.cells(spec)
     cells, features, floats = rows * columns, spec.stem, 0
     if isinstance(spec.frame_input, Patches):
