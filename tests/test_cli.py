@@ -51,7 +51,7 @@ def test_the_same_command_again_is_up_to_date(encoded: tuple[Path, Outcome], cli
 
 def test_a_quality_is_reached(clip_file: Path, inr: Command, tmp_path: Path):
     out = tmp_path / "good.inr"
-    outcome = inr("encode", clip_file, out, "--target-psnr", 29, "--preset", 800, "--json")
+    outcome = inr("encode", clip_file, out, "--model", "cam", "--target-psnr", 29, "--preset", 800, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.last["target_hit"] is True
     assert outcome.last["cap_used"] is None

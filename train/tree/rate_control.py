@@ -19,7 +19,8 @@ from train.tree.model import Tensors, no_differences, quantised_model
 from train.tree.rate import BITS_POWER, DECIBELS
 from train.tree.trimming import trim
 
-ATTEMPTS, LEAF_UPDATES = 3, 10  # most attempts by leaves, and the updates of a leaf in one
+ATTEMPTS, LEAF_UPDATES = 6, 10  # most attempts by leaves, and the updates of a leaf in one
+TOO_LITTLE, TOO_MUCH = 1.7, 0.6  # factors of later changes after one that led not far enough to the target, or beyond it
 PASSES, LEAST_CHANGE = 5, 0.3  # most further passes towards a cap; the change of the rate weight's logarithm, doubled with each of them
 FIRST_MARGIN = 1.05  # the first trimming removes so many times the bits that are too many
 CAP_AIM, PSNR_AIM = 0.985, 0.1  # aim of an attempt: share of a cap, or decibels above a target quality
@@ -35,11 +36,14 @@ def control_tree(fit: TreeFit, setup: RateControlSetup, say: Callable[[str], Non
     contexts = no_differences(fit.problem) if hurry else trained_contexts(fit)
     control = _Control(fit, setup, contexts)
     best = last = control.measured()
+    gain = 1.0
     for _ in range(ATTEMPTS):
         if best.hit or hurry or time.monotonic() + control.attempt_seconds > setup.deadline:
             break
-        refit_leaves(fit, control.log_change(last), LEAF_UPDATES, setup.deadline)
+        change = control.log_change(last)
+        refit_leaves(fit, min(max(gain * change, -MOST_CHANGE), MOST_CHANGE), LEAF_UPDATES, setup.deadline)
         last = control.measured()
+        gain *= TOO_LITTLE if change * control.log_change(last) > 0 else TOO_MUCH
         best = control.better(best, last)
         say(f"rate control: {last.size} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
     cap = setup.target.target_bytes
