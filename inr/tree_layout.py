@@ -4,10 +4,8 @@ from collections.abc import Iterator
 
 from inr.bands import motion_bands, sample_bands
 from inr.spec import BandContextSpec, FrameTree, VideoSpec
-from inr.tensor_spec import BandsOfFrames, ExpectedCoding, Init, Normal, Owner, Steps, TensorSpec, TimeAxis, Zeros
+from inr.tensor_spec import BandsOfFrames, ExpectedCoding, Owner, Steps, TensorSpec, TimeAxis, Zeros
 
-ZERO = Zeros()
-FIRST_GAIN, HIDDEN_GAIN, OUTPUT_DEVIATION = 0.5, 0.1, 0.05  # of the layers of a context model at the start of a fit
 COMMON_INPUTS, SAMPLE_FACTS, MOTION_FACTS = 10, 6, 7  # inputs of a context model beside the neighbours: see `codec.band_contexts`
 
 
@@ -32,15 +30,11 @@ def tree_tensors(tree: FrameTree, video: VideoSpec) -> Iterator[TensorSpec]:
 
 
 def band_context_tensors(prefix: str, spec: BandContextSpec, inputs: int) -> Iterator[TensorSpec]:
-    """The tensors of a context model; `prefix` begins their names."""
+    """The tensors of a context model; `prefix` begins their names. They are differences from default weights: see `codec.band_models`."""
     layers = [("first", inputs, spec.width), *((f"hidden.{k}", spec.width, spec.width) for k in range(spec.hidden))]
-
-    def tensor(name: str, shape: tuple[int, ...], init: Init = ZERO) -> TensorSpec:
-        return TensorSpec(f"{prefix}{name}", shape, Owner.VIDEO, init, steps=Steps.POWERS_OF_TWO)
-
-    for index, (name, fan_in, width) in enumerate(layers):
-        yield tensor(f"{name}.kernel", (fan_in, width), Normal((HIDDEN_GAIN if index else FIRST_GAIN) / fan_in**0.5))
-        yield tensor(f"{name}.bias", (width,))
-    yield tensor("linear.kernel", (inputs, 2))
-    yield tensor("output.kernel", (spec.width, 2), Normal(OUTPUT_DEVIATION))
-    yield tensor("output.bias", (2,))
+    shapes = {}
+    for name, fan_in, width in layers:
+        shapes |= {f"{name}.kernel": (fan_in, width), f"{name}.bias": (width,)}
+    shapes |= {"linear.kernel": (inputs, 2), "output.kernel": (spec.width, 2), "output.bias": (2,)}
+    for name, shape in shapes.items():
+        yield TensorSpec(f"{prefix}{name}", shape, Owner.VIDEO, Zeros(), steps=Steps.POWERS_OF_TWO)

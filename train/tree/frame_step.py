@@ -230,8 +230,3 @@ def no_reading(size: tuple[int, int]) -> Reading:
     """The reading of a reference that does not exist."""
     planes, flow = jnp.zeros((3, *size)), jnp.zeros(size)
     return Reading(planes, planes, planes, flow, flow)
-
-
-def symbols(values: Float[Array, " n"]) -> np.ndarray:
-    """The symbols of coefficients (int32)."""
-    return np.rint(np.asarray(values)).astype(np.int32)

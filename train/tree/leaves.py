@@ -1,4 +1,4 @@
-"""What can still be changed after the last pass: leaves, which no frame reads, or all frames in one more quick pass."""
+"""Changes after the last pass: new fits of leaves, which no frame reads, or one more quick pass over all frames."""
 
 import time
 
