@@ -7,16 +7,19 @@ samples are mirrored. Heights and widths are multiples of 2 ** octaves.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import optimization_barrier
 from jaxtyping import Array, Float
 
 from inr.constants import HIGH_GAIN, LIFTING, LOW_GAIN
 
 ROOT = np.float32(0.5**0.5)
+RESPONSE, BEYOND = 3, 2  # entries away from an entry that it reaches; entries beyond an edge that reach samples inside
+LEAST_FILTERED = 4  # entries of an axis from which its gradient is computed by filters
 
 
 def synthesis(coarse: Float[Array, "p h w"], octaves: Sequence[Float[Array, "_ 3 _ _"]], haar: bool = False) -> Float[Array, "p H W"]:
@@ -41,7 +44,11 @@ def analysis(planes: Float[np.ndarray, "p H W"], octaves: int, haar: bool = Fals
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def joined_97(low: Float[Array, "p h w"], high: Float[Array, "p h w"], axis: int) -> Float[Array, "p H W"]:
-    """The axis `axis` with the coarse entries `low` and the details `high`, twice as long. The gradient is computed by lifting, too."""
+    """The axis `axis` with the coarse entries `low` and the details `high`, twice as long."""
+    return _lifted(low, high, axis)
+
+
+def _lifted(low: Array, high: Array, axis: int) -> Array:
     even, odd = low * LOW_GAIN, high * HIGH_GAIN
     for index in reversed(range(len(LIFTING))):
         if index % 2:
@@ -52,17 +59,50 @@ def joined_97(low: Float[Array, "p h w"], high: Float[Array, "p h w"], axis: int
 
 
 def _joined_forward(low, high, axis):
-    return joined_97(low, high, axis), None
+    return _lifted(low, high, axis), None
 
 
-def _joined_backward(axis, _, cotangent):
+def _joined_backward(axis: int, _: None, cotangent: Array) -> tuple[Array, Array]:
+    """The gradients for `low` and `high`, by filters: XLA compiles and runs the transpose of lifting three times as slowly."""
     even, odd = (_every_second(cotangent, start, axis) for start in (0, 1))
-    for index, weight in enumerate(LIFTING):
-        if index % 2:
-            odd = odd - weight * (even + _before_transposed(even, axis))
-        else:
-            even = even - weight * (odd + _after_transposed(odd, axis))
-    return even * LOW_GAIN, odd * HIGH_GAIN
+    if even.shape[axis] < LEAST_FILTERED:
+        low, high = jax.linear_transpose(partial(_lifted, axis=axis), even, odd)(cotangent)
+        return low, high
+    return _filtered(even, odd, axis, _responses()[0], 1), _filtered(even, odd, axis, _responses()[1], 0)
+
+
+def _filtered(even: Array, odd: Array, axis: int, responses: Sequence[np.ndarray], mirror: int) -> Array:
+    """The gradient for entries that make samples by `responses`; entry `mirror` is the first one that is repeated beyond the first edge."""
+    size = even.shape[axis]
+    parts = [jnp.pad(part, _along(axis, BEYOND + RESPONSE, BEYOND + RESPONSE)) for part in (even, odd)]
+    taps = [(part, at, float(tap)) for part, response in zip(parts, responses, strict=True) for at, tap in enumerate(response) if tap]
+    around = jnp.asarray(sum(tap * _part(part, at, at + size + 2 * BEYOND, axis) for part, at, tap in taps))
+    # Entries beyond the edges are mirrored ones, so their gradients are added to those.
+    before, after = (jnp.flip(_part(around, *ends, axis), axis) for ends in ((0, BEYOND), (BEYOND + size, None)))
+    inside = _part(around, BEYOND, BEYOND + size, axis)
+    for outside, at in ((before, mirror), (after, size - BEYOND - 1 + mirror)):
+        inside = inside + jnp.pad(outside, _along(axis, at, size - BEYOND - at))
+    return optimization_barrier(inside)
+
+
+def _along(axis: int, before: int, after: int) -> list[tuple[int, int]]:
+    """The widths of padding of one axis of planes."""
+    return [(before, after) if axis == other else (0, 0) for other in range(3)]
+
+
+@lru_cache(maxsize=1)
+def _responses() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """The even and the odd samples that an entry of the coarse picture makes, and those of a detail, up to RESPONSE entries away."""
+    found = []
+    for gains in ((LOW_GAIN, 0), (0, HIGH_GAIN)):
+        even, odd = (np.eye(1, 2 * RESPONSE + 1, RESPONSE)[0] * gain for gain in gains)
+        for index in reversed(range(len(LIFTING))):
+            if index % 2:
+                even = even - LIFTING[index] * (odd + np.roll(odd, 1))
+            else:
+                odd = odd - LIFTING[index] * (even + np.roll(even, -1))
+        found.append((even, odd))
+    return found[0], found[1]
 
 
 joined_97.defvjp(_joined_forward, _joined_backward)
@@ -87,19 +127,6 @@ def _after(x: Array, axis: int) -> Array:
     """For each entry the one after it; for the last one itself."""
     size = x.shape[axis]
     return jnp.concatenate([_part(x, 1, size, axis), _part(x, size - 1, size, axis)], axis)
-
-
-def _before_transposed(x: Array, axis: int) -> Array:
-    first, zero = _part(x, 0, 1, axis), jnp.zeros_like(_part(x, 0, 1, axis))
-    moved = jnp.concatenate([_part(x, 1, x.shape[axis], axis), zero], axis)
-    return moved + jnp.concatenate([first, jnp.zeros_like(_part(x, 1, x.shape[axis], axis))], axis)
-
-
-def _after_transposed(x: Array, axis: int) -> Array:
-    size = x.shape[axis]
-    last, zero = _part(x, size - 1, size, axis), jnp.zeros_like(_part(x, 0, 1, axis))
-    moved = jnp.concatenate([zero, _part(x, 0, size - 1, axis)], axis)
-    return moved + jnp.concatenate([jnp.zeros_like(_part(x, 0, size - 1, axis)), last], axis)
 
 
 def _interleaved(even: Array, odd: Array, axis: int) -> Array:
