@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from codec.evaluation import compare
@@ -17,8 +18,9 @@ from train.plan.encode_plan import SPARED_SHARE, EncodePlan, fit_deadline
 from train.plan.fingerprint import fingerprint_of
 from train.plan.memory import check_memory
 from train.tree.fitter import TreeFit
-from train.tree.frame_fit import no_request
+from train.tree.frame_fit import compile_rest, no_request
 from train.tree.rate_control import control_tree
+from train.tree.state import first_state
 
 
 def run_tree(plan: EncodePlan, video: Video, output: Path, started: float, reporter: Reporter, log_folder: Path | None = None) -> Encoded:
@@ -28,7 +30,9 @@ def run_tree(plan: EncodePlan, video: Video, output: Path, started: float, repor
     if plan.options.time_budget is not None:
         fit.pace.until = started + plan.options.time_budget * (1 - SPARED_SHARE) - plan.spared
         fit.pace.most_updates = plan.options.preset.most_steps
-    with Interrupts() as interrupts, reporter.display as shown:
+    with Interrupts() as interrupts, reporter.display as shown, ThreadPoolExecutor(1) as aside:
+        contexts = first_state(plan.problem.spec, plan.problem.video, plan.problem.config.rate_weight).contexts
+        aside.submit(compile_rest, fit.order, (video.height, video.width), contexts, fit.kinds)
 
         def stop_requested() -> StopRequest:
             return interrupts.request_by(deadline, whole=plan.whole)

@@ -31,7 +31,7 @@ from train.tree.model import differences, quantised_model, video_tensors
 from train.tree.pace import Pace
 from train.tree.state import FrameMeasures, TreeState, first_state
 
-LEVEL_WEIGHTS = (0.6, 0.9, 1.1, 1.4, 1.8)  # factors of the rate weight by level
+LEVEL_WEIGHTS = (0.5, 0.8, 1.2, 1.7, 2.4)  # factors of the rate weight by level
 KEY_UPDATES, FIRST_UPDATES = 2, 3  # times as many updates for key frames, and for the first one
 QUICK_UPDATES, MOST_QUICK = 4, 3  # updates of a frame in a quick pass, and most quick passes
 FAR = math.log(1.7)  # change of the rate weight's logarithm after a quick pass from which another one follows

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -15,16 +16,16 @@ from jaxtyping import Array, Float, Float32, Int16
 from inr.frame_tree import TreeFrame
 from inr.pixels import Frame, to_unit
 from inr.tree import Doubled, FrameTensors, Planes, motion_of, prediction, to_rgb
-from inr.tree_rendering import decoded
+from inr.tree_rendering import as_reference, decoded
 from train.fit.interrupts import StopRequest
 from train.tree import frame_step
+from train.tree.band_choice import first_symbols
 from train.tree.frame_step import ContextState, Course, FrameTask, Kinds, Rows
 from train.tree.motion_start import fades, matched_motion
-from train.tree.transforms import motion_coefficients, sample_coefficients, source_planes
+from train.tree.transforms import coefficient_weights, motion_coefficients, sample_coefficients, source_planes
 
 PAN_STEP = 0.5  # pixels
 TO_STEP = 0.16  # the rate weight divided by the square of the step size of samples
-SHRUNK = 0.25  # symbols, by which coefficients are nearer to zero at the start of a fit
 REFRESH = 12  # steps between two readings of the references
 
 CPU_PIXELS = 1_500_000  # that a CPU updates in about a second
@@ -106,16 +107,18 @@ def fit_frame(
         jnp.float32(step_size),
         pan,
         jnp.asarray(job.pixel_weights),
+        jnp.asarray(weights := coefficient_weights(kinds[0].layout, job.pixel_weights)),
     )
-    residue = target - np.moveaxis(np.asarray(first_prediction(size, rows, task)), 0, -1)
-    first = sample_coefficients(kinds[0].layout, residue) / step_size
-    first = np.sign(first) * np.maximum(np.abs(first) - SHRUNK, 0)
+    residue = target - np.moveaxis(np.asarray(jax.jit(frame_step.predicted)(rows, task)), 0, -1)
+    first = first_symbols(sample_coefficients(kinds[0].layout, residue) / step_size, weights)
     state = frame_step.fresh(Rows(jnp.asarray(first), rows), kinds)
     steps, began, together = int(course.steps), time.monotonic(), updates_together(size)
-    for first in range(0, steps, REFRESH):
+    moved = frame_step.motion_steps(steps)
+    for first, last in pairwise(sorted({*range(0, moved, REFRESH), moved, steps})):
+        if first == moved:
+            state = state._replace(rows=state.rows._replace(motion=jnp.rint(state.rows.motion)))
         if first and references:
             task = task._replace(readings=readings(size, state.rows.motion, pan, references))
-        last = min(first + REFRESH, steps)
         for begin in range(first, last, together):
             if (request := asked()) is StopRequest.LEAVE:
                 return None
@@ -142,16 +145,20 @@ def rounded_frame(job: FrameJob, symbols: tuple[np.ndarray, np.ndarray, np.ndarr
     return FittedFrame(bands, motion, job.exponent, pan, planes, bits, mse)
 
 
+def compile_rest(order: Sequence[TreeFrame], size: Size, contexts: ContextState, kinds: Kinds) -> None:
+    """Compile what the fit of a frame does after its updates, for the frames of `order`, so that another thread can compile the updates."""
+    samples, weights = np.zeros((*size, 3), np.uint8), np.ones(size, np.float32)
+    bands, motion = (np.zeros(kind.layout.size, np.int16) for kind in kinds)
+    for frame in {len(frame.references): frame for frame in order}.values():
+        references = [as_reference(jnp.zeros((*size, 3)))] * len(frame.references)
+        job = FrameJob(frame, samples, references, 1.0, None, weights)
+        rounded_frame(job, (bands, motion, np.zeros(4, np.float32)), contexts, kinds)
+
+
 @jax.jit
 def _mse(planes: Planes, samples: Array, pixel_weights: Array) -> Array:
     """The mean square error of R'G'B' samples in [0, 1]."""
     return jnp.mean(jnp.square(jnp.clip(to_rgb(planes), 0, 1) - to_unit(samples)) * pixel_weights[..., None])
-
-
-@partial(jax.jit, static_argnames="size")
-def first_prediction(size: Size, motion: Float[Array, " m"], task: FrameTask) -> Float[Array, "3 h w"]:
-    """The prediction of a frame by the motion of its task's readings."""
-    return frame_step.predicted(motion_of(size, motion, task.pan), task)
 
 
 @partial(jax.jit, static_argnames="size")

@@ -1,5 +1,8 @@
 """The steps of the fit of one frame of a tree: the loss, its gradient, the update.
 
+Motion follows gradients, softly rounded with noise, and is rounded for good before the last steps. The symbols of samples are whole in
+every step, and move by 1 (see `train.tree.band_choice`); context models learn from them.
+
 References are fixed, so a frame's prediction depends on its motion alone. Reading a reference through a flow is slow on a CPU; between two
 refreshes, a step therefore uses the first-order expansion of what it read.
 """
@@ -9,27 +12,28 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from codec.band_contexts import BandContexts
+from codec.quantizer import MAX_SYMBOL
 from inr.bands import BandLayout, motion_bands, sample_bands
-from inr.constants import FADE_BIAS, YCBCR_BASIS
+from inr.constants import FADE_BIAS
 from inr.spec import FrameTree
 from inr.tree import Doubled, motion_of, planes_of
 from inr.warp import between, corners
 from train.fit.context_rate import Model
 from train.fit.qat import soft_round
-from train.tree.band_rate import band_bits
+from train.tree.band_choice import ERROR_METRIC, curvature, good_moves
+from train.tree.band_rate import band_bits, band_moves
 
 MOMENTUM, MEMORY, MOST_UPDATE = 0.9, 0.95, 2.0  # as in `train.fit.state`
-MOTION_NOISE = 0.3  # the noise of motion, as a share of that of samples: noise in a flow spoils the whole prediction
-ERROR_METRIC = np.asarray(YCBCR_BASIS @ YCBCR_BASIS.T / 3)  # the mean square error of R'G'B' is e @ ERROR_METRIC @ e of Y'CbCr
 
-TEMPERATURES, NOISE = (0.4, 0.12), (0.22, 0.15)  # of soft rounding: at the start and at the end of a frame's fit
-ROWS_RATE, WARM_UP = 0.1, 4  # learning rate of coefficients, in symbols; steps up to which it rises
+TEMPERATURES, NOISE = (0.4, 0.12), (0.066, 0.045)  # of soft rounding of motion: at the start and at its end
+MOTION_RATE, WARM_UP = 0.1, 4  # learning rate of motion, in symbols; steps up to which it rises
+MOTION_TENTHS = 6  # of the steps that change the motion
+MOVED = (0.5, 0.1)  # share of the good moves that a step makes at random, as neighbours depend on each other: first step, last step
 
 OPTIMISER = optax.scale_by_adam(b1=MOMENTUM, b2=0.99)
 Planes = Float[Array, "3 h w"]
@@ -55,11 +59,11 @@ class Rows(NamedTuple):
 
 
 class FrameState(NamedTuple):
-    """The fit of one frame: its coefficients, the mean of their gradients, the mean square of each group's, the number of steps."""
+    """The fit of one frame: its rows, the mean of the motion's gradients, the mean square of each group's, the number of steps."""
 
     rows: Rows
-    means: Rows
-    squares: Rows
+    means: Float[Array, " m"]
+    squares: Float[Array, " groups"]
     count: Int[Array, ""]
 
 
@@ -74,7 +78,7 @@ class FrameTask(NamedTuple):
     """The facts of a frame.
 
     They are its samples, the readings of two references, and how many of them there are; its level as a context, its rate weight, the step
-    size of its samples, and the flow of the whole frame; and the weights of its pixels, whose mean is 1.
+    size of its samples, and the flow of the whole frame; and the weights of its pixels, whose mean is 1, and of its coefficients.
     """
 
     target: Planes
@@ -85,6 +89,7 @@ class FrameTask(NamedTuple):
     step: Float[Array, ""]
     pan: Float[Array, "4"]
     pixel_weights: Float[Array, "_ _"]
+    coefficient_weights: Float[Array, " n"]
 
 
 class Course(NamedTuple):
@@ -96,12 +101,13 @@ class Course(NamedTuple):
 
 
 class StepPlan(NamedTuple):
-    """The rounding and the step lengths of a step."""
+    """The rounding of motion, the step lengths of motion and of context models, and the share of moves of a step."""
 
     temperature: Float[Array, ""]
     noise: Float[Array, ""]
-    rows: Float[Array, ""]
+    motion: Float[Array, ""]
     contexts: Float[Array, ""]
+    moved: Float[Array, ""]
 
 
 class Bits(NamedTuple):
@@ -111,8 +117,9 @@ class Bits(NamedTuple):
     motion: Float[Array, ""]
 
 
-def predicted(motion: Float[Array, "6 h w"], task: FrameTask) -> Planes:
-    """The first-order expansion of a frame's prediction."""
+def predicted(symbols: Float[Array, " m"], task: FrameTask) -> Planes:
+    """The first-order expansion of a frame's prediction by the motion `symbols`."""
+    motion = motion_of((task.target.shape[1], task.target.shape[2]), symbols, task.pan)
     read = [
         reading.value + reading.by_down * (motion[2 * k] - reading.down) + reading.by_right * (motion[2 * k + 1] - reading.right)
         for k, reading in enumerate(task.readings)
@@ -122,61 +129,99 @@ def predicted(motion: Float[Array, "6 h w"], task: FrameTask) -> Planes:
     return jnp.where(task.references == 0, 0.0, mixed)
 
 
-def rounded(values: Float[Array, " n"], plan: StepPlan, noise: Float[Array, ""], key: Array) -> Float[Array, " n"]:
+def rounded(values: Float[Array, " n"], plan: StepPlan, key: Array) -> Float[Array, " n"]:
     """`values` softly rounded with noise (see `train.fit.qat.rounded_grids`)."""
-    width = 2 * 3**0.5 * noise
+    width = 2 * 3**0.5 * plan.noise
     soft = soft_round(values, plan.temperature) + width * jax.random.uniform(key, values.shape, minval=-0.5, maxval=0.5)
     return lax.optimization_barrier(soft_round(soft, plan.temperature))
 
 
 def loss(rows: Rows, tensors: ContextTensors, task: FrameTask, plan: StepPlan, key: Array, kinds: Kinds) -> Float[Array, ""]:
-    """MSE + rate weight * bits a pixel of one frame."""
-    size = (task.target.shape[1], task.target.shape[2])
-    first, second = jax.random.split(key)
-    bands = rounded(rows.bands, plan, plan.noise, first)
-    motion = rounded(rows.motion, plan, MOTION_NOISE * plan.noise, second)
-    planes = planes_of(kinds[0].layout, bands)[:, : size[0], : size[1]] * task.step + predicted(motion_of(size, motion, task.pan), task)
-    error = planes - task.target
-    mse = jnp.mean(jnp.sum(error * jnp.einsum("pq,qhw->phw", ERROR_METRIC, error), axis=0) * task.pixel_weights)
-    of_bands, of_motion = bits_of(tensors, Rows(bands, motion), task.level, kinds)
-    return mse + task.rate_weight * (of_bands + of_motion) / (size[0] * size[1])
+    """MSE + rate weight * bits a pixel of the motion of one frame."""
+    motion, pixels = rounded(rows.motion, plan, key), task.target[0].size
+    bits = motion_bits(tensors, motion, task.level, kinds)
+    return error(rows.bands, predicted(motion, task), task, kinds) + task.rate_weight * bits / pixels
+
+
+def error(bands: Float[Array, " n"], prediction: Planes, task: FrameTask, kinds: Kinds) -> Float[Array, ""]:
+    """The weighted mean square error of R'G'B' of one frame with this prediction."""
+    height, width = prediction.shape[1:]
+    found = planes_of(kinds[0].layout, bands)[:, :height, :width] * task.step + prediction - task.target
+    return jnp.mean(jnp.sum(found * jnp.einsum("pq,qhw->phw", ERROR_METRIC, found), axis=0) * task.pixel_weights)
 
 
 def plan_of(course: Course, number: Int[Array, ""]) -> StepPlan:
-    """The rounding and the step lengths of the step `number`."""
+    """The plan of the step `number`. In the last steps, motion does not change, and is rounded already."""
+    of_motion = number / jnp.maximum(motion_steps(course.steps), 1)
+    temperature, noise = (first + (last - first) * of_motion for first, last in (TEMPERATURES, NOISE))
+    motion = MOTION_RATE * jnp.minimum(1, (number + 1) / WARM_UP) * (0.1 + 0.45 * (1 + jnp.cos(jnp.pi * of_motion)))
+    moves = number < motion_steps(course.steps)
     progress = number / course.steps
-    temperature, noise = (first + (last - first) * progress for first, last in (TEMPERATURES, NOISE))
-    rows = ROWS_RATE * jnp.minimum(1, (number + 1) / WARM_UP) * (0.1 + 0.45 * (1 + jnp.cos(jnp.pi * progress)))
-    return StepPlan(temperature, noise, rows, course.contexts_rate)
+    return StepPlan(
+        jnp.where(moves, temperature, TEMPERATURES[1]),
+        jnp.where(moves, noise, 0.0),
+        jnp.where(moves, motion, 0.0),
+        course.contexts_rate,
+        MOVED[0] + (MOVED[1] - MOVED[0]) * progress,
+    )
+
+
+def motion_steps(steps: Any) -> Any:
+    """How many of the `steps` steps of a frame change its motion, an integer of Python or JAX: never all of them."""
+    return (MOTION_TENTHS * steps + 3) // 10
 
 
 @partial(jax.jit, static_argnames="kinds", donate_argnums=(0, 1))
 def run(
     frame: FrameState, contexts: ContextState, task: FrameTask, course: Course, count: Int[Array, ""], kinds: Kinds
 ) -> tuple[FrameState, ContextState]:
-    """The next `count` updates of a frame's coefficients and of the context models."""
-    return lax.fori_loop(0, count, lambda _, states: _step(states, task, course, kinds), (frame, contexts))
+    """The next `count` updates of a frame's rows and of the context models."""
+    fixed = predicted(jnp.round(frame.rows.motion), task)
+    return lax.fori_loop(0, count, lambda _, states: _step(states, task, fixed, course, kinds), (frame, contexts))
 
 
-def _step(states: tuple[FrameState, ContextState], task: FrameTask, course: Course, kinds: Kinds) -> tuple[FrameState, ContextState]:
+def _step(
+    states: tuple[FrameState, ContextState], task: FrameTask, fixed: Planes, course: Course, kinds: Kinds
+) -> tuple[FrameState, ContextState]:
+    """One update; `fixed` is the prediction of motion that does not change."""
     frame, contexts = states
     plan, number = plan_of(course, frame.count), frame.count.astype(jnp.uint32)
     key = jax.random.wrap_key_data(jnp.stack([number, jnp.uint32(1), course.seed.astype(jnp.uint32), jnp.uint32(2)]), impl="rbg")
-    of_rows, of_tensors = jax.grad(loss, argnums=(0, 1))(frame.rows, contexts.tensors, task, plan, key, kinds)
-    count = frame.count + 1
-    means = jax.tree.map(lambda mean, g: MOMENTUM * mean + (1 - MOMENTUM) * g, frame.means, of_rows)
-    squares = Rows(*(square_means(g, s, kind.layout) for g, s, kind in zip(of_rows, frame.squares, kinds, strict=True)))
-    moved = [moves(m, s, count, kind.layout) for m, s, kind in zip(means, squares, kinds, strict=True)]
-    rows = Rows(*(row - plan.rows * move for row, move in zip(frame.rows, moved, strict=True)))
-    return FrameState(rows, means, squares, count), updated(contexts, of_tensors, plan.contexts)
+    first, second = jax.random.split(key)
+
+    def with_motion(rows: Rows, tensors: ContextTensors) -> tuple[Rows, ContextTensors]:
+        return jax.grad(loss, argnums=(0, 1))(rows, tensors, task, plan, first, kinds)
+
+    def without_motion(rows: Rows, tensors: ContextTensors) -> tuple[Rows, ContextTensors]:
+        return Rows(jax.grad(error)(rows.bands, fixed, task, kinds), jnp.zeros_like(rows.motion)), jax.tree.map(jnp.zeros_like, tensors)
+
+    moving = (plan.motion > 0) & (task.references > 0)
+    of_rows, of_tensors = lax.cond(moving, with_motion, without_motion, frame.rows, contexts.tensors)
+    model, pullback = jax.vjp(lambda tensors: Model.of(tensors, "contexts."), contexts.tensors)
+    bits, price = band_moves(model, kinds[0], frame.rows.bands, task.level), task.rate_weight / task.target[0].size
+    curves = curvature(kinds[0].layout, task.coefficient_weights, task.step, task.target[0].size)
+    wanted = good_moves(of_rows.bands, curves, bits, price)
+    made = jnp.where(jax.random.uniform(second, wanted.shape) < plan.moved, wanted, 0)
+    bands = jnp.clip(frame.rows.bands + made, -MAX_SYMBOL, MAX_SYMBOL)
+    count, layout = frame.count + 1, kinds[1].layout
+    means = MOMENTUM * frame.means + (1 - MOMENTUM) * of_rows.motion
+    squares = square_means(of_rows.motion, frame.squares, layout)
+    motion = frame.rows.motion - plan.motion * moves(means, squares, count, layout)
+    (of_bands,) = pullback(jax.tree.map(lambda gradient: gradient * price, bits.by_model))
+    of_tensors = jax.tree.map(jnp.add, of_tensors, of_bands)
+    return FrameState(Rows(bands, motion), means, squares, count), updated(contexts, of_tensors, plan.contexts)
 
 
 @partial(jax.jit, static_argnames="kinds")
 def bits_of(tensors: ContextTensors, rows: Rows, level: Float[Array, ""], kinds: Kinds) -> Bits:
     """The bits of a frame with these symbols; `level` is that of `FrameTask`. The first key frame stores no motion."""
     of_bands = band_bits(Model.of(tensors, "contexts."), kinds[0], rows.bands, level)
-    of_motion = band_bits(Model.of(tensors, "motion_contexts."), kinds[1], rows.motion, level)
-    return Bits(of_bands, jnp.where(level > 0, of_motion, 0.0))
+    return Bits(of_bands, motion_bits(tensors, rows.motion, level, kinds))
+
+
+def motion_bits(tensors: ContextTensors, motion: Float[Array, " m"], level: Float[Array, ""], kinds: Kinds) -> Float[Array, ""]:
+    """The bits of a frame's motion."""
+    return jnp.where(level > 0, band_bits(Model.of(tensors, "motion_contexts."), kinds[1], motion, level), 0.0)
 
 
 def updated(contexts: ContextState, gradient: ContextTensors, length: Float[Array, ""]) -> ContextState:
@@ -222,8 +267,7 @@ def kinds_of(size: tuple[int, int], tree: FrameTree) -> Kinds:
 
 def fresh(rows: Rows, kinds: Kinds) -> FrameState:
     """The state before the first step."""
-    zeros = jax.tree.map(jnp.zeros_like, rows)
-    return FrameState(rows, zeros, Rows(*(jnp.zeros(len(kind.layout.groups)) for kind in kinds)), jnp.int32(0))
+    return FrameState(rows, jnp.zeros_like(rows.motion), jnp.zeros(len(kinds[1].layout.groups)), jnp.int32(0))
 
 
 def no_reading(size: tuple[int, int]) -> Reading:

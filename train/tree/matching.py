@@ -7,6 +7,7 @@ merged in a quadtree where one vector costs less than four: Haar's transform cod
 """
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -173,7 +174,8 @@ def fields_of(
     `distances` are the numbers of frames to the references.
     """
     scaled, others = Scaled.of(frame), [Scaled.of(reference) for reference in references]
-    found = [field_of(scaled, reference, rate_weight, distance) for reference, distance in zip(others, distances, strict=True)]
+    with ThreadPoolExecutor() as threads:  # NumPy leaves the other cores idle
+        found = list(threads.map(lambda reference, distance: field_of(scaled, reference, rate_weight, distance), others, distances))
     fields, alone = [field for field, _ in found], [cost for _, cost in found]
     if len(references) == 1:
         return fields, alone[0], alone

@@ -11,7 +11,7 @@ from train.tree.state import FrameMeasures
 
 BITS_POWER = 0.7  # bits fall with this power of the rate weight
 DECIBELS = 2.55  # of PSNR that are lost for each factor of e of the rate weight
-FINAL_BITS, FINAL_DECIBELS = 0.78, -0.1  # of the last pass against a quick one: factor of the bits, and gain of PSNR
+FINAL_BITS, FINAL_DECIBELS = 0.97, 0.35  # of the last pass against a quick one: factor of the bits, and gain of PSNR
 PRIOR_SHARE = 0.1  # the weight of FINAL_BITS and FINAL_DECIBELS against what frames tell, as a share of all bits or frames
 MOST_CHANGE = 0.06  # of the rate weight's logarithm from one frame to the next
 MOST_AWAY = 0.6  # the same, over a whole pass

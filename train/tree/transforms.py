@@ -24,6 +24,18 @@ def sample_coefficients(layout: BandLayout, planes: Float32[np.ndarray, "h w 3"]
     return _flat(layout, np.moveaxis(padded, -1, 0), haar=False)
 
 
+def coefficient_weights(layout: BandLayout, pixel_weights: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, " n"]:
+    """The weight of each coefficient of samples: the mean weight of the pixels at its place."""
+    height, width = pixel_weights.shape
+    padded = np.pad(pixel_weights, ((0, layout.height - height), (0, layout.width - width)), mode="edge")
+    found = []
+    for group in layout.groups:
+        side = 1 << group.octave
+        means = padded.reshape(group.rows, side, group.columns, side).mean(axis=(1, 3))
+        found.append(np.broadcast_to(means, group.shape).ravel())
+    return np.concatenate(found)
+
+
 def motion_coefficients(layout: BandLayout, planes: Float[np.ndarray, "6 r c"]) -> Float32[np.ndarray, " m"]:
     """The coefficients of planes of motion, in symbols."""
     rows, columns = planes.shape[1:]
