@@ -43,6 +43,7 @@ class RateControl:
     def __init__(self, fitter: Fitter, setup: RateControlSetup):
         self.fitter, self.setup, self.target = fitter, setup, setup.target
         self.power, self.was_finer = 0.0, False  # of the last attempt with grids: the power of its ratio, and whether it aimed higher
+        self.before, self.share = fitter.state, 1.0  # the state before the last attempt; the share of `extra_steps` that attempts take
 
     @property
     def extra_steps(self) -> int:
@@ -95,8 +96,8 @@ class RateControl:
         `last` is the previous candidate, and `aim` is the aim that led to it. The new aim is `aim`, corrected by the miss of `last`. If a
         weight becomes infinite or not a number, the fit returns to the state before, and `last` is returned again.
         """
-        fitter, target, count = self.fitter, self.target, self.extra_steps
-        before = jax.tree.map(jnp.copy, fitter.state)  # a step donates the arrays of the old state
+        fitter, target, count = self.fitter, self.target, max(1, round(self.share * self.extra_steps))
+        self.before = jax.tree.map(jnp.copy, fitter.state)  # a step donates the arrays of the old state
         if target.target_bytes is not None:
             ratio = CAP_AIM * target.target_bytes / last.size
             aim *= min(max(ratio, 0.7), 1.4)
@@ -114,9 +115,20 @@ class RateControl:
         else:
             bits = fitter.run_extra_steps(self.with_finer_steps(ratio, count), mse=10 ** (-aim / 10))
         if not np.isfinite(np.asarray(fitter.state.parameters.weights)).all():
-            fitter.state = before  # the attempt diverged
+            fitter.state = self.before  # the attempt diverged
             return last, aim
         return self.measured(fitter.model(), bits), aim
+
+    def went_too_far(self, last: Candidate, found: Candidate) -> bool:
+        """Whether an attempt from `last`, whose quality is above the target, led to `found`, whose quality is below it."""
+        psnr = self.target.target_psnr
+        return psnr is not None and not self.fitter.problem.grids and (last.psnr or 0.0) >= psnr > (found.psnr or 0.0)
+
+    def halve(self) -> float:
+        """Return to the state before the last attempt; later attempts take half as many steps. Returns their aim, in decibels."""
+        self.fitter.state = self.before
+        self.share /= 2
+        return (self.target.target_psnr or 0.0) + PSNR_AIM
 
     def with_finer_steps(self, ratio: float, count: int) -> int:
         """Make all step sizes finer for a file that is `ratio` times as large; returns the number of steps that the attempt needs.
@@ -234,10 +246,14 @@ def control_rate(fitter: Fitter, fitted: Fitted, setup: RateControlSetup, say: C
         if time.monotonic() + expected > deadline and not (over and attempts < GRIDS_ATTEMPTS):
             break
         began = time.monotonic()
-        last, aim = control.attempt(last, aim)
-        say(f"rate control: {last.size} bytes" + ("" if last.psnr is None else f", {last.psnr:.2f} dB"))
-        tried.append(last)
-        best = control.better(best, last)
+        found, found_aim = control.attempt(last, aim)
+        say(f"rate control: {found.size} bytes" + ("" if found.psnr is None else f", {found.psnr:.2f} dB"))
+        tried.append(found)
+        best = control.better(best, found)
+        if control.went_too_far(last, found):
+            aim = control.halve()
+        else:
+            last, aim = found, found_aim
         expected = (1 + MARGIN_SHARE) * (time.monotonic() - began)
     stepwise = target.target_bytes is not None and not best.hit and not fitter.problem.grids
     if stepwise and (found := control.by_single_tensors(target.target_bytes or 0)) is not None:
