@@ -41,9 +41,11 @@ def refit_leaves(fit: TreeFit, log_change: float, updates: int, deadline: float)
 
 
 def repeat(fit: TreeFit, log_change: float) -> None:
-    """Another quick pass, at a rate weight whose logarithm is changed by `log_change`."""
+    """Another quick pass, at the mean rate weight of the present bits, whose logarithm is changed by `log_change`."""
     state = fit.state
-    weight = min(float(state.log_rate_weight) + log_change, MOST_LOG_WEIGHT)
+    # The rate weight of the last frame alone would mislead: it makes up for the frames before it.
+    present = float(np.average(state.now.log_rate_weights, weights=np.maximum(state.now.bits, 1.0)))
+    weight = min(present + log_change, MOST_LOG_WEIGHT)
     fit.state = state._replace(
         passes=np.int32(state.passes + 1), position=np.int32(0), unit=np.float32(0), log_rate_weight=np.float32(weight),
         before=state.now, now=FrameMeasures.none(len(fit.order)),
