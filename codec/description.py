@@ -106,7 +106,7 @@ def frame_input_line(frame_input: FrameInput) -> str:
             return f"NIRVANA {size}x{size}, {depth} layers of {hidden}"
         case FourierFeatures(frequencies, deviation):
             return f"{frequencies} Fourier features, deviation {deviation}"
-        case FrameTree(distance, full_chroma, contexts, motion):
+        case FrameTree(distance, full_chroma, contexts, motion, _):
             models = " and ".join(f"{part.neighbours}>{part.width}, {part.hidden} hidden layers" for part in (contexts, motion))
             return f"tree, a key frame every {distance} frames{', full chroma' * full_chroma}; context models {models}"
         case Pyramid(levels, contexts):

@@ -86,9 +86,9 @@ def _frame_input_numbers(frame_input: FrameInput) -> list[int]:
             return [levels, contexts.neighbours, contexts.coarser, contexts.hidden]
         case FourierFeatures(frequencies, deviation):
             return [frequencies, deviation]
-        case FrameTree(distance, full_chroma, contexts, motion):
+        case FrameTree(distance, full_chroma, contexts, motion, keeps_means):
             models = (number for part in (contexts, motion) for number in (part.neighbours, part.width, part.hidden))
-            return [distance, int(full_chroma), *models]
+            return [distance, int(full_chroma) + 2 * int(keeps_means), *models]
 
 
 def _read_frame_input(network: int, fields: Fields) -> FrameInput:
@@ -108,8 +108,9 @@ def _read_frame_input(network: int, fields: Fields) -> FrameInput:
             return FourierFeatures(positive(fields, MAX_WIDTH // 2), positive(fields, MAX_DEVIATION))
         case 7:
             distance = positive(fields, MAX_DISTANCE)
-            full_chroma = bool(fields.varint(1))
-            return FrameTree(distance, full_chroma, _read_band_contexts(fields), _read_band_contexts(fields))
+            flags = fields.varint(3)
+            contexts, motion = _read_band_contexts(fields), _read_band_contexts(fields)
+            return FrameTree(distance, bool(flags & 1), contexts, motion, keeps_means=bool(flags & 2))
     raise BitstreamError("unknown-network", f"this version does not know networks of kind {network}", "pip install -U inr-codec")
 
 

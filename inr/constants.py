@@ -34,6 +34,7 @@ LOW_GAIN, HIGH_GAIN = 0.8773746, 1.1270437
 # Row k holds the amounts that one unit of Y', Cb, Cr adds to R', G' and B' (ITU-R BT.601, full range); grey is Y' = 0 here.
 YCBCR_BASIS: Float32[np.ndarray, "3 3"] = np.array([[1.0, 1.0, 1.0], [0.0, -0.344136, 1.772], [1.402, -0.714136, 0.0]], np.float32)
 GREY = 0.5  # of R', G' and B' where all coefficients of a tree are zero
+MEAN_CELL = 8  # side of the squares whose means stay where a prediction fades
 MOTION_CELL = 8  # pixels that an entry of a plane of motion covers along each axis
 MOTION_OCTAVES, SAMPLE_OCTAVES = 3, 4  # of the wavelet transforms of a tree
 FLOW_STEP, BLEND_STEP = 0.5, 2.0  # pixels, and units before the sigmoid, of a symbol of motion

@@ -172,13 +172,15 @@ class FrameTree:
 
     Key frames stand `distance` frames apart (see `inr.frame_tree`). With `full_chroma`, Cb and Cr have details of the finest octave, as Y'
     has; without, they are smooth, as those of 4:2:0 video are. `contexts` and `motion_contexts` describe the networks that predict the
-    symbols of samples and of motion.
+    symbols of samples and of motion. With `keeps_means`, a fade takes away the details of a prediction, but not its local means; fits make
+    such trees only.
     """
 
     distance: int
     full_chroma: bool
     contexts: BandContextSpec
     motion_contexts: BandContextSpec
+    keeps_means: bool = False
 
 
 FrameInput = Embeddings | Positions | TimeGrids | Patches | Pyramid | FourierFeatures | FrameTree

@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from inr.bands import BandLayout, motion_bands, sample_bands, sample_bands_of
-from inr.constants import BLEND_STEP, COARSE_MOTION, FADE_BIAS, FLOW_STEP, GREY, JOINED, MOTION_CELL, YCBCR_BASIS
+from inr.constants import BLEND_STEP, COARSE_MOTION, FADE_BIAS, FLOW_STEP, GREY, JOINED, MEAN_CELL, MOTION_CELL, YCBCR_BASIS
 from inr.frame_tree import frame_tree
 from inr.spec import BandContextSpec, FrameTree, NetworkSpec, VideoSpec
 from inr.time_interpolation import Indices
@@ -75,6 +75,7 @@ class Tree(nnx.Module):
         if not isinstance(tree, FrameTree):
             raise ValueError(f"The frame input of `spec` must be a tree, but is {tree}.")
         self.size, self.count, self.distance = (video.height, video.width), video.frames, tree.distance
+        self.keeps_means = tree.keeps_means
         self.contexts = BandContextTensors(tree.contexts, band_inputs(tree.contexts, motion=False))
         self.motion_contexts = BandContextTensors(tree.motion_contexts, band_inputs(tree.motion_contexts, motion=True))
         self.steps, self.pans = nnx.Param(jnp.zeros((video.frames,))), nnx.Param(jnp.zeros((video.frames, 4)))
@@ -88,7 +89,8 @@ class Tree(nnx.Module):
         """The frames at `indices` as float R'G'B'. All frames are decoded; `inr.rendering` decodes only those that are needed."""
         decoded, references = dict[int, Planes](), dict[int, Doubled]()
         for frame in frame_tree(self.count, self.distance):
-            decoded[frame.index] = decoded_frame(self.size, self.rows(frame.index), [references[index] for index in frame.references])
+            read = [references[index] for index in frame.references]
+            decoded[frame.index] = decoded_frame(self.size, self.rows(frame.index), read, self.keeps_means)
             references[frame.index] = doubled(decoded[frame.index])
         return to_rgb(jnp.stack([decoded[index] for index in range(self.count)])[indices])
 
@@ -97,14 +99,17 @@ class Tree(nnx.Module):
         return FrameTensors(self.bands[...][index], self.motion[...][index], self.steps[...][index], self.pans[...][index])
 
 
-def decoded_frame(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled]) -> Planes:
-    """The planes Y', Cb, Cr of a frame with `size` (height, width), from its tensors and its references, doubled by `inr.warp.doubled`."""
+def decoded_frame(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled], keeps_means: bool) -> Planes:
+    """The planes Y', Cb, Cr of a frame with `size` (height, width), from its tensors and its references, doubled by `inr.warp.doubled`.
+
+    `keeps_means` is that of `inr.spec.FrameTree`.
+    """
     bands = sample_bands_of(*size, tensors.bands.shape[-1])
     residue = planes_of(bands, tensors.bands) * jnp.exp2(tensors.log_step)
     planes = jnp.moveaxis(residue, 0, -1)[: size[0], : size[1]]
     if not references:
         return planes
-    return planes + prediction(motion_of(size, tensors.motion, tensors.pan), references)
+    return planes + prediction(motion_of(size, tensors.motion, tensors.pan), references, keeps_means)
 
 
 def planes_of(layout: BandLayout, coefficients: Float[Array, " n"], haar: bool = False) -> Float[Array, "p h w"]:
@@ -122,31 +127,60 @@ def motion_of(size: tuple[int, int], symbols: Float[Array, " m"], pan: Float[Arr
 
 def spread(entries: Float[Array, "6 h w"], axis: int) -> Float[Array, "6 _ _"]:
     """MOTION_CELL samples for each entry along an axis: interpolated linearly where the flows of two entries differ by less than JOINED."""
-    size = entries.shape[axis]
-    change = lax.slice_in_dim(entries, 1, size, axis=axis) - lax.slice_in_dim(entries, 0, size - 1, axis=axis)
+    change = _changes(entries, axis)
     similar = [jnp.max(jnp.abs(change[at : at + 2]), axis=0, keepdims=True) < JOINED for at in (0, 2)]
     one = jnp.ones_like(similar[0])
     change = change * lax.stop_gradient(jnp.concatenate([similar[0], similar[0], similar[1], similar[1], one, one]))
+    return _between_entries(entries, change, axis, MOTION_CELL)
+
+
+def _changes(entries: Float[Array, "p h w"], axis: int) -> Float[Array, "p _ _"]:
+    """The difference of every two neighbours along an axis."""
+    size = entries.shape[axis]
+    return lax.slice_in_dim(entries, 1, size, axis=axis) - lax.slice_in_dim(entries, 0, size - 1, axis=axis)
+
+
+def _between_entries(entries: Float[Array, "p h w"], change: Float[Array, "p _ _"], axis: int, cell: int) -> Float[Array, "p _ _"]:
+    """`cell` samples for each entry along an axis, interpolated linearly by `change`, the difference of every two neighbours."""
+    size = entries.shape[axis]
     zero = jnp.zeros_like(lax.slice_in_dim(entries, 0, 1, axis=axis))
     to_next, from_last = jnp.concatenate([change, zero], axis), jnp.concatenate([zero, change], axis)
-    place = (np.arange(MOTION_CELL, dtype=np.float32) + 0.5) / MOTION_CELL - 0.5
-    shape = (MOTION_CELL,) if axis == 2 else (MOTION_CELL, 1)
+    place = (np.arange(cell, dtype=np.float32) + 0.5) / cell - 0.5
+    shape = (cell,) if axis == 2 else (cell, 1)
     after, before = np.maximum(place, 0).reshape(shape), np.minimum(place, 0).reshape(shape)
     wide = (jnp.expand_dims(part, axis + 1) for part in (entries, to_next, from_last))
     found, next_part, last_part = wide
     found = found + next_part * after + last_part * before
-    return found.reshape(*entries.shape[:axis], size * MOTION_CELL, *entries.shape[axis + 1 :])
+    return found.reshape(*entries.shape[:axis], size * cell, *entries.shape[axis + 1 :])
 
 
-def prediction(motion: Float[Array, "6 h w"], references: list[Doubled]) -> Planes:
-    """The mix of the references, each read through its flow, times the fade."""
+def prediction(motion: Float[Array, "6 h w"], references: list[Doubled], keeps_means: bool) -> Planes:
+    """The mix of the references, each read through its flow, whose details are multiplied by the fade; without `keeps_means`, all of it."""
     rows, columns = (jnp.arange(size, dtype=jnp.float32) for size in motion.shape[1:])
     places = [(2 * (columns + motion[2 * k + 1]), 2 * (rows[:, None] + motion[2 * k])) for k in range(len(references))]
     read = [between(corners(reference, *place)) for reference, place in zip(references, places, strict=True)]
     mixed = read[0]
     if len(read) == 2:
         mixed = read[1] + (read[0] - read[1]) * jax.nn.sigmoid(motion[4])[..., None]
-    return mixed * jax.nn.sigmoid(motion[5] + FADE_BIAS)[..., None]
+    if not keeps_means:
+        return mixed * jax.nn.sigmoid(motion[5] + FADE_BIAS)[..., None]
+    return jnp.moveaxis(faded(jnp.moveaxis(mixed, -1, 0), motion[5]), 0, -1)
+
+
+def faded(mixed: Float[Array, "p h w"], fade: Float[Array, "h w"]) -> Float[Array, "p h w"]:
+    """A prediction whose details, which are its difference from its local means, are multiplied by the fade."""
+    means = local_means(mixed)
+    return means + (mixed - means) * jax.nn.sigmoid(fade + FADE_BIAS)
+
+
+def local_means(planes: Float[Array, "p h w"]) -> Float[Array, "p h w"]:
+    """The means of squares of MEAN_CELL x MEAN_CELL samples, interpolated linearly; samples at the edge are repeated."""
+    height, width = planes.shape[1:]
+    whole = jnp.pad(planes, ((0, 0), (0, -height % MEAN_CELL), (0, -width % MEAN_CELL)), mode="edge")
+    rows, columns = (size // MEAN_CELL for size in whole.shape[1:])
+    means = whole.reshape(-1, rows, MEAN_CELL, columns, MEAN_CELL).mean(axis=(2, 4))
+    columns = _between_entries(means, _changes(means, 2), 2, MEAN_CELL)[:, :, :width]
+    return _between_entries(columns, _changes(columns, 1), 1, MEAN_CELL)[:, :height]
 
 
 def to_rgb(planes: Float[Array, "*rest 3"]) -> Float[Array, "*rest 3"]:

@@ -17,11 +17,11 @@ from inr.tree import Doubled, FrameTensors, Planes, decoded_frame, to_rgb
 from inr.warp import doubled
 
 
-@partial(jax.jit, static_argnums=(0,))
-def decoded(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled]) -> Planes:
+@partial(jax.jit, static_argnums=(0, 3))
+def decoded(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled], keeps_means: bool = True) -> Planes:
     """The planes of a frame with `size` (height, width): `inr.tree.decoded_frame`, compiled. A fit decodes with the same function."""
     with jax.default_matmul_precision("highest"):
-        return decoded_frame(size, tensors, references)
+        return decoded_frame(size, tensors, references, keeps_means)
 
 
 @jax.jit
@@ -48,7 +48,7 @@ def decoded_frames(
     last_use = {index: at for at, frame in enumerate(order) for index in (frame.index, *frame.references)}
     kept: dict[int, Doubled] = {}
     for at, frame in enumerate(order):
-        planes = decoded(size, _rows(tensors, frame), [kept[index] for index in frame.references])
+        planes = decoded(size, _rows(tensors, frame), [kept[index] for index in frame.references], tree.keeps_means)
         if last_use[frame.index] > at:
             kept[frame.index] = as_reference(planes)
         if frame.index in wanted:

@@ -82,6 +82,10 @@ VECTORS = {
         NetworkSpec(FrameTree(4, True, BandContextSpec(8, 12, 1), BandContextSpec(4, 10, 1)), 1, (), 1),
         VideoSpec(37, 26, 6, name="tree"),
     ),
+    "means": (
+        NetworkSpec(FrameTree(2, False, BandContextSpec(8, 12, 1), BandContextSpec(4, 10, 1), keeps_means=True), 1, (), 1),
+        VideoSpec(45, 30, 4, name="means"),
+    ),
     "wide": (replace(CAM, temporal_grid=0), VideoSpec(31, 17, 2, Fraction(25), Colour(1, 1, 1), "wide", pixel_aspect=Fraction(64, 45))),
     "segments": (CAM, VideoSpec(26, 18, 2, name="groups")),  # three frames, then these two on the first segment's layer
     "bundle": (CAM, VideoSpec(30, 20, 2, name="third")),  # the last of three videos, on the layers of the others
@@ -177,7 +181,13 @@ def predicted_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
     return replace(model, videos=(replace(model.videos[0], tensors=tensors),))
 
 
-MAKERS = {"bundle": bundle_of, "segments": segments_of, "predicted": predicted_of, "tree": tree_of}  # any other vector is a single video
+MAKERS = {
+    "bundle": bundle_of,
+    "segments": segments_of,
+    "predicted": predicted_of,
+    "tree": tree_of,
+    "means": tree_of,
+}  # any other vector is a single video
 
 
 def main(folder: Path = FOLDER) -> None:

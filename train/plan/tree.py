@@ -24,7 +24,7 @@ WEIGHT_FOR_ERROR = 3.2  # the rate weight divided by the mean square error that 
 
 def tree_spec(full_chroma: bool = False) -> NetworkSpec:
     """The spec of a tree; `full_chroma` as in `FrameTree`."""
-    return NetworkSpec(FrameTree(DISTANCE, full_chroma, SAMPLE_CONTEXTS, MOTION_CONTEXTS), 1, (), head_kernel=1)
+    return NetworkSpec(FrameTree(DISTANCE, full_chroma, SAMPLE_CONTEXTS, MOTION_CONTEXTS, keeps_means=True), 1, (), head_kernel=1)
 
 
 def needs_full_chroma(frames: Frames, rate_weight: float) -> bool:

@@ -21,7 +21,7 @@ from train.fit.interrupts import StopRequest
 from train.tree import frame_step
 from train.tree.band_choice import first_symbols
 from train.tree.frame_step import ContextState, Course, FrameTask, Kinds, Rows
-from train.tree.motion_start import fades, matched_motion
+from train.tree.motion_start import FADED, fades, filled, matched_motion
 from train.tree.transforms import coefficient_weights, motion_coefficients, sample_coefficients, source_planes
 
 PAN_STEP = 0.5  # pixels
@@ -182,17 +182,23 @@ def first_motion(target: Float32[np.ndarray, "h w 3"], job: FrameJob, kinds: Kin
     if not job.references:
         return Motion(np.zeros(layout.size, np.float32), np.zeros(4, np.float32))
     distances = [abs(job.frame.index - index) for index in job.frame.references]
-    pictures = [np.asarray(picture[::2, ::2, 0]) for picture in job.references]
+    pictures = [np.asarray(picture[..., 0]) for picture in job.references]
     planes = matched_motion(grey, pictures, job.rate_weight, distances)
     pan = np.rint(np.median(planes[:4], axis=(1, 2)) / PAN_STEP).astype(np.float32) * np.float32(PAN_STEP)
     planes[:4] -= pan[:, None, None]
-    rows = motion_coefficients(layout, planes)
-    predicted = prediction_of(size, jnp.asarray(rows), jnp.asarray(pan), list(job.references))
-    planes[5] = fades(grey, grey - np.asarray(predicted), job.rate_weight)
+
+    def residue(fade: float) -> Float[np.ndarray, "h w"]:
+        planes[5] = fade
+        rows = jnp.asarray(motion_coefficients(layout, planes))
+        return grey - np.asarray(prediction_of(size, rows, jnp.asarray(pan), list(job.references)))
+
+    planes[5] = fades(residue(FADED), residue(0.0), job.rate_weight)
+    # A block that fades reads no details, so any motion will do: that of its neighbours takes fewest bits.
+    planes[:4] = [*filled(planes[:2], planes[5] == 0), *filled(planes[2:4], planes[5] == 0)]
     return Motion(motion_coefficients(layout, planes), pan)
 
 
 @partial(jax.jit, static_argnames="size")
 def prediction_of(size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: list[Doubled]) -> Float[Array, "h w"]:
     """Y' of the mix of the references, read through the flows of `motion`."""
-    return prediction(motion_of(size, motion, pan), references)[..., 0]
+    return prediction(motion_of(size, motion, pan), references, True)[..., 0]

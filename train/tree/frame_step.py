@@ -19,9 +19,8 @@ from jaxtyping import Array, Float, Int
 from codec.band_contexts import BandContexts
 from codec.quantizer import MAX_SYMBOL
 from inr.bands import BandLayout, motion_bands, sample_bands
-from inr.constants import FADE_BIAS
 from inr.spec import FrameTree
-from inr.tree import Doubled, motion_of, planes_of
+from inr.tree import Doubled, faded, motion_of, planes_of
 from inr.warp import between, corners
 from train.fit.context_rate import Model
 from train.fit.qat import soft_round
@@ -125,8 +124,8 @@ def predicted(symbols: Float[Array, " m"], task: FrameTask) -> Planes:
         for k, reading in enumerate(task.readings)
     ]
     both = read[1] + (read[0] - read[1]) * jax.nn.sigmoid(motion[4])
-    mixed = jnp.where(task.references == 2, both, read[0]) * jax.nn.sigmoid(motion[5] + FADE_BIAS)
-    return jnp.where(task.references == 0, 0.0, mixed)
+    mixed = jnp.where(task.references == 2, both, read[0])
+    return jnp.where(task.references == 0, 0.0, faded(mixed, motion[5]))
 
 
 def rounded(values: Float[Array, " n"], plan: StepPlan, key: Array) -> Float[Array, " n"]:
@@ -260,7 +259,9 @@ def reading_of(picture: Doubled, down: Float[Array, "h w"], right: Float[Array, 
 
 
 def kinds_of(size: tuple[int, int], tree: FrameTree) -> Kinds:
-    """The bands of samples and of motion of frames with `size` (height, width)."""
+    """The bands of samples and of motion of frames with `size` (height, width). ValueError if a fade would take away means."""
+    if not tree.keeps_means:
+        raise ValueError("A fit needs a tree that keeps means.")
     samples = BandContexts(sample_bands(*size, tree.full_chroma), tree.contexts.neighbours, False)
     return samples, BandContexts(motion_bands(*size), tree.motion_contexts.neighbours, True)
 

@@ -2,8 +2,7 @@
 
 Gradients move a flow by a pixel or two, so a fit must begin near the true motion. The search is exhaustive at a coarse scale and around the
 motion of the whole picture at half scale, then follows candidates to full scale. A candidate's cost is its error and the bits of its
-vector. Errors that a residue would repair count with the logarithm of their mean square, as the bits of a residue do. Last, blocks are
-merged in a quadtree where one vector costs less than four: Haar's transform codes merged blocks with few symbols.
+vector. Errors that a residue would repair count with the logarithm of their mean square, as the bits of a residue do.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,8 +23,6 @@ WINDOWS = {8: 5, 4: 5, 2: 7, 1: 13}  # side of the square that is compared, in s
 REACH, REACH_AT_HALF = 10, 16  # of the exhaustive searches at scale 8, and the most at scale 2, in samples
 NEAR_REACH, MORE_REACH = 4, 3  # of the search at scale 2, and for each frame of distance
 BITS_OF_OCTAVE = 1.5  # bits of a vector's component for each octave of its difference from its neighbours
-LEAF_BITS = 100.0  # of the vectors of a block that is not merged, for two references
-LARGEST_BLOCK = 64  # pixels
 KNEE = 0.72  # the mean square error, divided by the rate weight, from which errors count with their logarithm: 1 / (2 * ln 2)
 
 Grey = Float[np.ndarray, "h w"]
@@ -186,46 +183,6 @@ def fields_of(
             fields[which] = refined(search, others, fields, which, reach, (-fields[1 - which],))
             cost = search.cost
     return fields, cost, alone
-
-
-def merged(frame: Grey, references: Sequence[Grey], fields: Sequence[Field], rate_weight: float) -> list[Field]:
-    """`fields`, with one set of vectors for each block of 16, 32 or 64 pixels where it costs less than those of its four quarters."""
-    count, (rows, columns) = len(references), fields[0].shape[1:]
-    size = [-(-side // LARGEST_BLOCK) * LARGEST_BLOCK for side in frame.shape]
-    wide = [
-        np.pad(picture, [(0, new - old) for new, old in zip(size, picture.shape, strict=True)], mode="edge")
-        for picture in (frame, *references)
-    ]
-    y, x = np.indices(wide[0].shape)
-    extra = ((0, 0), (0, 0), (0, size[0] // MOTION_CELL - rows), (0, size[1] // MOTION_CELL - columns))
-    vectors = np.pad(np.stack(list(fields)), extra, mode="edge")  # (references, 2, rows, columns)
-
-    def errors(vectors: Float[np.ndarray, "k 2 r c"], side: int) -> Float[np.ndarray, "r c"]:
-        places = np.repeat(np.repeat(np.rint(vectors).astype(int), side, 2), side, 3)
-        predicted = sum(read(picture, y + dy, x + dx) for picture, (dy, dx) in zip(wide[1:], places, strict=True))
-        error = quarters(np.square(wide[0] - predicted / count), MOTION_CELL).mean(axis=(1, 3))
-        return quarters(cost_of(error, rate_weight), side // MOTION_CELL).sum(axis=(1, 3)) * MOTION_CELL**2
-
-    def bits(vectors: Float[np.ndarray, "k 2 r c"], expected: Float[np.ndarray, "k 2 r c"]) -> Float[np.ndarray, "r c"]:
-        return LEAF_BITS / 2 * count + vector_bits(vectors - expected).sum(axis=(0, 1)) / 2
-
-    expected = np.stack([smooth(field) for field in vectors])
-    cost = errors(vectors, MOTION_CELL) + rate_weight * bits(vectors, expected)
-    result, side = vectors.copy(), MOTION_CELL
-    while side < LARGEST_BLOCK:
-        side *= 2
-        parts = vectors.reshape(count, 2, size[0] // side, 2, size[1] // side, 2)
-        middle = np.median(parts.transpose(0, 1, 2, 4, 3, 5).reshape(*parts.shape[:3], parts.shape[4], 4), axis=-1)
-        cost, best, changed = quarters(cost, 2).sum(axis=(1, 3)), middle.copy(), np.zeros(middle.shape[2:], bool)
-        for choice in (np.zeros_like(middle), *(parts[:, :, :, i, :, j] for i, j in product((0, 1), repeat=2)), middle):
-            of_choice = errors(choice, side) + rate_weight * bits(choice, middle)
-            better = of_choice < cost
-            cost, best, changed = np.where(better, of_choice, cost), np.where(better, choice, best), changed | better
-        times = side // MOTION_CELL
-        spread = np.repeat(np.repeat(best, times, 2), times, 3)
-        result = np.where(np.repeat(np.repeat(changed, times, 0), times, 1), spread, result)
-        vectors = best
-    return [field[:, :rows, :columns] for field in result]
 
 
 def quarters(values: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "r side c side"]:

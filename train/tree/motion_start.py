@@ -8,12 +8,13 @@ from scipy.ndimage import uniform_filter
 
 from inr.bands import MOTION_PLANES
 from inr.constants import MOTION_CELL
-from train.tree.matching import Field, Grey, cost_of, fields_of, merged
+from train.tree.matching import Field, Grey, cost_of, fields_of
+from train.tree.merging import Pictures, merged, parted, refined
 
 ONE_REFERENCE, FADED = 4.0, -8.0  # logits where only one reference is read, and where none is
-MODE_BITS = 100.0  # of a change of a logit, for a block of 8 x 8 pixels
+MODE_BITS = 70.0  # of a change of a logit, for a block of 8 x 8 pixels
 DETAIL_WINDOW, BLOCK_WINDOW = 9, 13  # pixels: of the mean that is no detail, and of the mean energy of details
-MORE_DETAIL = 1.5  # a frame's own detail counts so many times against that of the residue
+LESS_COST = 0.85  # of a residue without predicted details, as such a residue is smooth where it can be: measured on bits
 
 Blocks = Float[np.ndarray, "r c"]
 
@@ -23,11 +24,13 @@ def matched_motion(frame: Grey, references: Sequence[Grey], rate_weight: float, 
 
     `distances` are the numbers of frames to the references.
     """
-    fields, both, alone = fields_of(frame, references, rate_weight, distances)
-    fields = merged(frame, references, fields, rate_weight)
-    found = np.zeros((MOTION_PLANES, *both.shape))
+    fields, both, alone = fields_of(frame, [reference[::2, ::2] for reference in references], rate_weight, distances)
+    pictures = Pictures(frame, [parted(reference) for reference in references], rate_weight)
+    fields, sides = merged(pictures, fields)
+    found, (rows, columns) = np.zeros((MOTION_PLANES, *both.shape)), both.shape
     if len(references) == 1:
-        found[:2] = fields[0]
+        fields = refined(pictures, fields, sides, np.ones((1, *sides.shape)))
+        found[:2] = fields[0][:, :rows, :columns]
         return found
     mix = np.zeros_like(both)
     costs, bits = [cost_of(cost, rate_weight) for cost in (both, *alone)], rate_weight * MODE_BITS / MOTION_CELL**2
@@ -36,17 +39,19 @@ def matched_motion(frame: Grey, references: Sequence[Grey], rate_weight: float, 
         kept, first, second = (block_means(cost, side) for cost in (now, costs[1], costs[2]))
         price = bits / side**2
         mix = np.select([(first + price < kept) & (first <= second), second + price < kept], [ONE_REFERENCE, -ONE_REFERENCE], mix)
+    first = pictures.padded(np.select([mix > 0, mix < 0], [1.0, 0.0], 0.5))
+    fields = refined(pictures, fields, sides, np.stack([first, 1 - first]))[:, :, :rows, :columns]
     found[:2], found[2:4], found[4] = filled(fields[0], mix >= 0), filled(fields[1], mix <= 0), mix
     return found
 
 
-def fades(frame: Grey, residue: Grey, rate_weight: float) -> Blocks:
-    """The logit of the fade for each block: FADED where the frame has less detail than the residue of its prediction."""
-    own, left = (cost_of(details(picture), rate_weight) for picture in (frame, residue))
-    found = np.zeros_like(own)
+def fades(faded: Grey, kept: Grey, rate_weight: float) -> Blocks:
+    """The logit of the fade for each block, from the residues of a prediction that is `faded` everywhere, and of one that is `kept`."""
+    without, with_details = (cost_of(details(residue), rate_weight) for residue in (faded, kept))
+    found = np.zeros_like(without)
     for side in (4, 2):
         price = rate_weight * MODE_BITS / (MOTION_CELL * side) ** 2
-        found = np.where(MORE_DETAIL * block_means(own, side) + price < block_means(left, side), FADED, found)
+        found = np.where(LESS_COST * block_means(without, side) + price < block_means(with_details, side), FADED, found)
     return found
 
 
@@ -67,9 +72,9 @@ def block_means(values: Blocks, side: int) -> Blocks:
 
 
 def filled(field: Field, used: Bool[np.ndarray, "r c"]) -> Field:
-    """`field`, where unused blocks get the mean of the used ones in the smallest square around them that has any."""
+    """`field`, where unused blocks get the mean of the used ones in the smallest square around them that has any; zero if none has."""
     if used.all() or not used.any():
-        return field
+        return field if used.any() else np.zeros_like(field)
     found, missing, side = field.copy(), ~used, 1
     weight = used.astype(float)
     while missing.any():
