@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from inr.constants import MEAN_CELL, MOTION_CELL
 from inr.tree import faded, local_means
 from inr.warp import doubled
-from train.tree.matching import read
+from train.tree.matching import Scaled, field_of, read
 from train.tree.merging import Pictures, merged, parted, refined
 from train.tree.motion_start import FADED, fades, filled, matched_motion
 
@@ -70,7 +70,9 @@ def test_vectors_are_refined_to_quarters_of_a_pixel():
 def test_the_motion_of_a_frame_between_two_references_is_found():
     quarters, (y, x) = parted(halves(texture(4))), np.indices(SIZE)
     moved = [read(quarters, 4 * y, 4 * x + shift) for shift in (-6, 0, 6)]
-    planes = matched_motion(moved[1], [halves(moved[0]), halves(moved[2])], WEIGHT, [1, 1])
+    scaled = [Scaled.of(picture) for picture in moved]
+    starts = [field_of(scaled[1], scaled[k], WEIGHT, 1) for k in (0, 2)]
+    planes = matched_motion(moved[1], [halves(moved[0]), halves(moved[2])], WEIGHT, starts)
     inside = planes[:, 2:6, 2:10]
     # One reference is enough, or both are read; the flows that count are those of the shift.
     for flow, used, right in ((inside[:2], inside[4] >= 0, 1.5), (inside[2:4], inside[4] <= 0, -1.5)):

@@ -30,7 +30,8 @@ def run_tree(plan: EncodePlan, video: Video, output: Path, started: float, repor
     if plan.options.time_budget is not None:
         fit.pace.until = started + plan.options.time_budget * (1 - SPARED_SHARE) - plan.spared
         fit.pace.most_updates = plan.options.preset.most_steps
-    with Interrupts() as interrupts, reporter.display as shown, ThreadPoolExecutor(1) as aside:
+    ahead = fit.source_motion.ahead(fit.order, fit.has_motion)
+    with Interrupts() as interrupts, reporter.display as shown, ahead, ThreadPoolExecutor(1) as aside:
         contexts = first_state(plan.problem.spec, plan.problem.video, plan.problem.config.rate_weight).contexts
         aside.submit(compile_rest, fit.order, (video.height, video.width), contexts, fit.kinds)
 

@@ -79,7 +79,7 @@ def compared(view: Grey, reference: Grey, motion: Float[np.ndarray, "2 h w"], di
     """
     place = np.indices(view.shape)
     by_camera = map_coordinates(reference, place - motion, order=1, mode="nearest")
-    field, _ = field_of(Scaled.of(view), Scaled.of(reference), RATE_WEIGHT, distance)
+    field = field_of(Scaled.of(view), Scaled.of(reference), RATE_WEIGHT, distance)
     down, right = (wide(np.rint(component).astype(int), view.shape) for component in field)
     by_blocks = read(reference, place[0] + down, place[1] + right)
     return logarithm(view - by_camera) - logarithm(view - by_blocks), logarithm(view - wide(block_means(view), view.shape))

@@ -100,8 +100,9 @@ def tree_pilot(bpp: float, video: Video, options: FitOptions) -> Pilot:
     spec, config = plan(described, bpp, options)
     problem = Problem(spec, described, config)
     fit = TreeFit(problem, video)
-    while not fit.state.passes:
-        fit.run_chunk()
+    with fit.source_motion.ahead(fit.order, fit.has_motion):
+        while not fit.state.passes:
+            fit.run_chunk()
     measures = fit.state.before
     bits, psnr = FINAL_BITS * float(measures.bits.sum()), float(psnr_of(measures.mse).mean()) + FINAL_DECIBELS
     return Pilot(max(bits / described.pixels, LEAST), psnr, problem, fit.pace.frame_seconds()[0])

@@ -8,7 +8,7 @@ A fit has one or more quick passes over all frames, which find the motion and th
 
 import math
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import cast
 
 import jax
@@ -28,23 +28,17 @@ from train.tree import frame_step, rate
 from train.tree.frame_fit import Asked, FittedFrame, FrameJob, Motion, fit_frame, no_request
 from train.tree.frame_step import Course
 from train.tree.model import differences, quantised_model, video_tensors
-from train.tree.pace import Pace
+from train.tree.pace import OTHER_SHARE, Pace, share_of
+from train.tree.source_motion import SourceMotion
 from train.tree.state import FrameMeasures, TreeState, first_state
 
 LEVEL_WEIGHTS = (0.5, 0.8, 1.2, 1.7, 2.4)  # factors of the rate weight by level
-KEY_UPDATES, FIRST_UPDATES = 2, 3  # times as many updates for key frames, and for the first one
 QUICK_UPDATES, MOST_QUICK = 4, 3  # updates of a frame in a quick pass, and most quick passes
 FAR = math.log(1.7)  # change of the rate weight's logarithm after a quick pass from which another one follows
 CONTEXTS_RATE, LAST_RATE = 4e-3, 0.05  # learning rate of the context models; at the end of a pass, the share that is left of it
 MOST_UPDATES = 400  # of a frame
 LEAST_LOG_WEIGHT, MOST_LOG_WEIGHT = math.log(1e-6), math.log(2.0)  # range of the rate weight's logarithm
 LEAST_LAST = 8  # updates of an ordinary frame for which a last pass is worth a quick pass before it
-SLOW = 0.95  # share of the planned updates that fit into the time, below which frames get fewer
-
-
-def share_of(frame: TreeFrame) -> int:
-    """How many times as many updates as an ordinary frame this one gets."""
-    return FIRST_UPDATES if not frame.references else KEY_UPDATES if frame.level == 0 else 1
 
 
 class TreeFit:
@@ -63,6 +57,7 @@ class TreeFit:
         self.state: TreeState = first_state(problem.spec, problem.video, problem.config.rate_weight)
         self.pictures: dict[int, Doubled] = {}  # decoded frames that later ones read
         self.backoff = 1.0  # factor of learning rates, below 1 after a divergence
+        self.source_motion = SourceMotion(video)
         self.pace = Pace(len(video))
         self.asked: Asked = no_request  # a request to stop, which also ends the updates of the frame in progress
         self.slowed = False  # whether frames got fewer updates than planned because the machine slowed down
@@ -146,16 +141,14 @@ class TreeFit:
         return int(self.pace.updates_for(len(self.order))) if self.pace.limited else self.problem.config.steps
 
     def _affordable(self, frame: TreeFrame) -> int:
-        """The planned updates of a frame, or fewer if the last pass would otherwise end too late."""
+        """The planned updates of a frame, or fewer or more if the last pass would otherwise end too late or much too early."""
         planned = self.updates(frame)
         if not (self.pace.limited and self.is_last_pass):
             return planned
         rest = self.order[int(self.state.position) :]
-        share = self.pace.updates_for(len(rest)) / sum(map(self.updates, rest))
-        if share > SLOW:
-            return planned
-        self.slowed = True
-        return max(1, int(planned * share))
+        share = self.pace.share(sum(map(self.updates, rest)), len(rest), OTHER_SHARE if int(self.state.passes) else 1.0)
+        self.slowed |= share < 1
+        return max(1, min(int(planned * share), MOST_UPDATES))
 
     @property
     def shares(self) -> int:
@@ -178,10 +171,13 @@ class TreeFit:
         """The job of a frame, at a rate weight with this natural logarithm."""
         state, index = self.state, frame.index
         weight = math.exp(log_rate_weight) * LEVEL_WEIGHTS[min(frame.level, len(LEVEL_WEIGHTS) - 1)]
-        known = bool(np.isfinite(state.now.bits[index]) or np.isfinite(state.before.bits[index]))
-        motion = Motion(state.motion[index].astype(np.float32), state.pans[index]) if known else None
-        references = [self.pictures[reference] for reference in frame.references]
-        return FrameJob(frame, self.video.frames[index], references, weight, motion, self._weights_of(index))
+        motion = Motion(state.motion[index].astype(np.float32), state.pans[index]) if self.has_motion(frame) else None
+        references, weights = [self.pictures[reference] for reference in frame.references], self._weights_of(index)
+        return FrameJob(frame, self.video.frames[index], references, weight, motion, weights, partial(self.source_motion.fields, frame))
+
+    def has_motion(self, frame: TreeFrame) -> bool:
+        """Whether a fit of this frame has found its motion."""
+        return bool(np.isfinite([measures.bits[frame.index] for measures in (self.state.now, self.state.before)]).any())
 
     def _weights_of(self, index: int) -> Float32[np.ndarray, "_ _"]:
         if self.pixel_weights is None:

@@ -21,6 +21,7 @@ from train.fit.interrupts import StopRequest
 from train.tree import frame_step
 from train.tree.band_choice import first_symbols
 from train.tree.frame_step import ContextState, Course, FrameTask, Kinds, Rows
+from train.tree.matching import Field
 from train.tree.motion_start import FADED, fades, filled, matched_motion
 from train.tree.transforms import coefficient_weights, motion_coefficients, sample_coefficients, source_planes
 
@@ -50,7 +51,8 @@ class Motion(NamedTuple):
 class FrameJob:
     """A frame to fit: its place in the tree, its samples, its decoded and doubled references, and the rate weight.
 
-    The fit begins with `motion` (None: with that of block matching). `pixel_weights` have a mean of 1.
+    The fit begins with `motion` (None: with that of block matching, which begins with `starts()`, the motion to each reference).
+    `pixel_weights` have a mean of 1.
     """
 
     frame: TreeFrame
@@ -59,6 +61,7 @@ class FrameJob:
     rate_weight: float
     motion: Motion | None
     pixel_weights: Float32[np.ndarray, "_ _"]
+    starts: Callable[[], Sequence[Field]]
 
     @property
     def exponent(self) -> int:
@@ -151,7 +154,7 @@ def compile_rest(order: Sequence[TreeFrame], size: Size, contexts: ContextState,
     bands, motion = (np.zeros(kind.layout.size, np.int16) for kind in kinds)
     for frame in {len(frame.references): frame for frame in order}.values():
         references = [as_reference(jnp.zeros((*size, 3)))] * len(frame.references)
-        job = FrameJob(frame, samples, references, 1.0, None, weights)
+        job = FrameJob(frame, samples, references, 1.0, None, weights, list)
         rounded_frame(job, (bands, motion, np.zeros(4, np.float32)), contexts, kinds)
 
 
@@ -181,9 +184,8 @@ def first_motion(target: Float32[np.ndarray, "h w 3"], job: FrameJob, kinds: Kin
     layout, grey, size = kinds[1].layout, target[..., 0], job.samples.shape[:2]
     if not job.references:
         return Motion(np.zeros(layout.size, np.float32), np.zeros(4, np.float32))
-    distances = [abs(job.frame.index - index) for index in job.frame.references]
     pictures = [np.asarray(picture[..., 0]) for picture in job.references]
-    planes = matched_motion(grey, pictures, job.rate_weight, distances)
+    planes = matched_motion(grey, pictures, job.rate_weight, job.starts())
     pan = np.rint(np.median(planes[:4], axis=(1, 2)) / PAN_STEP).astype(np.float32) * np.float32(PAN_STEP)
     planes[:4] -= pan[:, None, None]
 

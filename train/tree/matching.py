@@ -6,9 +6,7 @@ vector. Errors that a residue would repair count with the logarithm of their mea
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -23,6 +21,7 @@ WINDOWS = {8: 5, 4: 5, 2: 7, 1: 13}  # side of the square that is compared, in s
 REACH, REACH_AT_HALF = 10, 16  # of the exhaustive searches at scale 8, and the most at scale 2, in samples
 NEAR_REACH, MORE_REACH = 4, 3  # of the search at scale 2, and for each frame of distance
 BITS_OF_OCTAVE = 1.5  # bits of a vector's component for each octave of its difference from its neighbours
+TOGETHER = 8  # predictions that are compared together: their errors stay in a CPU's cache
 KNEE = 0.72  # the mean square error, divided by the rate weight, from which errors count with their logarithm: 1 / (2 * ln 2)
 
 Grey = Float[np.ndarray, "h w"]
@@ -52,7 +51,7 @@ def cost_of(error: Float[np.ndarray, "*shape"], rate_weight: float) -> Float[np.
 
 def vector_bits(difference: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """The expected bits of a component of a vector that differs from its neighbours by `difference` pixels."""
-    return BITS_OF_OCTAVE * np.log2(1 + 2 * np.abs(difference))
+    return np.float32(BITS_OF_OCTAVE) * np.log2(1 + 2 * np.abs(difference))
 
 
 def smooth(field: Field) -> Field:
@@ -69,11 +68,11 @@ def read(picture: Grey, y: Int[np.ndarray, "h w"], x: Int[np.ndarray, "h w"]) ->
 class Search:
     """The best vectors of a frame at one scale so far, with the other references' predictions fixed."""
 
-    def __init__(self, frame: Scaled, scale: int, rate_weight: float, expected: Field):
+    def __init__(self, frame: Scaled, scale: int, rate_weight: float, expected: Float[np.ndarray, "2 #r #c"]):
         self.picture, self.scale, self.rate_weight, self.expected = frame.at[scale], scale, rate_weight, expected
         self.side, (height, width) = MOTION_CELL // scale, self.picture.shape
-        self.down, self.across = (windows(size, self.side, WINDOWS[scale]) for size in (height, width))
-        self.found, self.cost = np.zeros_like(expected), np.full(expected.shape[1:], np.inf)
+        blocks = (height // self.side, width // self.side)
+        self.found, self.cost = np.zeros((2, *blocks), np.float32), np.full(blocks, np.inf, np.float32)
         self.y, self.x = np.indices(self.picture.shape)
 
     def wide(self, blocks: Int[np.ndarray, "r c"]) -> Int[np.ndarray, "h w"]:
@@ -85,47 +84,54 @@ class Search:
         return read(reference.at[self.scale], self.y + self.wide(vectors[0]), self.x + self.wide(vectors[1]))
 
     def errors(self, predictions: Float[np.ndarray, "*n h w"]) -> Float[np.ndarray, "*n r c"]:
-        """The mean square error of each block, in a window around its centre. Matrix products sum over windows."""
-        return self.down @ np.square(self.picture - predictions) @ self.across.T
+        """The mean square error of each block, in a window around its centre."""
+        squares, window = np.square(self.picture - predictions), WINDOWS[self.scale]
+        return window_means(window_means(squares, self.side, window, -2), self.side, window, -1)
 
-    def consider(self, vectors: Int[np.ndarray, "*n 2 r c"], predictions: Float[np.ndarray, "*n h w"]) -> None:
+    def consider(self, vectors: Int[np.ndarray, "*n 2 #r #c"], predictions: Float[np.ndarray, "*n h w"]) -> None:
         """Keep those of `vectors` that cost less than the best ones before; perhaps several of them for each block."""
-        pixels = vectors * float(self.scale)
+        pixels = vectors * np.float32(self.scale)
         bits = vector_bits(pixels - self.expected).sum(axis=-3)
         cost = cost_of(self.errors(predictions), self.rate_weight) + self.rate_weight * bits / MOTION_CELL**2
         if cost.ndim == 3:
             best = np.argmin(cost, axis=0)[None]
-            cost, pixels = np.take_along_axis(cost, best, 0)[0], np.take_along_axis(pixels, best[:, None], 0)[0]
+            every = np.broadcast_to(pixels, (*pixels.shape[:2], *cost.shape[1:]))
+            cost, pixels = np.take_along_axis(cost, best, 0)[0], np.take_along_axis(every, best[:, None], 0)[0]
         better = cost < self.cost
         self.cost = np.where(better, cost, self.cost)
         self.found = np.where(better, pixels, self.found)
 
 
-@lru_cache(maxsize=32)
-def windows(size: int, side: int, window: int) -> Float32[np.ndarray, "blocks size"]:
-    """The matrix that takes the mean over `window` samples around the centre of each block of `side` samples; edges are repeated."""
-    found = np.zeros((size // side, size), np.float32)
-    for block in range(len(found)):
-        places = block * side + side // 2 + np.arange(window) - window // 2
-        np.add.at(found[block], np.clip(places, 0, size - 1), np.float32(1 / window))
-    return found
+def window_means(values: Float[np.ndarray, "*shape"], side: int, window: int, axis: int) -> Float32[np.ndarray, "*means"]:
+    """The means of `window` samples around the centre of every `side` samples along an axis; edges are repeated.
+
+    Sums of slices need no threads of their own, unlike matrix products, whose threads would wait for those of JAX.
+    """
+    values = np.moveaxis(values, axis, 0)
+    padded = np.pad(values, [(window // 2, window // 2)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+    last = len(values) - side + 1
+    starts = range(side // 2, side // 2 + window)
+    found = padded[starts[0] : starts[0] + last : side].astype(np.float32)
+    for start in starts[1:]:
+        found += padded[start : start + last : side]
+    return np.moveaxis(found / np.float32(window), 0, axis)
 
 
 def exhaustive(frame: Scaled, reference: Scaled, scale: int, rate_weight: float, centre: tuple[int, int], reach: int) -> Field:
     """The best vector of each block among those that differ from `centre` by up to `reach` samples."""
-    rows, columns = frame.at[MOTION_CELL].shape
-    expected = np.zeros((2, rows, columns)) + scale * np.array(centre, float)[:, None, None]
-    search = Search(frame, scale, rate_weight, expected)
+    search = Search(frame, scale, rate_weight, scale * np.array(centre, np.float32)[:, None, None])
     border = reach + max(map(abs, centre))
     around, (height, width) = np.pad(reference.at[scale], border, mode="edge"), search.picture.shape
     shifts = np.arange(-reach, reach + 1)
-    vectors = np.zeros((len(shifts), 2, rows, columns), int)
-    vectors[:, 1] = (centre[1] + shifts)[:, None, None]
+    vectors = np.zeros((len(shifts), 2, 1, 1), int)
+    vectors[:, 1, 0, 0] = centre[1] + shifts
     for dy in (centre[0] + shifts).tolist():
         vectors[:, 0] = dy
         beside = sliding_window_view(around[border + dy : border + dy + height], width, axis=1)
-        first = border + centre[1] - reach
-        search.consider(vectors, np.moveaxis(beside[:, first : first + len(shifts)], 1, 0))
+        predictions = np.moveaxis(beside[:, border + centre[1] - reach :], 1, 0)
+        for first in range(0, len(shifts), TOGETHER):
+            part = slice(first, min(first + TOGETHER, len(shifts)))
+            search.consider(vectors[part], predictions[part])
     return search.found
 
 
@@ -148,32 +154,33 @@ def whole(field: Field, scale: int) -> Int[np.ndarray, "2 r c"]:
     return np.rint(field / scale).astype(int)
 
 
-def field_of(frame: Scaled, reference: Scaled, rate_weight: float, distance: int = 8) -> tuple[Field, Float[np.ndarray, "r c"]]:
-    """The motion from a frame to one reference, `distance` frames away, and the cost of each block."""
+def field_of(frame: Scaled, reference: Scaled, rate_weight: float, distance: int) -> Field:
+    """The motion from a frame to one reference, `distance` frames away."""
     field = exhaustive(frame, reference, 8, rate_weight, (0, 0), REACH)
     centre = whole(np.median(field, axis=(1, 2)), 2)
     at_half = exhaustive(
         frame, reference, 2, rate_weight, (int(centre[0]), int(centre[1])), min(NEAR_REACH + MORE_REACH * distance, REACH_AT_HALF)
     )
     still = np.zeros_like(field)
-    search = Search(frame, 1, rate_weight, still)
     for scale, reach in ((4, 2), (4, 1), (2, 2), (2, 1), (1, 2), (1, 1)):
-        search = Search(frame, scale, rate_weight, smooth(field))
-        field = refined(search, [reference], [field], 0, reach, (still, at_half))
-    return field, search.cost
+        field = refined(Search(frame, scale, rate_weight, smooth(field)), [reference], [field], 0, reach, (still, at_half))
+    return field
 
 
 def fields_of(
-    frame: Grey, references: Sequence[Grey], rate_weight: float, distances: Sequence[int]
+    frame: Grey, references: Sequence[Grey], rate_weight: float, starts: Sequence[Field]
 ) -> tuple[list[Field], Float[np.ndarray, "r c"], list[Float[np.ndarray, "r c"]]]:
     """The motion to each of one or two references, and the cost of each block with all references, and with each reference alone.
 
-    `distances` are the numbers of frames to the references.
+    `starts` has the motion near which it is searched.
     """
     scaled, others = Scaled.of(frame), [Scaled.of(reference) for reference in references]
-    with ThreadPoolExecutor() as threads:  # NumPy leaves the other cores idle
-        found = list(threads.map(lambda reference, distance: field_of(scaled, reference, rate_weight, distance), others, distances))
-    fields, alone = [field for field, _ in found], [cost for _, cost in found]
+    searches = [Search(scaled, 1, rate_weight, smooth(start)) for start in starts]
+    fields = [
+        refined(search, [reference], [start], 0, 1, (np.zeros_like(start),))
+        for search, reference, start in zip(searches, others, starts, strict=True)
+    ]
+    alone = [search.cost for search in searches]
     if len(references) == 1:
         return fields, alone[0], alone
     cost = alone[0]

@@ -19,12 +19,12 @@ LESS_COST = 0.85  # of a residue without predicted details, as such a residue is
 Blocks = Float[np.ndarray, "r c"]
 
 
-def matched_motion(frame: Grey, references: Sequence[Grey], rate_weight: float, distances: Sequence[int]) -> Float[np.ndarray, "6 r c"]:
+def matched_motion(frame: Grey, references: Sequence[Grey], rate_weight: float, starts: Sequence[Field]) -> Float[np.ndarray, "6 r c"]:
     """The planes of motion for the blocks of a frame, with no fade: flows in pixels (down, right) for each reference, and the mix.
 
-    `distances` are the numbers of frames to the references.
+    `starts` has the motion near which it is searched, for each reference.
     """
-    fields, both, alone = fields_of(frame, [reference[::2, ::2] for reference in references], rate_weight, distances)
+    fields, both, alone = fields_of(frame, [reference[::2, ::2] for reference in references], rate_weight, starts)
     pictures = Pictures(frame, [parted(reference) for reference in references], rate_weight)
     fields, sides = merged(pictures, fields)
     found, (rows, columns) = np.zeros((MOTION_PLANES, *both.shape)), both.shape

@@ -5,9 +5,19 @@ import time
 
 import numpy as np
 
+from inr.frame_tree import TreeFrame
+
+KEY_UPDATES, FIRST_UPDATES = 2, 3  # times as many updates for key frames, and for the first one
+RECENT = 12  # frames whose durations predict those of later ones
+NEAR, MOST_SHARE = 0.05, 2.0  # difference from the planned updates that does not count; most updates for each planned one
 COMPILING = 3  # frames of a process whose durations do not count
 OTHER_SHARE = 0.6  # of the seconds of a quick pass beside updates, those that the last pass needs as well: it does no block matching
 AFTER_UPDATES = 2.5  # updates of a frame that take as long as its work after the last pass
+
+
+def share_of(frame: TreeFrame) -> int:
+    """How many times as many updates as an ordinary frame this one gets."""
+    return FIRST_UPDATES if not frame.references else KEY_UPDATES if frame.level == 0 else 1
 
 
 class Pace:
@@ -32,8 +42,8 @@ class Pace:
         self._timings.append((of_updates / updates, seconds - of_updates))
 
     def frame_seconds(self) -> tuple[float, float]:
-        """The seconds of an update, and of a frame's other work: medians over the frames after the first ones, which compile functions."""
-        recent = np.array(self._timings[min(COMPILING, len(self._timings) - 1) :])
+        """The seconds of an update, and of a frame's other work: medians of recent frames after the first ones, which compile functions."""
+        recent = np.array(self._timings[min(COMPILING, len(self._timings) - 1) :][-RECENT:])
         return float(np.median(recent[:, 0])), float(np.median(recent[:, 1]))
 
     def updates_for(self, frames: int, other_share: float = OTHER_SHARE) -> float:
@@ -44,3 +54,8 @@ class Pace:
         update, other = self.frame_seconds()
         left = self.until - time.monotonic() - other_share * other * frames - AFTER_UPDATES * update * self.frames
         return min(max(left / update, 0.0), self.most_updates)
+
+    def share(self, planned: float, frames: int, other_share: float) -> float:
+        """The share of the `planned` updates of `frames` frames that the time allows, up to MOST_SHARE; 1 if it is near."""
+        share = min(self.updates_for(frames, other_share) / planned, MOST_SHARE)
+        return 1.0 if abs(share - 1) < NEAR else share
