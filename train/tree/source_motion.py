@@ -1,7 +1,7 @@
 """The motion between the source pictures of a video, found by other threads ahead of the fit.
 
-Most of block matching does not need decoded pictures: true motion is the same in both. So it is done while the fit compiles its functions, and
-while it updates earlier frames.
+Most of block matching does not need decoded pictures: true motion is the same in both. So it is done while the fit compiles its functions,
+and while it updates earlier frames.
 """
 
 import os
