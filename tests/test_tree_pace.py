@@ -64,7 +64,7 @@ def test_the_rest_of_the_search_is_cancelled_when_a_fit_ends():
     assert len(started) < 50 * len(order)
 
 
-@pytest.mark.parametrize("seconds, share", [(1000.0, MOST_SHARE), (27.5, 1.2), (24.0, 1.0), (23.0, 1.0), (13.5, 0.5)])
+@pytest.mark.parametrize(("seconds", "share"), [(1000.0, MOST_SHARE), (27.5, 1.2), (24.0, 1.0), (23.0, 1.0), (13.5, 0.5)])
 def test_planned_updates_change_only_if_the_time_is_much_more_or_less_than_they_need(seconds, share, monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     pace = Pace(10)
@@ -79,4 +79,5 @@ def test_without_a_budget_the_time_is_not_limited():
     pace = Pace(10)
     for _ in range(2 * COMPILING):
         pace.note(1.0, 4, 0.5)
-    assert not pace.limited and pace.until == math.inf
+    assert not pace.limited
+    assert pace.until == math.inf
