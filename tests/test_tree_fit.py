@@ -35,7 +35,7 @@ from train.tree.leaves import leaves_of
 from train.tree.model import no_differences, quantised_model
 from train.tree.rate_control import control_tree
 from train.tree.state import FrameMeasures
-from train.tree.trimming import trim
+from train.tree.trimming import saved_bits, trim
 
 SIZE, FRAMES = (32, 48), 9
 
@@ -191,11 +191,17 @@ def test_trimming_changes_leaves_alone_and_saves_what_was_asked(finished: TreeFi
     fit = copied(finished)
     model = quantised_model(fit.problem, fit.state, no_differences(fit.problem))
     before = len(encode(model))
-    assert trim(fit, model, 8 * 100)
+    assert trim(fit, model, 8 * 100, leaves_only=True)
     now = quantised_model(fit.problem, fit.state, no_differences(fit.problem))
     assert before - 180 <= len(encode(now)) <= before - 50
     changed = np.flatnonzero((now.videos[0].tensors["bands"].symbols != model.videos[0].tensors["bands"].symbols).any(axis=1))
     assert set(changed.tolist()) <= set(leaves_of(fit)) == {1, 3, 5, 7}
+    everywhere, wanted = copied(finished), float(saved_bits(model, leaves_of(fit)).sum()) + 400
+    assert not trim(fit, model, wanted, leaves_only=True)
+    assert trim(everywhere, model, wanted, leaves_only=False)
+    changed = np.flatnonzero((everywhere.state.bands != finished.state.bands).any(axis=1))
+    assert {2, 6} & set(changed.tolist())  # the level above leaves is enough
+    assert set(changed.tolist()) <= {1, 2, 3, 5, 6, 7}
 
 
 def test_the_bits_of_a_fit_foresee_those_of_the_file(finished: TreeFit):

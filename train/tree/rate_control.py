@@ -22,7 +22,8 @@ from train.tree.trimming import trim
 ATTEMPTS, LEAF_UPDATES = 6, 10  # most attempts by leaves, and the updates of a leaf in one
 TOO_LITTLE, TOO_MUCH = 1.7, 0.6  # factors of later changes after one that led not far enough to the target, or beyond it
 PASSES, LEAST_CHANGE = 5, 0.3  # most further passes towards a cap; the change of the rate weight's logarithm, doubled with each of them
-FIRST_MARGIN = 1.05  # the first trimming removes so many times the bits that are too many
+MOST_TRIMMED = 1.1  # the largest file that symbols of all frames may bring under its cap, divided by the cap
+FIRST_MARGIN = 1.75  # the first trimming removes symbols of so many times the bits that are too many: their neighbours then cost more
 CAP_AIM, PSNR_AIM = 0.985, 0.1  # aim of an attempt: share of a cap, or decibels above a target quality
 LEAF_POWER = 1.3  # bits of leaves fall with this power of the rate weight: most of their symbols are near zero
 MOST_CHANGE = 1.2  # of the natural logarithm of the leaves' rate weight in an attempt
@@ -111,12 +112,12 @@ class _Control:
     def under_cap(self, found: Candidate, cap: int) -> Candidate:
         """A file of at most `cap` bytes, from the present symbols, whose file is `found`; TargetMissed if there is none.
 
-        If symbols of leaves are not enough, another quick pass follows at a much larger rate weight.
+        Symbols become zero. If that would take too many of them, another quick pass follows at a much larger rate weight.
         """
         for attempt in range(PASSES):
             margin, enough = FIRST_MARGIN, True
             while found.size > cap and enough:
-                enough = trim(self.fit, found.model, 8 * margin * (found.size - cap))
+                enough = trim(self.fit, found.model, 8 * margin * (found.size - cap), leaves_only=found.size > MOST_TRIMMED * cap)
                 found, margin = self.measured(), 2 * margin
             if found.size <= cap:
                 break

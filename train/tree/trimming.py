@@ -1,6 +1,6 @@
-"""Makes the file of a tree a little smaller: single symbols of leaves become zero, those first that save most bits.
+"""Makes the file of a tree a little smaller: single symbols become zero, those first that save most bits.
 
-No frame reads a leaf, so the other frames stay as they are.
+No frame reads a leaf, so symbols of leaves come first. A symbol of another frame also changes the frames that read it, by a little.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,26 @@ from train.tree.fitter import TreeFit
 from train.tree.leaves import leaves_of
 
 
-def trim(fit: TreeFit, model: QuantizedModel, bits: float) -> bool:
-    """Set symbols of leaves to zero that take about `bits` bits in the file of `model`; returns whether leaves had as many.
+def trim(fit: TreeFit, model: QuantizedModel, bits: float, leaves_only: bool) -> bool:
+    """Set symbols of 1 and -1 to zero that take about `bits` bits in the file of `model`; returns whether there were as many.
 
-    Symbols of 1 and -1 come first. If they are not enough, whole leaves lose all details.
+    They are symbols of leaves, or else, without `leaves_only`, also those of the next levels, until they are enough.
     """
-    leaves = leaves_of(fit)
-    saved = saved_bits(model, leaves)
+    frames = leaves_of(fit)
+    saved = saved_bits(model, frames)
+    if not leaves_only and saved.sum() < bits:
+        every = saved_bits(model, range(len(fit.order)))
+        for level in sorted(set(fit.levels.tolist()), reverse=True):
+            frames = sorted({*frames, *np.flatnonzero(fit.levels >= level).tolist()})
+            saved = every[frames]
+            if saved.sum() >= bits:
+                break
     order = np.argsort(-saved, axis=None)
     total = np.cumsum(saved.ravel()[order])
     count = int(np.searchsorted(total, bits)) + 1
     chosen = order[:count][saved.ravel()[order[:count]] > 0]
     rows, columns = np.unravel_index(chosen, saved.shape)
-    fit.state.bands[np.array(leaves)[rows], columns] = 0
+    fit.state.bands[np.array(frames)[rows], columns] = 0
     return bool(total[-1] >= bits)
 
 
