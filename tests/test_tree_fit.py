@@ -28,13 +28,11 @@ from train.plan.encode_plan import make_plan
 from train.plan.estimate import estimate
 from train.plan.model_choice import chosen_model, gain_of_blocks
 from train.plan.options import encode_options
-from train.tree import rate
 from train.tree.context_training import bits_of_models, cheapest, trained_contexts
 from train.tree.fitter import TreeFit
 from train.tree.leaves import leaves_of
 from train.tree.model import no_differences, quantised_model
 from train.tree.rate_control import control_tree
-from train.tree.state import FrameMeasures
 from train.tree.trimming import saved_bits, trim
 
 SIZE, FRAMES = (32, 48), 9
@@ -175,16 +173,6 @@ def test_a_request_to_leave_gives_up_the_frame_in_progress(video: Video, tmp_pat
 
 
 # Rate
-
-
-def test_the_rate_weight_follows_what_is_left_to_spend():
-    before = FrameMeasures(np.full(10, 100.0), np.full(10, 1e-3), np.zeros(10))
-    done = np.arange(10) < 5
-    now = FrameMeasures(np.where(done, 100 * rate.FINAL_BITS, np.nan), np.full(10, 1e-3), np.zeros(10))
-    assert rate.log_rate_weight_for_bits(before, now, done, 1000 * rate.FINAL_BITS) == pytest.approx(0, abs=1e-6)
-    assert rate.log_rate_weight_for_bits(before, now, done, 900.0) > 0 > rate.log_rate_weight_for_bits(before, now, done, 1100.0)
-    assert rate.log_rate_weight_for_psnr(before, now, done, 31.0) < 0 < rate.log_rate_weight_for_psnr(before, now, done, 28.0)
-    assert rate.limited(1.0, 0.2, 0.0) == pytest.approx(0.2 + rate.MOST_CHANGE)
 
 
 def test_trimming_changes_leaves_alone_and_saves_what_was_asked(finished: TreeFit):

@@ -1,4 +1,4 @@
-"""train/tree's use of time: block matching ahead of a fit, and the updates that a time budget allows."""
+"""train/tree's plans: block matching ahead of a fit, the updates that a time budget allows, the rate weight that a target needs."""
 
 import math
 import time
@@ -9,9 +9,10 @@ from scipy.ndimage import gaussian_filter
 
 from inr.frame_tree import frame_tree
 from inr.video import Video
-from train.tree import source_motion
+from train.tree import rate, source_motion
 from train.tree.pace import COMPILING, MOST_SHARE, Pace
 from train.tree.source_motion import SourceMotion
+from train.tree.state import FrameMeasures
 
 FRAMES = 5
 
@@ -81,3 +82,13 @@ def test_without_a_budget_the_time_is_not_limited():
         pace.note(1.0, 4, 0.5)
     assert not pace.limited
     assert pace.until == math.inf
+
+
+def test_the_rate_weight_follows_what_is_left_to_spend():
+    before = FrameMeasures(np.full(10, 100.0), np.full(10, 1e-3), np.zeros(10))
+    done = np.arange(10) < 5
+    now = FrameMeasures(np.where(done, 100 * rate.FINAL_BITS, np.nan), np.full(10, 1e-3), np.zeros(10))
+    assert rate.log_rate_weight_for_bits(before, now, done, 1000 * rate.FINAL_BITS) == pytest.approx(0, abs=1e-6)
+    assert rate.log_rate_weight_for_bits(before, now, done, 900.0) > 0 > rate.log_rate_weight_for_bits(before, now, done, 1100.0)
+    assert rate.log_rate_weight_for_psnr(before, now, done, 31.0) < 0 < rate.log_rate_weight_for_psnr(before, now, done, 28.0)
+    assert rate.limited(1.0, 0.2, 0.0) == pytest.approx(0.2 + rate.MOST_CHANGE)
