@@ -1,12 +1,14 @@
 """train/tree's plans: block matching ahead of a fit, the updates that a time budget allows, the rate weight that a target needs."""
 
 import math
+import os
 import time
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from inr.cores import usable_cores
 from inr.frame_tree import frame_tree
 from inr.video import Video
 from train.tree import rate, source_motion
@@ -92,3 +94,11 @@ def test_the_rate_weight_follows_what_is_left_to_spend():
     assert rate.log_rate_weight_for_bits(before, now, done, 900.0) > 0 > rate.log_rate_weight_for_bits(before, now, done, 1100.0)
     assert rate.log_rate_weight_for_psnr(before, now, done, 31.0) < 0 < rate.log_rate_weight_for_psnr(before, now, done, 28.0)
     assert rate.limited(1.0, 0.2, 0.0) == pytest.approx(0.2 + rate.MOST_CHANGE)
+
+
+def test_a_worker_of_a_batch_uses_no_more_cores_than_its_share(monkeypatch):
+    monkeypatch.setenv("PJRT_NPROC", "3")
+    assert usable_cores() == 3
+    monkeypatch.delenv("PJRT_NPROC")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert usable_cores() == 8

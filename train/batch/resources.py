@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from inr.cores import usable_cores
 from inr.memory import LIMIT, free_bytes
 
 LEAST_MEMORY = 1_500_000_000  # bytes that a worker should have at least
@@ -33,7 +34,7 @@ def local_resources(tasks: int, workers: int | None, cpus: int | None) -> Resour
     one on two cores after the other. There are no more workers than tasks, nor than the free memory allows.
     """
     gpus, tpus, free = visible_gpus(), visible_tpus(), free_bytes()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if workers is None:
         most = len(gpus) or len(tpus) or max(1, cores // (cpus or 1))
         by_memory = most if free is None or gpus or tpus else max(1, free // LEAST_MEMORY)

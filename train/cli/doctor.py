@@ -1,6 +1,5 @@
 """`inr doctor` reports the devices, memory, caches, encoders and versions of this machine, and warns of obstacles to a fit."""
 
-import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +10,7 @@ import jax
 
 import codec
 from codec.bitstream import DRAFT, VERSION
+from inr.cores import usable_cores
 from inr.errors import ResourceError
 from train.bench import ffmpeg
 from train.bench.ffmpeg_codecs import FFMPEG_CODECS
@@ -30,7 +30,7 @@ def examined(folder: Path) -> dict[str, object]:
         "versions": {name: _version(name) for name in PACKAGES},
         "backend": jax.default_backend(),
         "devices": [f"{device.device_kind} ({device.platform}:{device.id})" for device in devices],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "free_memory_bytes": available_bytes(),
         "compiled_programs": _cache(),
         "encoders": _encoders(),

@@ -4,12 +4,12 @@ Most of block matching does not need decoded pictures: true motion is the same i
 and while it updates earlier frames.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 
+from inr.cores import usable_cores
 from inr.frame_tree import TreeFrame
 from inr.video import Video
 from train.tree.matching import Field, Scaled, field_of
@@ -34,7 +34,7 @@ class SourceMotion:
     @contextmanager
     def ahead(self, frames: Sequence[TreeFrame], is_known: Callable[[TreeFrame], bool]) -> Iterator[None]:
         """Inside this context, other threads search for `frames`, in this order, except for those that are known when their turn comes."""
-        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as threads:
+        with ThreadPoolExecutor(max(1, usable_cores() // 2)) as threads:
 
             def search(frame: TreeFrame, reference: int) -> Field | None:
                 return None if is_known(frame) else self._search(frame.index, reference)
