@@ -17,6 +17,7 @@ from inr.video import UNSPECIFIED, Colour
 
 MAX_SIDE, MAX_FRAMES, MAX_RATE, MAX_ASPECT = 65536, 1 << 24, 1 << 31, 1 << 16
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
+NO_MARGINS = (0, 0, 0, 0)
 CHECKSUM_BYTES = 4
 MAX_WEIGHTS = 1 << 28  # the most weights of a network and the most samples of a picture: this bounds a decoder's memory
 
@@ -27,11 +28,13 @@ TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT, OWN_CONTEXTS, PIXE
 def write_video_spec(entry: VideoEntry, before: VideoSpec | None = None) -> bytes:
     """The fields of a video record before its range-coded stream. `before` is the spec in the video record before it.
 
-    If the entry `continues`, the record stores no name, size, rate, colour tags, pixel aspect or margins: they are those of `before`.
+    If the entry `continues`, the record stores no name, size, rate, colour tags or pixel aspect: they are those of `before`, and so are
+    the margins, unless they differ.
     """
     video, colour, continues = entry.spec, entry.spec.colour, entry.continues
     name = b"" if continues else _shortened(video.name)
-    tagged, has_margins = colour != Colour() and not continues, any(video.margins) and not continues
+    tagged = colour != Colour() and not continues
+    has_margins = video.margins != (before.margins if continues and before else NO_MARGINS)
     same_format = not continues and before is not None and _format(video) == _format(before)
     flags = TAGGED * tagged | FULL_RANGE * (colour.full_range and not continues) | CHECKED * (entry.checksum is not None)
     square = continues or video.pixel_aspect == 1
@@ -84,10 +87,11 @@ def read_video_spec(fields: Fields, before: VideoSpec | None) -> tuple[VideoEntr
     except UnicodeDecodeError as error:
         raise BitstreamError("bad-name", "a video's name is not UTF-8") from error
     flags = fields.byte()
-    if flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | MARGINS | SAME_FORMAT | PIXEL_ASPECT)):
+    if flags & CONTINUES and (name or flags & (TAGGED | FULL_RANGE | SAME_FORMAT | PIXEL_ASPECT)):
         raise BitstreamError("reserved-bits", "reserved bits of a video are set", "pip install -U inr-codec")
     if flags & CONTINUES:
         spec = replace(_previous(before), frames=positive(fields, MAX_FRAMES))
+        spec = replace(spec, margins=_read_margins(fields)) if flags & MARGINS else spec
     else:
         spec = _read_whole_video(fields, flags, name, before)
     layers = tuple(fields.varint(MAX_LAYERS) for _ in range(fields.varint(MAX_LAYERS)))
@@ -103,9 +107,14 @@ def _read_whole_video(fields: Fields, flags: int, name: str, before: VideoSpec |
     limits = (MAX_SIDE, MAX_SIDE, MAX_RATE, MAX_RATE)
     video_format = _format(_previous(before)) if flags & SAME_FORMAT else tuple(positive(fields, limit) for limit in limits)
     width, height, numerator, denominator = video_format
-    above, left, below, right = (fields.varint(MAX_SIDE) if flags & MARGINS else 0 for _ in range(4))
+    margins = _read_margins(fields) if flags & MARGINS else NO_MARGINS
     aspect = Fraction(positive(fields, MAX_ASPECT), positive(fields, MAX_ASPECT)) if flags & PIXEL_ASPECT else Fraction(1)
-    return VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, (above, left, below, right), aspect)
+    return VideoSpec(width, height, frames, Fraction(numerator, denominator), colour, name, margins, aspect)
+
+
+def _read_margins(fields: Fields) -> tuple[int, int, int, int]:
+    above, left, below, right = (fields.varint(MAX_SIDE) for _ in range(4))
+    return above, left, below, right
 
 
 def _previous(before: VideoSpec | None) -> VideoSpec:

@@ -49,6 +49,10 @@ VECTORS = {
         replace(CAM, canvas=CanvasSpec((1, 1), ((2, 3),), 2, 4, 3, half_samples=True)),
         VideoSpec(37, 26, 3, name="beyond", margins=(3, 0, 5, 2)),
     ),
+    "panned": (
+        replace(CAM, canvas=CanvasSpec((1, 1), ((2, 3),), 2, 4, 3, half_samples=True)),
+        VideoSpec(37, 26, 2, name="panned", margins=(0, 4, 7, 1)),
+    ),
     "drift": (replace(CAM, opponent=True, canvas=CanvasSpec((1, 1), ((1, 2), (2, 3)), 2, 4, 3)), VideoSpec(24, 24, 9, name="drift")),
     "spatial": (replace(CAM, spatial_grid=(2, 3), temporal_grid=0), VideoSpec(24, 24, 2, name="spatial")),
     "hnerv": (
@@ -163,8 +167,11 @@ def bundle_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
 
 
 def segments_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
-    """Two segments of one video; the second references the first one's layer and adds a layer of small differences."""
-    key, residual = (model_of(spec, described) for described in (replace(video, frames=3), video))
+    """Two segments of one video; the second references the first one's layer and adds a layer of small differences.
+
+    The margins of the first one are those of `video` in the reverse order.
+    """
+    key, residual = (model_of(spec, described) for described in (replace(video, frames=3, margins=video.margins[::-1]), video))
     small = WeightLayer({name: t.coarser(24) for name, t in residual.layers[0].tensors.items()})
     second = VideoEntry(video, (0, 1), residual.videos[0].tensors, continues=True)
     return QuantizedModel(spec, (key.layers[0], small), (key.videos[0], second))
@@ -184,6 +191,7 @@ def predicted_of(spec: NetworkSpec, video: VideoSpec) -> QuantizedModel:
 MAKERS = {
     "bundle": bundle_of,
     "segments": segments_of,
+    "panned": segments_of,
     "predicted": predicted_of,
     "tree": tree_of,
     "means": tree_of,

@@ -253,3 +253,12 @@ def test_a_video_like_the_one_before_does_not_repeat_its_size_and_rate():
     with pytest.raises(BitstreamError, match="reserved bits"):
         read_video_spec(Fields(bytes([0, SAME_FORMAT | CONTINUES, 1, 1, 0])), VIDEO)
     assert read_video_spec(Fields(bytes([0, CHECKED | CONTINUES, 5, 1, 0, 1, 0, 0, 0])), VIDEO)[0].checksum == 1
+
+
+def test_a_further_segment_has_the_margins_before_it_or_its_own():
+    before = replace(VIDEO, margins=(1, 0, 300, 2))
+    for margins, size in ((before.margins, 0), ((0, 0, 0, 0), 4), ((7, 0, 0, 300), 5)):
+        segment = VideoEntry(replace(before, frames=3, margins=margins), (0,), {}, continues=True)
+        written = write_video_spec(segment, before)
+        assert len(written) == 5 + size  # no name, flags, frames, one reference
+        assert read_video_spec(Fields(written), before)[0].spec == segment.spec

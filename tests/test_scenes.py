@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import moving_square
+from test_motion import panned
 
 from codec.decoder import decode
 from codec.evaluation import mean_psnr
@@ -14,6 +15,7 @@ from inr.video import Video
 from inr.writing import write_video
 from train.encode.files import encode_file
 from train.fit.progress import Reporter
+from train.plan.encode_plan import analyse_motion
 from train.plan.options import encode_options
 from train.plan.segmentation import FEWEST, scenes, scenes_of
 
@@ -54,8 +56,9 @@ def test_some_videos_are_fitted_as_a_whole(two_scenes: Path):
         assert scenes_of(two_scenes, encode_options(**options)) == [0], options
 
 
-def test_a_video_of_two_scenes_is_fitted_in_two_segments(two_scenes: Path, tmp_path: Path):
-    said, target = list[str](), tmp_path / "a.inr"
+def test_a_video_of_two_scenes_is_fitted_in_two_segments(tmp_path: Path):
+    said, target, pan = list[str](), tmp_path / "a.inr", panned(32, 48) // 2 + 100
+    two_scenes = written(tmp_path / "two.mkv", SQUARE, pan)
     options = encode_options(model="cam", target_size=4000, preset="160")
     encoded = encode_file(two_scenes, target, options, Reporter(say=said.append))
     assert encoded is not None
@@ -65,6 +68,10 @@ def test_a_video_of_two_scenes_is_fitted_in_two_segments(two_scenes: Path, tmp_p
     assert len(model.clips) == 1
     assert encoded.report.bytes == target.stat().st_size <= 4000
     assert encoded.steps == 160  # each scene has its share
-    frames = np.concatenate([SQUARE, OTHER])
+    path, described = analyse_motion(Video(pan), options.fit)
+    assert path is not None
+    assert [video.spec.margins for video in model.videos] == [(0, 0, 0, 0), described.margins]
+    assert max(described.margins) > 8  # the canvas of the second scene holds all that its camera sees
+    frames = np.concatenate([SQUARE, pan])
     assert mean_psnr(model.render(), frames) == pytest.approx(encoded.report.psnr_rgb, abs=1e-6)
     assert encode_file(two_scenes, target, options) is None  # up to date

@@ -25,9 +25,8 @@ from train.fit.config import FitConfig
 from train.fit.interrupts import Preempted
 from train.fit.progress import Reporter
 from train.plan.addition import plan_addition
-from train.plan.encode_plan import SMALL_FILE, check_mask, make_plan
+from train.plan.encode_plan import SMALL_FILE, analyse_motion, check_mask, make_plan
 from train.plan.fingerprint import fingerprint_of
-from train.plan.motion import camera_path
 from train.plan.options import EncodeOptions, FitOptions
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
@@ -119,18 +118,18 @@ class _SegmentsRun:
         if self.options.fit.model.name == "tree":
             return self._add_tree(index, video, began)
         pixel_weights = self.segments.pixel_weights(index, video)
-        described = VideoSpec.of(video)  # without margins of its own: a further segment has those of the first one
-        path = camera_path(video.frames, pixel_weights) if self.segments.by_scenes else None
         key = self.segments.key(index, video, pixel_weights)
         data = self.so_far.read_bytes() if self.model else empty_bundle(BundleSettings())
         fit = self._options(index, video, len(data) if self.model else 0, began)
-        previous, config = self._previous(data, video, fit)
+        path, described = analyse_motion(video, fit, pixel_weights)
+        own_canvas = not self.model or self._has_own_canvas(self.model, described)
+        previous, config = self._previous(data, video, fit, own_canvas)
         options = replace(self.options, fit=fit).with_run(workdir=self.folder / "segment")
         found = plan_addition(previous, config, described, key, self.so_far, options)
         step_seconds = self.outcome.step_seconds if self.outcome else None
         large = fit.target.nominal_bpp(described) * described.pixels > 8 * SMALL_FILE
         spared = SPARED_SECONDS + CONTEXT_SECONDS * large
-        found = replace(found, pixel_weights=pixel_weights, path=path, spared=spared, step_seconds=step_seconds)
+        found = replace(found, pixel_weights=pixel_weights, path=path if own_canvas else None, spared=spared, step_seconds=step_seconds)
         done = run_plan(found, video, self.so_far, began, self.reporter)
         # The model gets the fingerprints of the file's end record, so that the next segment need not decode the file.
         self.model = replace(done.model, fingerprints=previous.fingerprints + fingerprint_of(key))
@@ -168,7 +167,11 @@ class _SegmentsRun:
         part.unlink()
         return replace(done, model=self.model)
 
-    def _previous(self, data: bytes, video: Video, options: FitOptions) -> tuple[PreviousSegment, FitConfig]:
+    def _has_own_canvas(self, before: QuantizedModel, described: VideoSpec) -> bool:
+        """Whether the segment `described` starts with a canvas of its own: it is a scene, or its canvas or the last one has margins."""
+        return self.segments.by_scenes or any(described.margins) or any(before.videos[-1].spec.margins)
+
+    def _previous(self, data: bytes, video: Video, options: FitOptions, new_scene: bool) -> tuple[PreviousSegment, FitConfig]:
         """The base of the next segment, whose frames are `video`, and the config of its fit."""
         described = VideoSpec.of(video)
         bpp = options.target.nominal_bpp(described)
@@ -176,8 +179,8 @@ class _SegmentsRun:
             bpp = Pilot.of(video, options).expected_bpp(options.target.target_psnr)
         spec, config = plan(described, bpp, options)
         model = self.model or QuantizedModel(spec, (), ())
-        facts = {"key_every": self.segments.segmentation.key_every, "new_scene": self.segments.by_scenes}
-        return PreviousSegment(data, model, continues=bool(model.videos), **facts), config
+        every = self.segments.segmentation.key_every
+        return PreviousSegment(data, model, continues=bool(model.videos), key_every=every, new_scene=new_scene), config
 
     def _whole(self, data: bytes, outcome: Encoded) -> Encoded:
         """The outcome of all segments together. The file, whose bytes are `data`, is measured one segment at a time."""
