@@ -7,6 +7,7 @@ entries, flows are interpolated where they are similar. At the edge of a moving 
 background do not mix. References are float pictures, which are never rounded.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -102,14 +103,27 @@ class Tree(nnx.Module):
 def decoded_frame(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled], keeps_means: bool) -> Planes:
     """The planes Y', Cb, Cr of a frame with `size` (height, width), from its tensors and its references, doubled by `inr.warp.doubled`.
 
-    `keeps_means` is that of `inr.spec.FrameTree`.
+    `keeps_means` is that of `inr.spec.FrameTree`. Outside a trace, each stage is compiled by itself: XLA would fuse them all into code
+    that takes three times as long on a CPU.
     """
-    bands = sample_bands_of(*size, tensors.bands.shape[-1])
-    residue = planes_of(bands, tensors.bands) * jnp.exp2(tensors.log_step)
-    planes = jnp.moveaxis(residue, 0, -1)[: size[0], : size[1]]
+    residue = residue_of(size, tensors.bands, tensors.log_step)
     if not references:
-        return planes
-    return planes + prediction(motion_of(size, tensors.motion, tensors.pan), references, keeps_means)
+        return as_picture(residue)
+    motion = motion_of(size, tensors.motion, tensors.pan)
+    mixed = mixed_references(motion, references)
+    return _sum(mixed, _row_means(mixed), motion, residue) if keeps_means else as_picture(_dimmed(mixed, motion), residue)
+
+
+@partial(jax.jit, static_argnums=0)
+def residue_of(size: tuple[int, int], symbols: Float[Array, " n"], log_step: Float[Array, ""]) -> Float[Array, "3 h w"]:
+    """The planes of the bands `symbols`, whose step size has the base-2 logarithm `log_step`."""
+    return (planes_of(sample_bands_of(*size, symbols.shape[-1]), symbols) * jnp.exp2(log_step))[:, : size[0], : size[1]]
+
+
+@jax.jit
+def as_picture(*planes: Float[Array, "3 h w"]) -> Planes:
+    """The sum of planes, with the axis of planes last."""
+    return jnp.moveaxis(sum(planes), 0, -1)
 
 
 def planes_of(layout: BandLayout, coefficients: Float[Array, " n"], haar: bool = False) -> Float[Array, "p h w"]:
@@ -120,18 +134,27 @@ def planes_of(layout: BandLayout, coefficients: Float[Array, " n"], haar: bool =
 
 def motion_of(size: tuple[int, int], symbols: Float[Array, " m"], pan: Float[Array, "4"]) -> Float[Array, "6 h w"]:
     """The six planes of motion for every pixel: flows in pixels, logits."""
+    return spread(spread(_entries(size, symbols, pan), 2, size[1]), 1, size[0])
+
+
+@partial(jax.jit, static_argnums=0)
+def _entries(size: tuple[int, int], symbols: Float[Array, " m"], pan: Float[Array, "4"]) -> Float[Array, "6 r c"]:
+    """The entries of the planes of motion, each of which covers MOTION_CELL x MOTION_CELL pixels."""
     entries = planes_of(motion_bands(*size), symbols, haar=True) * UNITS
-    entries = entries.at[:4].add(pan[:, None, None])
-    return spread(spread(entries, 2)[:, :, : size[1]], 1)[:, : size[0]]
+    return entries.at[:4].add(pan[:, None, None])
 
 
-def spread(entries: Float[Array, "6 h w"], axis: int) -> Float[Array, "6 _ _"]:
-    """MOTION_CELL samples for each entry along an axis: interpolated linearly where the flows of two entries differ by less than JOINED."""
+@partial(jax.jit, static_argnums=(1, 2))
+def spread(entries: Float[Array, "6 h w"], axis: int, size: int) -> Float[Array, "6 _ _"]:
+    """The first `size` of MOTION_CELL samples for each entry along an axis.
+
+    They are interpolated linearly where the flows of two entries differ by less than JOINED.
+    """
     change = _changes(entries, axis)
     similar = [jnp.max(jnp.abs(change[at : at + 2]), axis=0, keepdims=True) < JOINED for at in (0, 2)]
     one = jnp.ones_like(similar[0])
     change = change * lax.stop_gradient(jnp.concatenate([similar[0], similar[0], similar[1], similar[1], one, one]))
-    return _between_entries(entries, change, axis, MOTION_CELL)
+    return lax.slice_in_dim(_between_entries(entries, change, axis, MOTION_CELL), 0, size, axis=axis)
 
 
 def _changes(entries: Float[Array, "p h w"], axis: int) -> Float[Array, "p _ _"]:
@@ -154,35 +177,73 @@ def _between_entries(entries: Float[Array, "p h w"], change: Float[Array, "p _ _
     return found.reshape(*entries.shape[:axis], size * cell, *entries.shape[axis + 1 :])
 
 
-def prediction(motion: Float[Array, "6 h w"], references: list[Doubled], keeps_means: bool) -> Planes:
-    """The mix of the references, each read through its flow, whose details are multiplied by the fade; without `keeps_means`, all of it."""
+def mixed_references(motion: Float[Array, "6 h w"], references: list[Doubled]) -> Float[Array, "3 h w"]:
+    """The mix of the references, each read through its flow."""
+    return _mixed(motion, [_read(motion, reference, k) for k, reference in enumerate(references)])
+
+
+@partial(jax.jit, static_argnums=2)
+def _read(motion: Float[Array, "6 h w"], reference: Doubled, number: int) -> Planes:
+    """The reference with this number (0 or 1), read through its flow."""
     rows, columns = (jnp.arange(size, dtype=jnp.float32) for size in motion.shape[1:])
-    places = [(2 * (columns + motion[2 * k + 1]), 2 * (rows[:, None] + motion[2 * k])) for k in range(len(references))]
-    read = [between(corners(reference, *place)) for reference, place in zip(references, places, strict=True)]
-    mixed = read[0]
-    if len(read) == 2:
-        mixed = read[1] + (read[0] - read[1]) * jax.nn.sigmoid(motion[4])[..., None]
-    if not keeps_means:
-        return mixed * jax.nn.sigmoid(motion[5] + FADE_BIAS)[..., None]
-    return jnp.moveaxis(faded(jnp.moveaxis(mixed, -1, 0), motion[5]), 0, -1)
+    x, y = 2 * (columns + motion[2 * number + 1]), 2 * (rows[:, None] + motion[2 * number])
+    return between(corners(reference, x, y))
+
+
+@jax.jit
+def _mixed(motion: Float[Array, "6 h w"], read: list[Planes]) -> Float[Array, "3 h w"]:
+    """The mix of one or two readings."""
+    mixed = read[0] if len(read) == 1 else read[1] + (read[0] - read[1]) * jax.nn.sigmoid(motion[4])[..., None]
+    return jnp.moveaxis(mixed, -1, 0)
+
+
+@jax.jit
+def _dimmed(mixed: Float[Array, "3 h w"], motion: Float[Array, "6 h w"]) -> Float[Array, "3 h w"]:
+    """A prediction that is multiplied by the fade, its local means too."""
+    return mixed * jax.nn.sigmoid(motion[5] + FADE_BIAS)
 
 
 def faded(mixed: Float[Array, "p h w"], fade: Float[Array, "h w"]) -> Float[Array, "p h w"]:
     """A prediction whose details, which are its difference from its local means, are multiplied by the fade."""
-    means = local_means(mixed)
-    return means + (mixed - means) * jax.nn.sigmoid(fade + FADE_BIAS)
+    return _faded(mixed, _row_means(mixed), fade)
+
+
+@jax.jit
+def _faded(mixed: Float[Array, "p h w"], means: Float[Array, "p r w"], fade: Float[Array, "h w"]) -> Float[Array, "p h w"]:
+    spread_means = _spread_rows(means, mixed.shape[1])
+    return spread_means + (mixed - spread_means) * jax.nn.sigmoid(fade + FADE_BIAS)
+
+
+@jax.jit
+def _sum(
+    mixed: Float[Array, "3 h w"], means: Float[Array, "3 r w"], motion: Float[Array, "6 h w"], residue: Float[Array, "3 h w"]
+) -> Planes:
+    """A faded prediction plus a residue."""
+    return as_picture(_faded(mixed, means, motion[5]), residue)
 
 
 def local_means(planes: Float[Array, "p h w"]) -> Float[Array, "p h w"]:
     """The means of squares of MEAN_CELL x MEAN_CELL samples, interpolated linearly; samples at the edge are repeated."""
+    return _spread_rows(_row_means(planes), planes.shape[1])
+
+
+@jax.jit
+def _row_means(planes: Float[Array, "p h w"]) -> Float[Array, "p r w"]:
+    """The means of squares, interpolated along columns: one row for each row of squares."""
     height, width = planes.shape[1:]
     whole = jnp.pad(planes, ((0, 0), (0, -height % MEAN_CELL), (0, -width % MEAN_CELL)), mode="edge")
     rows, columns = (size // MEAN_CELL for size in whole.shape[1:])
     means = whole.reshape(-1, rows, MEAN_CELL, columns, MEAN_CELL).mean(axis=(2, 4))
-    columns = _between_entries(means, _changes(means, 2), 2, MEAN_CELL)[:, :, :width]
-    return _between_entries(columns, _changes(columns, 1), 1, MEAN_CELL)[:, :height]
+    return _between_entries(means, _changes(means, 2), 2, MEAN_CELL)[:, :, :width]
+
+
+def _spread_rows(means: Float[Array, "p r w"], height: int) -> Float[Array, "p h w"]:
+    return _between_entries(means, _changes(means, 1), 1, MEAN_CELL)[:, :height]
 
 
 def to_rgb(planes: Float[Array, "*rest 3"]) -> Float[Array, "*rest 3"]:
     """R'G'B' of Y'CbCr, where Y' is zero for grey."""
-    return jnp.matmul(planes, jnp.asarray(YCBCR_BASIS), precision="highest") + GREY
+    luma, blue, red = (planes[..., k] for k in range(3))
+    # Not as a product of matrices, which takes six times as long on a CPU.
+    samples = [luma * basis[0] + blue * basis[1] + red * basis[2] + GREY for basis in YCBCR_BASIS.T.tolist()]
+    return jnp.stack(samples, axis=-1)

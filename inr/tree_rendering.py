@@ -1,7 +1,6 @@
 """Renders frames of a tree: decodes the frames that are needed, each one once, and keeps those that later ones read."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from math import ceil, floor
 
 import jax
@@ -15,13 +14,6 @@ from inr.pixels import CHANNELS, Frames
 from inr.spec import FrameTree, VideoSpec
 from inr.tree import Doubled, FrameTensors, Planes, decoded_frame, to_rgb
 from inr.warp import doubled
-
-
-@partial(jax.jit, static_argnums=(0, 3))
-def decoded(size: tuple[int, int], tensors: FrameTensors, references: list[Doubled], keeps_means: bool = True) -> Planes:
-    """The planes of a frame with `size` (height, width): `inr.tree.decoded_frame`, compiled. A fit decodes with the same function."""
-    with jax.default_matmul_precision("highest"):
-        return decoded_frame(size, tensors, references, keeps_means)
 
 
 @jax.jit
@@ -48,7 +40,7 @@ def decoded_frames(
     last_use = {index: at for at, frame in enumerate(order) for index in (frame.index, *frame.references)}
     kept: dict[int, Doubled] = {}
     for at, frame in enumerate(order):
-        planes = decoded(size, _rows(tensors, frame), [kept[index] for index in frame.references], tree.keeps_means)
+        planes = decoded_frame(size, _rows(tensors, frame), [kept[index] for index in frame.references], tree.keeps_means)
         if last_use[frame.index] > at:
             kept[frame.index] = as_reference(planes)
         if frame.index in wanted:

@@ -39,10 +39,20 @@ def half_samples(x: Float[Array, "m n"], axis: int, spacing: int) -> Float[Array
 
     The first and the last `spacing` entries are repeated beyond the ends. The filter is that of H.264: see `inr.constants`.
     """
-    size = x.shape[axis]
-    first, last = _slice(x, axis, 0, spacing), _slice(x, axis, size - spacing, spacing)
-    edged = jnp.concatenate([first] * TAPS_BEFORE + [x] + [last] * TAPS_AFTER, axis=axis)
-    return optimization_barrier(sum(tap * _slice(edged, axis, k * spacing, size) for k, tap in enumerate(HALF_SAMPLE_TAPS)))
+    size, before, after = x.shape[axis], TAPS_BEFORE * spacing, TAPS_AFTER * spacing
+    first, last = [_slice(x, axis, 0, spacing)] * TAPS_BEFORE, [_slice(x, axis, size - spacing, spacing)] * TAPS_AFTER
+    if size <= before + after:
+        return optimization_barrier(_filtered(jnp.concatenate([*first, x, *last], axis), axis, spacing))
+    # The ends are filtered by themselves: XLA makes the filter of a concatenation ten times as slow.
+    head = _filtered(jnp.concatenate([*first, _slice(x, axis, 0, before + after)], axis), axis, spacing)
+    tail = _filtered(jnp.concatenate([_slice(x, axis, size - before - after, before + after), *last], axis), axis, spacing)
+    return optimization_barrier(jnp.concatenate([head, _filtered(x, axis, spacing), tail], axis))
+
+
+def _filtered(x: Float[Array, "m n"], axis: int, spacing: int) -> Float[Array, "_ _"]:
+    """The sums of `x` along `axis` under the taps of the filter, for all positions where the filter is inside."""
+    size = x.shape[axis] - (TAPS_BEFORE + TAPS_AFTER) * spacing
+    return jnp.asarray(sum(tap * _slice(x, axis, k * spacing, size) for k, tap in enumerate(HALF_SAMPLE_TAPS)))
 
 
 def _half_samples_reverse(axis: int, spacing: int, _: None, gradient: Float[Array, "m n"]) -> tuple[Float[Array, "m n"]]:
@@ -135,17 +145,24 @@ class Corners(NamedTuple):
 
 
 def corners(picture: Picture, x: Float[Array, "h w"], y: Float[Array, "h w"]) -> Corners:
-    """The samples between which `read` interpolates, by four gathers.
+    """The samples between which `read` interpolates, by two gathers of two neighbours each.
 
     Without a gradient for the picture, this is several times as fast on a CPU as `read`, which first makes pairs of neighbours.
     """
     height, width, channels = picture.shape
+    if min(height, width) == 1:
+        picture = jnp.pad(picture, ((0, int(height == 1)), (0, int(width == 1)), (0, 0)), mode="edge")
+    (rows, columns), flat = picture.shape[:2], picture.reshape(-1)
     x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
-    top, left = y.astype(jnp.int32), x.astype(jnp.int32)
-    rows, columns = (top, jnp.minimum(top + 1, height - 1)), (left, jnp.minimum(left + 1, width - 1))
-    flat = picture.reshape(-1, channels)
-    found = [optimization_barrier(flat[(row * width + column).ravel()]).reshape(*x.shape, channels) for row in rows for column in columns]
-    return Corners((found[0], found[1], found[2], found[3]), (x - left)[..., None], (y - top)[..., None])
+    top, left = (jnp.minimum(at.astype(jnp.int32), size - 2) for at, size in ((y, rows), (x, columns)))
+    start = (top * columns + left) * channels
+    numbers = lax.GatherDimensionNumbers(offset_dims=(2,), collapsed_slice_dims=(), start_index_map=(0,))
+    pairs = [
+        lax.gather(flat, place[..., None], numbers, (2 * channels,), mode=lax.GatherScatterMode.CLIP)
+        for place in (start, start + columns * channels)
+    ]
+    (a, b), (c, d) = (jnp.split(pair, 2, axis=-1) for pair in pairs)
+    return Corners((a, b, c, d), (x - left)[..., None], (y - top)[..., None])
 
 
 def between(found: Corners) -> Float[Array, "h w c"]:

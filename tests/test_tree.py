@@ -82,7 +82,7 @@ def test_bands_fill_the_flat_vector_without_gaps():
 def test_flows_are_interpolated_where_they_are_similar_and_not_at_an_edge():
     entries = np.zeros((6, 1, 4), np.float32)
     entries[:2, 0] = [0, 1, 9, 9]
-    wide = np.asarray(spread(jnp.asarray(entries), 2))[0, 0]
+    wide = np.asarray(spread(jnp.asarray(entries), 2, 4 * MOTION_CELL))[0, 0]
     assert np.diff(wide[: 2 * MOTION_CELL]).max() <= 1 / MOTION_CELL + 1e-6
     assert wide[2 * MOTION_CELL] == 9
     assert wide[2 * MOTION_CELL - 1] == pytest.approx(1)

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,8 +14,8 @@ from jaxtyping import Array, Float, Float32, Int16
 
 from inr.frame_tree import TreeFrame
 from inr.pixels import Frame, to_unit
-from inr.tree import Doubled, FrameTensors, Planes, motion_of, prediction, to_rgb
-from inr.tree_rendering import as_reference, decoded
+from inr.tree import Doubled, FrameTensors, Planes, decoded_frame, faded, mixed_references, motion_of, to_rgb
+from inr.tree_rendering import as_reference
 from train.fit.interrupts import StopRequest
 from train.tree import frame_step
 from train.tree.band_choice import first_symbols
@@ -142,7 +141,7 @@ def rounded_frame(job: FrameJob, symbols: tuple[np.ndarray, np.ndarray, np.ndarr
     bands, motion, pan = symbols
     rows = Rows(*(jnp.asarray(values, jnp.float32) for values in (bands, motion)))
     tensors = FrameTensors(rows.bands, rows.motion, jnp.float32(job.exponent / 8), jnp.asarray(pan))
-    planes = decoded(job.samples.shape[:2], tensors, list(job.references))
+    planes = decoded_frame(job.samples.shape[:2], tensors, list(job.references), True)
     bits = sum(map(float, frame_step.bits_of(contexts.tensors, rows, jnp.float32(level_of(job.frame)), kinds)))
     mse = float(_mse(planes, job.samples, jnp.asarray(job.pixel_weights)))
     return FittedFrame(bands, motion, job.exponent, pan, planes, bits, mse)
@@ -164,16 +163,11 @@ def _mse(planes: Planes, samples: Array, pixel_weights: Array) -> Array:
     return jnp.mean(jnp.square(jnp.clip(to_rgb(planes), 0, 1) - to_unit(samples)) * pixel_weights[..., None])
 
 
-@partial(jax.jit, static_argnames="size")
-def _flows(size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"]) -> Float[Array, "6 h w"]:
-    return motion_of(size, motion, pan)
-
-
 def readings(
     size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: Sequence[Doubled]
 ) -> tuple[frame_step.Reading, frame_step.Reading]:
     """The references read through the flows of `motion`."""
-    flows = _flows(size, motion, pan)
+    flows = motion_of(size, motion, pan)
     found = [frame_step.reading_of(picture, flows[2 * k], flows[2 * k + 1], size) for k, picture in enumerate(references)]
     found += [frame_step.no_reading(size)] * (2 - len(found))
     return found[0], found[1]
@@ -200,7 +194,7 @@ def first_motion(target: Float32[np.ndarray, "h w 3"], job: FrameJob, kinds: Kin
     return Motion(motion_coefficients(layout, planes), pan)
 
 
-@partial(jax.jit, static_argnames="size")
 def prediction_of(size: Size, motion: Float[Array, " m"], pan: Float[Array, "4"], references: list[Doubled]) -> Float[Array, "h w"]:
     """Y' of the mix of the references, read through the flows of `motion`."""
-    return prediction(motion_of(size, motion, pan), references, True)[..., 0]
+    flows = motion_of(size, motion, pan)
+    return faded(mixed_references(flows, references), flows[5])[0]

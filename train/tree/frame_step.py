@@ -245,7 +245,7 @@ def moves(means: Float[Array, " n"], squares: Float[Array, " groups"], count: In
 
 @partial(jax.jit, static_argnames="size")
 def reading_of(picture: Doubled, down: Float[Array, "h w"], right: Float[Array, "h w"], size: tuple[int, int]) -> Reading:
-    """The reference `picture` read through a flow as `inr.tree.prediction` reads it, and its changes."""
+    """The reference `picture` read through a flow as `inr.tree.mixed_references` reads it, and its changes."""
     height, width = picture.shape[:2]
     y = 2 * (jnp.arange(size[0], dtype=jnp.float32)[:, None] + down)
     x = 2 * (jnp.arange(size[1], dtype=jnp.float32) + right)

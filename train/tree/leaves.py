@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.frame_tree import TreeFrame
-from inr.tree import FrameTensors, Planes
-from inr.tree_rendering import decoded
+from inr.tree import FrameTensors, Planes, decoded_frame
 from train.tree.fitter import MOST_LOG_WEIGHT, TreeFit
 from train.tree.frame_fit import fit_frame
 from train.tree.pace import Pace
@@ -60,4 +59,4 @@ def _planes(fit: TreeFit, frame: TreeFrame) -> Planes:
     state, index = fit.state, frame.index
     bands, motion = (jnp.asarray(values[index], jnp.float32) for values in (state.bands, state.motion))
     tensors = FrameTensors(bands, motion, jnp.float32(state.exponents[index] / 8), jnp.asarray(state.pans[index]))
-    return decoded((fit.video.height, fit.video.width), tensors, [fit.pictures[reference] for reference in frame.references])
+    return decoded_frame((fit.video.height, fit.video.width), tensors, [fit.pictures[reference] for reference in frame.references], True)
