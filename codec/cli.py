@@ -9,7 +9,8 @@ import typer
 from codec.bundle_cli import bundle_application
 from codec.option_groups import with_option_groups
 from codec.report.command import compare_command
-from codec.shell import STARTED, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, leave, run, say
+from codec.shell import STARTED, BackendName, FrameSpan, Json, Overwrite, ReferenceFlags, VideoName, emit, leave, run, say
+from inr.backend import Backend
 
 application = typer.Typer(
     name="inr",
@@ -26,11 +27,12 @@ application.command("compare")(compare_command)
 
 @dataclass(frozen=True)
 class DecodeFlags:
-    """The options that select what `inr decode` renders: frames, video, and frame rate."""
+    """The options that select what `inr decode` renders (frames, video, frame rate), and with what."""
 
     frames: FrameSpan = ""
     video: VideoName = ""
     fps: Annotated[float | None, typer.Option("--fps", help="Frames per second of OUT (experimental). Default: those of IN.")] = None
+    backend: BackendName = Backend.AUTO
 
 
 @application.command("decode")
@@ -53,7 +55,6 @@ def decode_command(
 
     from codec.loading import checked_fps, open_model, video_index
     from inr.errors import UsageError
-    from inr.runtime import prepare_jax
     from inr.span import parse_span
     from inr.video import Video
     from inr.writing import check_output, write_video
@@ -69,9 +70,9 @@ def decode_command(
     rate = spec.fps if flags.fps is None else checked_fps(flags.fps)
     times = times if flags.fps is None else np.arange(times[0], times[-1] + 1e-6, float(spec.fps / rate))
     check_output(target, len(times), overwrite, source)
-    prepare_jax()
+    flags.backend.prepare()
     began = time.monotonic()
-    pixels = model.render(times, index)
+    pixels = model.render(times, index, flags.backend)
     rendered = time.monotonic() - began
     note = write_video(Video(pixels, rate, spec.colour, spec.name, spec.pixel_aspect), target)
     facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(times), "fps": float(rate)}
@@ -115,14 +116,13 @@ def eval_command(
     from codec.evaluation import compare
     from inr.files import check_free, write_atomically
     from inr.reading import read_video
-    from inr.runtime import prepare_jax
     from inr.scale import Scale
     from inr.span import parse_span
 
     if per_frame is not None:
         check_free(per_frame, overwrite, [source, reference])
-    prepare_jax()
-    pixels, size = decoded_frames(source, flags.video)
+    flags.backend.prepare()
+    pixels, size = decoded_frames(source, flags.video, flags.backend)
     original = read_video(reference, parse_span(flags.frames), Scale.parse(flags.scale))
     report = compare(pixels, original.frames, size)
     if per_frame is not None:
@@ -159,13 +159,12 @@ def retarget_command(
     from codec.retarget import retarget
     from codec.sizes import parse_size
     from inr.files import check_inr, write_atomically
-    from inr.runtime import prepare_jax
 
     cap = parse_size(size)
     check_inr(target, overwrite, [source])
     data = read_file(source)
     model = decode(data)
-    prepare_jax()
+    Backend.AUTO.prepare()
     smaller = retarget(data, model, cap)
     write_atomically(target, smaller.data)
     pixels = sum(video.spec.pixels for video in model.videos)

@@ -4,33 +4,39 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from codec.bundle import video_stats
 from codec.card import card, picture
 from codec.decoder import decode
 from codec.description import described
 from codec.loading import is_inr_file, read_file, video_index
+from inr.backend import Backend
 from inr.errors import UsageError
 from inr.pixels import CHANNELS, Frame, Frames
 from inr.reading import read_video
 from inr.spec import VideoSpec
 
-Pure = Callable[[dict[str, Array], Int[Array, " t"]], Float[Array, "t h w 3"]]
+if TYPE_CHECKING:
+    from jaxtyping import Array
+
+    Pure = Callable[[dict[str, Array], Int[Array, " t"]], Float[Array, "t h w 3"]]
+
 FRAMES_TOGETHER = 16  # the number of frames that an iteration over a Clip renders together
 
 
-def open_file(path: str | Path, video: str = "") -> "Clip":
-    """Open the video named `video` (by default the first one) in the .inr file `path`.
+def open_file(path: str | Path, video: str = "", backend: Backend = Backend.AUTO) -> "Clip":
+    """Open the video named `video` (by default the first one) in the .inr file `path`, whose frames `backend` renders.
 
     InputError if there is no such file, BitstreamError if the file cannot be decoded, UsageError if it has no such video.
     """
-    return Clip(read_file(Path(path)), str(path), video)
+    return Clip(read_file(Path(path)), str(path), video, backend)
 
 
-def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
+def decoded_frames(path: Path, video: str = "", backend: Backend = Backend.AUTO) -> tuple[Frames, int]:
     """All frames (uint8, t h w 3) of `path`, and its size in bytes. `path` is an .inr file, any other video, or a folder of images.
 
     For an .inr file, `video` is the name of the video; the size of one video in a bundle is that of its records. The size of a folder is
@@ -38,7 +44,7 @@ def decoded_frames(path: Path, video: str = "") -> tuple[Frames, int]:
     of `open_file`.
     """
     if is_inr_file(path):
-        clip = open_file(path, video)
+        clip = open_file(path, video, backend)
         return clip[:], clip.bytes
     files = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
     return read_video(path).frames, sum(file.stat().st_size for file in files)
@@ -50,12 +56,12 @@ class Clip:
     `clip[10]` is a frame (h w 3), `clip[::5]` are frames (t h w 3); `for frame in clip`, `len(clip)` and `np.asarray(clip)` work too.
     A frame is rendered only when it is requested. IndexError if a frame does not exist.
 
-    `data` are the bytes of the file, `name` is its path, and `video` is the name of the video, empty for the first one.
+    `data` are the bytes of the file, `name` is its path, `video` is the name of the video, empty for the first one, and `backend` renders.
     """
 
-    def __init__(self, data: bytes, name: str, video: str = ""):
+    def __init__(self, data: bytes, name: str, video: str = "", backend: Backend = Backend.AUTO):
         self.model, self.path = decode(data), name
-        self.data = data
+        self.data, self.backend = data, backend
         self.index = video_index(self.model, video)
 
     @cached_property
@@ -94,10 +100,10 @@ class Clip:
 
     def __getitem__(self, index: int | slice) -> Frames | Frame:
         if isinstance(index, slice):
-            return self.model.render(range(len(self))[index], self.index)
+            return self.model.render(range(len(self))[index], self.index, self.backend)
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {index} does not exist; the video has the frames 0 to {len(self) - 1}")
-        return self.model.render([index % len(self)], self.index)[0]
+        return self.model.render([index % len(self)], self.index, self.backend)[0]
 
     def __iter__(self) -> Iterator[Frame]:
         for start in range(0, len(self), FRAMES_TOGETHER):
@@ -108,7 +114,7 @@ class Clip:
             raise ValueError("np.asarray(clip) renders a new array, so copy=False is impossible")
         return self[:] if dtype is None else self[:].astype(dtype)
 
-    def jax(self, segment: int = 0) -> tuple[dict[str, Array], Pure]:
+    def jax(self, segment: int = 0) -> "tuple[dict[str, Array], Pure]":
         """The parameters (float32 arrays by name), and a pure function `network(parameters, indices)` for jit, vmap and grad.
 
         The function returns frames (t h w 3) as float32 R'G'B', where 0 is black and 1 is white; values can lie outside [0, 1]. A video

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Int32
 
 from codec.quantizer import MAX_EXPONENT, dequantize, quantize
 from codec.weight_masks import Claims, WeightMasks
+from inr.backend import Backend
 from inr.layout import tensor_specs
 from inr.pixels import CHANNELS, Frames
 from inr.spec import NetworkSpec, VideoSpec
@@ -135,8 +136,8 @@ class QuantizedModel:
         no_weights = {name: np.zeros(tensor.symbols.shape, bool) for name, tensor in below[0].items()}
         return {name: Claims.of([layer[name].symbols for layer in below], before.get(name, no_weights[name])) for name in below[0]}
 
-    def render(self, indices: Iterable[float] | None = None, clip: int = 0) -> Frames:
-        """Render frames of a whole video as uint8 R'G'B' (t h w 3); by default all frames, in order.
+    def render(self, indices: Iterable[float] | None = None, clip: int = 0, backend: Backend = Backend.AUTO) -> Frames:
+        """Render frames of a whole video as uint8 R'G'B' (t h w 3) with `backend`; by default all frames, in order.
 
         IndexError if an index is below 0, or not below the number of frames. An index between two frames of a segment gives an interpolated
         frame. An index between the last frame of a segment and the first one of the next segment gives the former. Only segments that
@@ -152,15 +153,13 @@ class QuantizedModel:
             end = start + self.videos[entry].spec.frames
             inside = np.flatnonzero((start <= times) & (times < end))
             if len(inside):
-                out[inside] = self.render_entry(entry, np.minimum(times[inside] - start, end - start - 1))
+                out[inside] = self.render_entry(entry, np.minimum(times[inside] - start, end - start - 1), backend)
             start = end
         return out
 
-    def render_entry(self, entry: int, indices: Iterable[float] | None = None) -> Frames:
+    def render_entry(self, entry: int, indices: Iterable[float] | None = None, backend: Backend = Backend.AUTO) -> Frames:
         """Render frames of the entry with the index `entry` as uint8 R'G'B' (t h w 3); `indices` count from its first frame."""
-        from inr.rendering import render
-
-        return render(self.spec, self.videos[entry].spec, self.tensors(entry), indices)
+        return backend.renderer()(self.spec, self.videos[entry].spec, self.tensors(entry), indices)
 
 
 def keep_masked(base: Mapping[str, Float32[np.ndarray, "..."]], weight_masks: WeightMasks) -> dict[str, Float32[np.ndarray, "..."]]:

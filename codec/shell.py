@@ -15,7 +15,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from codec.interruption import die_of_interrupt, ending_soon
-from inr.errors import InrError, InrWarning, UsageError
+from inr.backend import Backend
+from inr.errors import InrError, InrWarning, ResourceError, UsageError
 from inr.files import system_error
 
 FrameSpan = Annotated[str, typer.Option("--frames", metavar="A:B", help="Only frames A up to, but not including, B.")]
@@ -23,18 +24,21 @@ ScaleText = Annotated[str, typer.Option("--scale", metavar="WxH|1/2", help="Resi
 Json = Annotated[bool, typer.Option("--json", help="Print NDJSON on standard output; the last line is a result or an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
+BackendName = Annotated[Backend, typer.Option("--backend", help="What renders frames: JAX, NumPy, or JAX if it is installed.")]
 VideoName = Annotated[str, typer.Option("--video", metavar="NAME", help="Name of a video in the file. Default: the first video.")]
 
 
 @dataclass(frozen=True)
 class ReferenceFlags:
-    """The options that say which frames of a reference a file holds, to which size they are resized, and which video is compared."""
+    """The options that say which frames of a reference a file holds, to which size they are resized, which video is compared, and how."""
 
     frames: Annotated[str, typer.Option("--frames", metavar="A:B", help="The frames of the reference that the file holds.")] = ""
     scale: ScaleText = ""
     video: VideoName = ""
+    backend: BackendName = Backend.AUTO
 
 
+FITTING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax", "scipy", "tensorboardX", "rich")  # a decoder needs none of them
 INTERRUPTED = 130  # exit code after Ctrl-C, which the shell sees as the signal
 STARTED = time.monotonic()  # seconds of the monotonic clock at the start of the process, measured as early as possible
 
@@ -107,10 +111,18 @@ def run(application: typer.Typer, arguments: Sequence[str] | None = None) -> int
     except OSError as error:
         return report_error(system_error(error), as_json)
     except Exception as error:
-        traceback.print_exc()
-        if as_json:
-            emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this bug with the text above", exit_code=1)
-        return 1
+        return _unexpected(error, as_json)
+
+
+def _unexpected(error: Exception, as_json: bool) -> int:
+    """Report an error that is no InrError: a package that is not installed, or a bug. Returns the exit code."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in FITTING_PACKAGES:
+        what = f"{error.name} is not installed; this command needs it, a decoder does not"
+        return report_error(ResourceError("missing-package", what, "pip install inr-codec   with all that it depends on"), as_json)
+    traceback.print_exception(error)
+    if as_json:
+        emit("error", id="bug", message=f"{type(error).__name__}: {error}", fix="report this bug with the text above", exit_code=1)
+    return 1
 
 
 def leave(code: int) -> NoReturn:

@@ -31,7 +31,6 @@ def compare_command(
     from codec.report.page import page
     from codec.report.pictures import sheet, side_video
     from inr.files import check_free, write_atomically
-    from inr.runtime import prepare_jax
     from inr.scale import Scale
     from inr.span import parse_span
     from inr.writing import check_output
@@ -41,8 +40,8 @@ def compare_command(
         raise UsageError("unknown-output", f"-o {target}: the suffix of a report must be .html, .png, .mp4 or .mkv", "-o report.html")
     for read in (reference, *sources):
         check_free(Path(target), overwrite, [read]) if kind == ".html" else check_output(target, 1, overwrite, read)
-    prepare_jax()
-    comparison = compared(reference, sources, parse_span(flags.frames), flags.video, Scale.parse(flags.scale))
+    flags.backend.prepare()
+    comparison = compared(reference, sources, parse_span(flags.frames), flags.video, Scale.parse(flags.scale), flags.backend)
     match kind:
         case ".html":
             write_atomically(Path(target), page(comparison).encode())

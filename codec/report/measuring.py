@@ -10,6 +10,7 @@ from codec.bundle import record_sizes
 from codec.clip import Clip, decoded_frames, open_file
 from codec.evaluation import Report, compare
 from codec.loading import is_inr_file
+from inr.backend import Backend
 from inr.containers import best_stream, opened
 from inr.errors import InputError, UsageError
 from inr.pixels import Frames
@@ -50,11 +51,13 @@ def compared(
     frames: tuple[int | None, int | None] = (None, None),
     video: str = "",
     scale: Scale | None = None,
+    backend: Backend = Backend.AUTO,
 ) -> Comparison:
     """Read, decode and measure the files `paths`, which must hold the frames `frames` of the reference, resized to `scale`.
 
-    `video` is the name of a video in .inr files. InputError if sizes or numbers of frames differ, or if a file cannot be read;
-    BitstreamError if an .inr file cannot be decoded; UsageError if `paths` is empty or if an .inr file has no such video.
+    `video` is the name of a video in .inr files, whose frames `backend` renders. InputError if sizes or numbers of frames differ, or if a
+    file cannot be read; BitstreamError if an .inr file cannot be decoded; UsageError if `paths` is empty or if an .inr file has no such
+    video.
     """
     if not paths:
         raise UsageError(
@@ -62,7 +65,7 @@ def compared(
         )
     source = read_video(reference, frames, scale)
     names = _names(paths)
-    compared_files = tuple(_compared_file(name, path, source, video) for name, path in zip(names, paths, strict=True))
+    compared_files = tuple(_compared_file(name, path, source, (video, backend)) for name, path in zip(names, paths, strict=True))
     words = ["inr", "compare", "--ref", reference, *paths]
     return Comparison(reference.name, source, compared_files, shlex.join(map(str, words)))
 
@@ -73,9 +76,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _compared_file(name: str, path: Path, source: Video, video: str) -> ComparedFile:
+def _compared_file(name: str, path: Path, source: Video, wanted: tuple[str, Backend]) -> ComparedFile:
     if is_inr_file(path):
-        clip = open_file(path, video)
+        clip = open_file(path, *wanted)
         frames = clip[:]
         return ComparedFile(name, frames, compare(frames, source.frames, clip.bytes), _bits_of_segments(clip), _parts(clip))
     frames, size = decoded_frames(path)
