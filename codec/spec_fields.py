@@ -29,7 +29,7 @@ MAX_DISTANCE, MAX_CONTEXT_WIDTH = 64, 64
 MAX_BASE, MAX_PATCH, MAX_OFFSET, MAX_MODES, MAX_DEVIATION = 1000, 1024, 64, 64, 1000
 
 # Flags of a spec record.
-NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, EXTENDED_BLOCKS, NEIGHBOURS, HALVES = (1 << bit for bit in range(10))
+NORM, BOUNDED, TEMPORAL, SPATIAL, CANVAS, OPPONENT, FOURIER, EXTENDED_BLOCKS, NEIGHBOURS, HALVES, SMOOTH = (1 << bit for bit in range(11))
 
 
 def write_spec(spec: NetworkSpec) -> bytes:
@@ -39,6 +39,7 @@ def write_spec(spec: NetworkSpec) -> bytes:
     fourier, extended = any(any(block.modes) for block in spec.blocks), any(map(_is_extended, spec.blocks))
     flags |= CANVAS * (spec.canvas is not None) | OPPONENT * spec.opponent | FOURIER * fourier | EXTENDED_BLOCKS * extended
     flags |= NEIGHBOURS * (spec.neighbours is not None) | HALVES * (spec.canvas is not None and spec.canvas.half_samples)
+    flags |= SMOOTH * spec.smooth
     numbers = [flags, *_frame_input_numbers(spec.frame_input), spec.stem, spec.head_kernel, spec.head_stride]
     numbers += [spec.temporal_grid] if spec.temporal_grid else []
     numbers += spec.spatial_grid if spatial else []
@@ -154,7 +155,7 @@ def read_spec(payload: bytes) -> NetworkSpec:
     """Read the payload of a spec record. BitstreamError if a field is out of its range or if fields contradict each other."""
     fields = Fields(payload)
     network, flags = fields.byte(), fields.varint()
-    if flags >= 2 * HALVES or (flags & HALVES and not flags & CANVAS):
+    if flags >= 2 * SMOOTH or (flags & HALVES and not flags & CANVAS):
         raise BitstreamError("reserved-bits", "reserved bits of the spec are set", "pip install -U inr-codec")
     frame_input, stem = _read_frame_input(network, fields), positive(fields, MAX_WIDTH)
     head_kernel, head_stride = _kernel(fields), positive(fields, MAX_STRIDE)
@@ -175,6 +176,7 @@ def read_spec(payload: bytes) -> NetworkSpec:
         spatial_grid=spatial,
         bounded=bool(flags & BOUNDED),
         opponent=bool(flags & OPPONENT),
+        smooth=bool(flags & SMOOTH),
         canvas=canvas,
         neighbours=neighbours,
     )

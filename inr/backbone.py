@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from inr.blocks import Block, to_unit_range
 from inr.canvas import Canvas
 from inr.colours import convolved_to_rgb
-from inr.convolutions import Convolution, convolution, depth_to_space
+from inr.convolutions import Convolution, convolution, depth_to_space, smoothed
 from inr.neighbours import Neighbours
 from inr.pixels import CHANNELS
 from inr.spec import NetworkSpec, VideoSpec
@@ -76,4 +76,5 @@ class Backbone(nnx.Module):
     def head_output(self, x: Features, indices: Indices, canvas_picture: CanvasPicture) -> UnitFrames:
         """The frames, padded to whole cells: the head's output for the last block's features `x`, plus blended samples of the canvas."""
         own = depth_to_space(convolved_to_rgb(self.head, x, self.spec.opponent), self.spec.head_stride)
+        own = smoothed(own) if self.spec.smooth else own
         return own if canvas_picture is None else own + self.canvas.sample_canvas(x, indices, canvas_picture)

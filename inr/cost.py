@@ -6,6 +6,7 @@ from inr.spec import BlockSpec, FourierFeatures, FrameTree, NetworkSpec, TimeGri
 # MAC of operations without weights.
 FOURIER_MACS = 12  # for each position and channel of one Fourier transform: 2 * log2(64), as for a transform of 64 positions
 RESIZE_MACS = 4  # for each value of a skip connection that is resized bilinearly
+SMOOTHING_MACS = 2 * 3 * 3  # for each pixel: three taps along two axes, 3 channels
 WARP_MACS = 24  # for each pixel of a warped picture: 4 for each of 6 bilinear values (flow 2, weight 1, colour 3)
 
 
@@ -33,7 +34,7 @@ def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
         cells, features = cells * block.stride**2, block.width
     pixels = cells * spec.head_stride**2
     warped = len(spec.neighbours.offsets) if spec.neighbours else 0
-    return (macs + WARP_MACS * pixels * (warped + (spec.canvas is not None))) / pixels
+    return (macs + WARP_MACS * pixels * (warped + (spec.canvas is not None))) / pixels + SMOOTHING_MACS * spec.smooth
 
 
 def _block_extras(block: BlockSpec, features: int) -> float:

@@ -206,7 +206,8 @@ class NetworkSpec:
     convolution of size `head_kernel` to R'G'B' that upsamples by `head_stride`. With `bounded`, its output passes through tanh, as in
     the papers. With `norm`, every block normalises each channel over the frame. `temporal_grid` is the number of times in CAM's grids
     over time, 0 for none. `spatial_grid` gives the (rows, columns) of CAM's grids over the frame, (0, 0) for none. With `opponent`,
-    the head and the canvas give opponent colours: see `inr.colours`. `canvas` and `neighbours` are None for a network without them.
+    the head and the canvas give opponent colours: see `inr.colours`. With `smooth`, a fixed filter follows the head's pixel shuffle: see
+    `inr.convolutions.smoothed`. `canvas` and `neighbours` are None for a network without them.
     """
 
     frame_input: FrameInput
@@ -219,6 +220,7 @@ class NetworkSpec:
     spatial_grid: tuple[int, int] = (0, 0)
     bounded: bool = False
     opponent: bool = False
+    smooth: bool = False
     canvas: CanvasSpec | None = None
     neighbours: NeighboursSpec | None = None
 

@@ -54,6 +54,7 @@ VECTORS = {
         VideoSpec(37, 26, 2, name="panned", margins=(0, 4, 7, 1)),
     ),
     "drift": (replace(CAM, opponent=True, canvas=CanvasSpec((1, 1), ((1, 2), (2, 3)), 2, 4, 3)), VideoSpec(24, 24, 9, name="drift")),
+    "smooth": (replace(CAM, smooth=True), VideoSpec(37, 26, 2, name="smooth")),
     "spatial": (replace(CAM, spatial_grid=(2, 3), temporal_grid=0), VideoSpec(24, 24, 2, name="spatial")),
     "hnerv": (
         NetworkSpec(Embeddings(4), 6, (BlockSpec(5, 2, 1), BlockSpec(5, 2, 5)), 3, 1, bounded=True),

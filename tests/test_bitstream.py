@@ -71,6 +71,7 @@ specs = st.builds(
     spatial_grid=st.sampled_from([(0, 0), (1, 2)]),
     bounded=st.booleans(),
     opponent=st.booleans(),
+    smooth=st.booleans(),
     canvas=st.none()
     | st.builds(CanvasSpec, st.just((1, 1)), st.just(((1, 2),)), st.integers(1, 3), st.just(2), half_samples=st.booleans()),
 )

@@ -21,6 +21,7 @@ from inr.reference.operations import (
     in_time,
     resized,
     sigmoid,
+    smoothed,
     to_levels,
     to_rgb,
 )
@@ -84,6 +85,7 @@ class Renderer:
                 predicting = features
         head = self._convolved("head", features)
         picture = depth_to_space(to_rgb(head) if spec.opponent else head, spec.head_stride)
+        picture = smoothed(picture) if spec.smooth else picture
         if self.canvas is not None:
             picture = picture + self._read_canvas(self.canvas, features, number, *picture.shape[:2])
         picture = picture[: self.video.height, : self.video.width]

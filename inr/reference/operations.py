@@ -50,6 +50,13 @@ def depth_to_space(x: Features, stride: int) -> Features:
     return x.reshape(rows * stride, columns * stride, -1)
 
 
+def smoothed(x: Picture) -> Picture:
+    """The filter (1, 2, 1) / 4 along rows, then along columns."""
+    near = np.pad(x, ((1, 1), (0, 0), (0, 0)), "edge")
+    near = np.pad((near[:-2] + 2 * near[1:-1] + near[2:]) / 4, ((0, 0), (1, 1), (0, 0)), "edge")
+    return (near[:, :-2] + 2 * near[:, 1:-1] + near[:, 2:]) / 4
+
+
 def resized(x: Float[np.ndarray, "r c *rest"], rows: int, columns: int) -> Float[np.ndarray, "rows columns *rest"]:
     """`x` with other numbers of rows and columns, by linear filters."""
     for axis, size in enumerate((rows, columns)):

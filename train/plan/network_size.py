@@ -82,6 +82,7 @@ def modulated_spec(video: VideoSpec, bpp: float, bits_per_weight: float | None =
             norm=True,
             temporal_grid=temporal_grid_length(video.frames),
             opponent=True,
+            smooth=head_stride > 1,
             canvas=canvas,
         )
 
