@@ -91,8 +91,11 @@ def warp(picture: Picture, dx: Field, dy: Field, samples: int = 1, corner: tuple
 
 @jax.custom_vjp
 def read(picture: Picture, x: Field, y: Field) -> Float[Array, "t h w c"]:
-    """Read `picture` bilinearly at the positions (x, y), which are in samples. A position outside gives the value at the nearest edge."""
-    return _forward(picture, x, y)[0]
+    """Read `picture` bilinearly at the positions (x, y), which are in samples. A position outside gives the value at the nearest edge.
+
+    Only a reading with gradients runs `_forward`.
+    """
+    return between(corners(picture, x, y))
 
 
 def _forward(picture: Picture, x: Field, y: Field):
@@ -139,12 +142,12 @@ read.defvjp(_forward, _reverse)
 class Corners(NamedTuple):
     """The four samples around each position: upper left and right, lower left and right; and the shares of the right and lower ones."""
 
-    samples: tuple[Float[Array, "h w c"], Float[Array, "h w c"], Float[Array, "h w c"], Float[Array, "h w c"]]
-    across: Float[Array, "h w 1"]
-    down: Float[Array, "h w 1"]
+    samples: tuple[Float[Array, "*at c"], Float[Array, "*at c"], Float[Array, "*at c"], Float[Array, "*at c"]]
+    across: Float[Array, "*at 1"]
+    down: Float[Array, "*at 1"]
 
 
-def corners(picture: Picture, x: Float[Array, "h w"], y: Float[Array, "h w"]) -> Corners:
+def corners(picture: Picture, x: Float[Array, "*at"], y: Float[Array, "*at"]) -> Corners:
     """The samples between which `read` interpolates, by two gathers of two neighbours each.
 
     Without a gradient for the picture, this is several times as fast on a CPU as `read`, which first makes pairs of neighbours.
@@ -156,7 +159,7 @@ def corners(picture: Picture, x: Float[Array, "h w"], y: Float[Array, "h w"]) ->
     x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
     top, left = (jnp.minimum(at.astype(jnp.int32), size - 2) for at, size in ((y, rows), (x, columns)))
     start = (top * columns + left) * channels
-    numbers = lax.GatherDimensionNumbers(offset_dims=(2,), collapsed_slice_dims=(), start_index_map=(0,))
+    numbers = lax.GatherDimensionNumbers(offset_dims=(start.ndim,), collapsed_slice_dims=(), start_index_map=(0,))
     pairs = [
         lax.gather(flat, place[..., None], numbers, (2 * channels,), mode=lax.GatherScatterMode.CLIP)
         for place in (start, start + columns * channels)
@@ -165,7 +168,7 @@ def corners(picture: Picture, x: Float[Array, "h w"], y: Float[Array, "h w"]) ->
     return Corners((a, b, c, d), (x - left)[..., None], (y - top)[..., None])
 
 
-def between(found: Corners) -> Float[Array, "h w c"]:
+def between(found: Corners) -> Float[Array, "*at c"]:
     """The bilinear mean of corners."""
     a, b, c, d = found.samples
     upper, lower = a + (b - a) * found.across, c + (d - c) * found.across
