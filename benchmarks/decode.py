@@ -17,7 +17,7 @@ from tables import write_rows
 
 from codec.decoder import decode
 from codec.encoder import encode
-from codec.model import QuantizedTensor, single_video
+from codec.model import QuantizedModel, QuantizedTensor, single_video
 from codec.quantizer import quantize
 from inr.backend import Backend
 from inr.cost import macs_per_pixel
