@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from enum import StrEnum
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from inr.errors import ResourceError
-from inr.pixels import Frames
+
+if TYPE_CHECKING:
+    from inr.pixels import Frames
 
 FIX = "pip install inr-codec   with all that it depends on, or --backend numpy"
 
@@ -31,7 +34,7 @@ class Backend(StrEnum):
 
             prepare_jax()
 
-    def renderer(self) -> Callable[..., Frames]:
+    def renderer(self) -> "Callable[..., Frames]":
         """The function `render` of the renderer's module."""
         if self.chosen() is Backend.NUMPY:
             from inr.reference import render

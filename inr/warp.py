@@ -169,7 +169,7 @@ def corners(picture: Picture, x: Float[Array, "*at"], y: Float[Array, "*at"]) ->
 
 
 def between(found: Corners) -> Float[Array, "*at c"]:
-    """The bilinear mean of corners."""
+    """The bilinear mean of corners: exactly a sample where the position is that of this sample."""
     a, b, c, d = found.samples
-    upper, lower = a + (b - a) * found.across, c + (d - c) * found.across
-    return upper + (lower - upper) * found.down
+    upper, lower = a * (1 - found.across) + b * found.across, c * (1 - found.across) + d * found.across
+    return upper * (1 - found.down) + lower * found.down
