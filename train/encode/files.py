@@ -1,5 +1,6 @@
 """Encodes a source on disk to a file: the function behind `inr encode`, which Python code can call as well."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,17 @@ from inr.errors import InputError
 from inr.files import check_free, locked
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
+from train.encode.default_segments import in_segments
 from train.encode.outcome import Encoded
 from train.encode.run import encode_video
 from train.encode.segments import encode_segments
-from train.encode.within_memory import within_memory
 from train.fit.problem import Problem
 from train.fit.progress import Reporter
 from train.plan.duration import duration_line, foreseen_step_seconds
 from train.plan.encode_plan import least_bytes
 from train.plan.model_choice import chosen_model
-from train.plan.options import EncodeOptions, Segmentation, encode_options
+from train.plan.options import EncodeOptions, encode_options
 from train.plan.presets import plan
-from train.plan.segmentation import scenes_of
 
 
 def encode_file(
@@ -48,14 +48,11 @@ def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: 
     options = chosen_model(source, asked := options)
     if options != asked and options.fit.model.name == "tree":
         reporter.say("much moves beside the camera: a tree of frames, as with --model tree")
-    options = within_memory(source, output, options, reporter)
+    options, scenes = in_segments(source, output, options, reporter)
     if not output.exists() and options.fit.time_budget is None:
         announce(source, options, reporter)
     if options.segmentation is not None:
-        return encode_segments(source, output, options, reporter)
-    if len(starts := scenes_of(source, options)) > 1:
-        reporter.say(f"{len(starts)} scenes: each gets a canvas of its own, and starts with the network of the scene before")
-        return encode_segments(source, output, replace(options, segmentation=Segmentation(0)), reporter, starts)
+        return encode_segments(source, output, options, reporter, scenes)
     return encode_video(read_video(source, options.selection.frames, options.selection.scale), output, options, reporter)
 
 
@@ -66,6 +63,9 @@ def announce(source: str | Path, options: EncodeOptions, reporter: Reporter) -> 
     cap = options.fit.target.cap(video) if extent.frames else 0
     if cap is not None and cap < least_bytes(replace(video, frames=1)):  # the encode itself will refuse such a source or cap
         return
-    spec, config = plan(video, options.fit.target.nominal_bpp(video), options.fit)
-    problem = Problem(spec, video, config)
-    reporter.say("predicted: " + duration_line(problem, foreseen_step_seconds(problem)))
+    length = options.segmentation.frames if options.segmentation else 0
+    part = replace(video, frames=min(length, video.frames)) if length else video
+    spec, config = plan(part, options.fit.target.nominal_bpp(video), options.fit)
+    problem = Problem(spec, part, config)
+    line = duration_line(problem, foreseen_step_seconds(problem))
+    reporter.say("predicted: " + (f"in each of about {math.ceil(video.frames / length)} segments, {line}" if length else line))

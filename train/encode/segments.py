@@ -30,11 +30,10 @@ from train.plan.fingerprint import fingerprint_of
 from train.plan.options import EncodeOptions, FitOptions
 from train.plan.pilot import Pilot
 from train.plan.presets import plan
-from train.plan.segmentation import SegmentedSource, segment_target
+from train.plan.segmentation import OVERHEAD_FRAMES, SegmentedSource, segment_target
 
 SEGMENTS_FILE = "segments.inr"  # file of the finished segments, in the run's folder
 TREE_FILE = "tree.inr"  # file of the segment that was fitted last, as a tree
-OVERHEAD_FRAMES = 12  # a segment's compilation and rate control take about as much of a time budget as the fit of so many frames
 END_SHARE = 0.04  # of a time budget that is kept for the measures of the whole file
 LEAST_SHARE = 0.1  # of a preset's steps that a scene gets at least
 # Seconds of a segment's part of a time budget that are kept for the work after its fit, and for its context models if it is large.
@@ -42,19 +41,21 @@ SPARED_SECONDS, CONTEXT_SECONDS = 1.0, 5.0
 
 
 def encode_segments(
-    source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter, starts: Sequence[int] = ()
+    source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter, scenes: Sequence[int] = ()
 ) -> Encoded | None:
     """Fit `source` segment by segment and write `output`; None if `output` is the finished file of the same run already.
 
     A segment starts with the network of the segment before, and is coded as the difference from it; every `key_every`-th segment is coded
     without a reference instead. A cap is divided among the segments by their numbers of frames; bytes that a segment does not use are
-    divided among the following segments. `starts` has the first frames of scenes, which are the segments then; of the steps of a
-    preset, a scene gets its share by frames, but at least LEAST_SHARE. Errors are those of `encode_video`. A signal to leave, including
-    Ctrl-C, raises Preempted, and the run's folder keeps the finished segments. After Ctrl-C, they are also written to `output`.
+    divided among the following segments. `scenes` has the first frames of scenes, if the segments are chosen by the encoder: scenes, and
+    parts of long scenes. Such a segment gets its share of a preset's steps, by frames, but at least LEAST_SHARE.
+
+    Errors are those of `encode_video`. A signal to leave, including Ctrl-C, raises Preempted, and the run's folder keeps the finished
+    segments. After Ctrl-C, they are also written to `output`.
     """
     started = time.monotonic() if options.run.started is None else options.run.started
     check_mask(options)
-    segments = SegmentedSource(source, options, starts)
+    segments = SegmentedSource(source, options, scenes)
     run = _SegmentsRun(segments, output, reporter, started)
     if output.exists() and not options.run.overwrite:
         model = _decoded(output)
@@ -144,8 +145,8 @@ class _SegmentsRun:
             share = (len(video) + OVERHEAD_FRAMES) / (rest + overhead)
             left = fit.time_budget * (1 - END_SHARE) - (began - self.started)
             return replace(fit, time_budget=max(left, 0.0) * share)
-        if self.segments.by_scenes:
-            share = max(LEAST_SHARE, len(video) / len(self.segments.source))
+        if self.segments.scenes:
+            share = max(LEAST_SHARE, min(1.0, len(video) / (self.segments.segmentation.frames or len(self.segments.source))))
             return replace(fit, preset=replace(fit.preset, steps=math.ceil(fit.preset.steps * share)))
         return fit
 
@@ -169,7 +170,8 @@ class _SegmentsRun:
 
     def _has_own_canvas(self, before: QuantizedModel, described: VideoSpec) -> bool:
         """Whether the segment `described` starts with a canvas of its own: it is a scene, or its canvas or the last one has margins."""
-        return self.segments.by_scenes or any(described.margins) or any(before.videos[-1].spec.margins)
+        begins_scene = self.segments.ranges[len(before.videos)][0] in self.segments.scenes
+        return begins_scene or any(described.margins) or any(before.videos[-1].spec.margins)
 
     def _previous(self, data: bytes, video: Video, options: FitOptions, new_scene: bool) -> tuple[PreviousSegment, FitConfig]:
         """The base of the next segment, whose frames are `video`, and the config of its fit."""

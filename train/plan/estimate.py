@@ -20,6 +20,7 @@ from train.plan.model_choice import chosen_model
 from train.plan.options import EncodeOptions
 from train.plan.pilot import BPP, DB_PER_OCTAVE, LEAST_BITS, Pilot, reduced, tree_pilot
 from train.plan.presets import plan
+from train.plan.segment_length import segment_length
 
 PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot: most pixels of a frame, most frames, and steps
 SPREAD = 2.0  # largest expected error of the predicted PSNR, in decibels
@@ -31,8 +32,8 @@ OTHER_SECONDS = 12.0  # assumed duration of start, compilation, rate control and
 def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
     """The fields of the result line: ranges of bytes and of PSNR in decibels, seconds, bytes of memory, steps and weights.
 
-    Nothing is written. A video in segments needs the memory of one segment. InputError if the source cannot be read, TargetMissed if no
-    file fits under the cap, UsageError for a mask together with a target PSNR.
+    Nothing is written. A video in segments needs the memory of one segment; cuts, which end a scene, are not looked for. InputError if the
+    source cannot be read, TargetMissed if no file fits under the cap, UsageError for a mask together with a target PSNR.
     """
     check_mask(options)
     options = chosen_model(source, options)
@@ -52,7 +53,10 @@ def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:
         bpp = target.nominal_bpp(video)
         expected = point.expected_psnr(bpp)
         psnr, octaves = (expected - SPREAD, expected + SPREAD), 0.0 if target.target_bytes is not None else UNTARGETED_OCTAVES
-    length = min(options.segmentation.frames or AUTO_FRAMES, video.frames) if options.segmentation else video.frames
+    if options.segmentation:
+        length = min(options.segmentation.frames or AUTO_FRAMES, video.frames)
+    else:
+        length = segment_length(extent, fit, video.frames) or video.frames
     part = replace(video, frames=length)
     spec, config = plan(part, bpp, fit)
     problem = Problem(spec, part, config)

@@ -27,6 +27,7 @@ CUT = 0.12  # change between two frames that is taken for the end of a scene, as
 STRIDE = 4  # every fourth row and column are compared
 SUDDEN = 2.5  # least ratio of the change at a cut and the median change of the NEAR frames before and after it
 NEAR = 8
+OVERHEAD_FRAMES = 12  # a segment's compilation and rate control take about as much of a time budget as the fit of so many frames
 LEAST_OF_SCENE = 1000  # bytes; with fewer of them, records of its own cost a scene more than its own canvas gains
 
 
@@ -86,6 +87,17 @@ def boundaries(source: Source, frames: int) -> list[int]:
     return _merged([*found, len(source)], FEWEST)
 
 
+def parts_of(scenes: Sequence[int], total: int, most: int) -> list[int]:
+    """The first frames of scenes, and of their parts of `most` frames (0: scenes are not divided), followed by `total`, that of all frames.
+
+    The last part of a scene may have up to half of `most` frames more or fewer.
+    """
+    edges = list[int]()
+    for start, end in pairwise([*scenes, total]):
+        edges += _merged([*range(start, end, most or end - start), end], most / 2)[:-1]
+    return [*edges, total]
+
+
 def _merged(found: list[int], least: float) -> list[int]:
     """The boundaries `found`, with the last segment joined to the one before it if it has fewer than `least` frames."""
     return [*found[:-2], found[-1]] if len(found) > 2 and found[-1] - found[-2] < least else found
@@ -104,13 +116,13 @@ def segment_target(target: RateTarget, video: VideoSpec, frames: int, rest: int,
 class SegmentedSource:
     """A source in segments, which are read when they are needed.
 
-    `starts` has the first frame of each scene, which are the segments then. ValueError if `options` ask for no segments. InputError if the
-    source cannot be read, or if the length of the mask is neither 1 nor the source's.
+    `scenes` has the first frame of each scene, if the segments are chosen by the encoder: scenes, and parts of long scenes. ValueError if
+    `options` have no segments. InputError if the source cannot be read, or if the length of the mask is neither 1 nor the source's.
     """
 
-    def __init__(self, source: str | Path, options: EncodeOptions, starts: Sequence[int] = ()):
+    def __init__(self, source: str | Path, options: EncodeOptions, scenes: Sequence[int] = ()):
         if options.segmentation is None:
-            raise ValueError("`options` ask for no segments.")
+            raise ValueError("`options` have no segments.")
         self.options, self.segmentation, selection = options, options.segmentation, options.selection
         self.source = Source(source, selection.frames, selection.scale)
         check_limits(replace(VideoSpec.of(self.source[:1]), frames=len(self.source)))
@@ -118,8 +130,9 @@ class SegmentedSource:
         if self.mask is not None and len(self.mask) not in (1, len(self.source)):
             what = f"the mask has {len(self.mask)} frames, the video {len(self.source)}"
             raise InputError("mask-size", what, "one image, or as many as the video has frames")
-        edges = [*starts, len(self.source)] if starts else boundaries(self.source, self.segmentation.frames)
-        self.ranges, self.by_scenes = list(pairwise(edges)), bool(starts)
+        frames = self.segmentation.frames
+        edges = parts_of(scenes, len(self.source), frames) if scenes else boundaries(self.source, frames)
+        self.ranges, self.scenes = list(pairwise(edges)), frozenset(scenes)
 
     def __len__(self) -> int:
         return len(self.ranges)
@@ -138,7 +151,8 @@ class SegmentedSource:
 
     def key(self, index: int, video: Video, pixel_weights: PixelWeights | None) -> str:
         """The key that identifies the run of segment number `index`, whose frames are `video`."""
-        place = ("group", index, self.ranges[index], self.segmentation.key_every)  # a frozen text, see `EncodeOptions.identity`
+        kind = "scene" if self.scenes else "group"  # frozen texts, see `EncodeOptions.identity`
+        place = (kind, index, self.ranges[index], self.segmentation.key_every)
         return run_key(video, self.options.identity(place, *weights_identity(pixel_weights)))
 
     def rest(self, index: int) -> int:
