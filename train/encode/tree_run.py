@@ -32,7 +32,7 @@ def run_tree(plan: EncodePlan, video: Video, output: Path, started: float, repor
         fit.pace.most_updates = plan.options.preset.most_steps
     ahead = fit.source_motion.ahead(fit.order, fit.has_motion)
     with Interrupts() as interrupts, reporter.display as shown, ahead, ThreadPoolExecutor(1) as aside:
-        contexts = first_state(plan.problem.spec, plan.problem.video, plan.problem.config.rate_weight).contexts
+        contexts = first_state(plan.problem.spec, plan.problem.video, plan.problem.config.rate_weight).contexts.tensors
         aside.submit(compile_rest, fit.order, (video.height, video.width), contexts, fit.kinds)
 
         def stop_requested() -> StopRequest:

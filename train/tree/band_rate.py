@@ -27,10 +27,9 @@ def band_bits(model: Model, kind: BandContexts, symbols: Float[Array, " n"], lev
 
 
 class Moves(NamedTuple):
-    """The bits of a frame, their gradient by the model, and the change of the bits if a symbol becomes smaller or larger by 1."""
+    """The bits of a frame, and the change of the bits if a symbol becomes smaller or larger by 1."""
 
     bits: Float[Array, ""]
-    by_model: Model
     down: Float[Array, " n"]
     up: Float[Array, " n"]
 
@@ -46,7 +45,7 @@ def band_moves(model: Model, kind: BandContexts, symbols: Float[Array, " n"], le
     found = _in_chunks(model, contexts, symbols)
     by_symbols, by_sizes = pullback(found.by_contexts)
     down, up = (own + by_symbols * move + by_sizes * (magnitude(symbols + move) - sizes) for own, move in ((found.down, -1), (found.up, 1)))
-    return Moves(found.bits, found.by_model, down, up)
+    return Moves(found.bits, down, up)
 
 
 def magnitude(symbols: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -1,19 +1,17 @@
 """Trains the context models on the symbols of all frames, and chooses those weights that save more bits than they take."""
 
-import math
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from train.tree import frame_step
-from train.tree.fitter import CONTEXTS_RATE, LAST_RATE, TreeFit
+from train.tree.context_learning import learning_rate
+from train.tree.fitter import TreeFit
 from train.tree.frame_fit import level_of
-from train.tree.frame_step import ContextState, Kinds, Rows
+from train.tree.frame_step import ContextState
 from train.tree.model import Tensors, differences, model_bits, no_differences, stored_contexts, without
-from train.tree.state import CONTEXTS
+from train.tree.state import CONTEXTS, rows_of
 
 EPOCHS, WARM_UP = 3, 10  # over all frames; steps up to which the learning rate rises
 
@@ -27,9 +25,8 @@ def trained_contexts(fit: TreeFit, epochs: int = EPOCHS) -> Tensors:
         for at in random.permutation(len(fit.order)).tolist():
             frame = fit.order[at]
             share = number / (epochs * len(fit.order))
-            decay = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
-            rate = CONTEXTS_RATE * decay * min(1, (number + 1) / WARM_UP)
-            state = _train(state, rows_of(fit, frame.index), jnp.float32(level_of(frame)), jnp.float32(rate), fit.kinds)
+            rate = learning_rate(share) * min(1, (number + 1) / WARM_UP)
+            state = frame_step.trained(state, rows_of(fit.state, frame), jnp.float32(level_of(frame)), jnp.float32(rate), fit.kinds)
             number += 1
     return cheapest(fit, differences(fit.problem, state.tensors))
 
@@ -45,20 +42,9 @@ def cheapest(fit: TreeFit, trained: Tensors) -> Tensors:
 
 
 def bits_of_models(fit: TreeFit, tensors: Tensors) -> Float[np.ndarray, "2"]:
-    """The bits of all samples and of all motion under the models with these differences."""
-    contexts, total = stored_contexts(fit.problem, tensors), np.zeros(2)
+    """The bits of all samples and of all motion under the models with these differences, and the bit of each group of bands of a frame."""
+    contexts, groups = stored_contexts(fit.problem, tensors), [len(kind.layout.groups) for kind in fit.kinds]
+    total = len(fit.order) * np.array(groups, float)
     for frame in fit.order:
-        total += frame_step.bits_of(contexts, rows_of(fit, frame.index), jnp.float32(level_of(frame)), fit.kinds)
+        total += frame_step.bits_of(contexts, rows_of(fit.state, frame), jnp.float32(level_of(frame)), fit.kinds)
     return total
-
-
-def rows_of(fit: TreeFit, index: int) -> Rows:
-    """The symbols of a frame."""
-    return Rows(*(jnp.asarray(values[index], jnp.float32) for values in (fit.state.bands, fit.state.motion)))
-
-
-@partial(jax.jit, static_argnames="kinds", donate_argnums=(0,))
-def _train(state: ContextState, rows: Rows, level: Float[Array, ""], rate: Float[Array, ""], kinds: Kinds) -> ContextState:
-    """A step on the symbols of one frame."""
-    gradient = jax.grad(lambda tensors: sum(frame_step.bits_of(tensors, rows, level, kinds)))(state.tensors)
-    return frame_step.updated(state, gradient, rate)

@@ -1,7 +1,7 @@
 """The fit of a tree of frames, frame by frame in the order of decoding.
 
 Each frame is fitted beside its references exactly as a decoder will see them, and is then rounded for good. The context models are shared
-by all frames and change during the whole fit. Only bits depend on them, not pixels, so the last models code all frames.
+by all frames and learn after each frame. Only bits depend on them, not pixels, so the last models code all frames.
 
 A fit has one or more quick passes over all frames, which find the motion and the rate weight, and a last pass.
 """
@@ -25,17 +25,17 @@ from inr.video import Video
 from train.fit.fitter import PixelWeights, Reading
 from train.fit.problem import Problem
 from train.tree import frame_step, rate
+from train.tree.context_learning import learned, learning_rate
 from train.tree.frame_fit import Asked, FittedFrame, FrameJob, Motion, fit_frame, no_request
 from train.tree.frame_step import Course
 from train.tree.model import differences, quantised_model, video_tensors
 from train.tree.pace import OTHER_SHARE, Pace, share_of
 from train.tree.source_motion import SourceMotion
-from train.tree.state import FrameMeasures, TreeState, first_state
+from train.tree.state import FrameMeasures, TreeState, first_state, rows_of
 
 LEVEL_WEIGHTS = (0.5, 0.8, 1.2, 1.7, 2.4)  # factors of the rate weight by level
 QUICK_UPDATES, MOST_QUICK = 4, 3  # updates of a frame in a quick pass, and most quick passes
 FAR = math.log(1.7)  # change of the rate weight's logarithm after a quick pass from which another one follows
-CONTEXTS_RATE, LAST_RATE = 4e-3, 0.05  # learning rate of the context models; at the end of a pass, the share that is left of it
 MOST_UPDATES = 400  # of a frame
 LEAST_LOG_WEIGHT, MOST_LOG_WEIGHT = math.log(1e-6), math.log(2.0)  # range of the rate weight's logarithm
 LEAST_LAST = 8  # updates of an ordinary frame for which a last pass is worth a quick pass before it
@@ -104,13 +104,12 @@ class TreeFit:
         state, began = self.state, time.monotonic()
         updates = self._affordable(frame)
         weight = float(state.log_rate_weight)
-        kept = jax.tree.map(jnp.copy, state.contexts)
-        found = fit_frame(self.job(frame, weight), kept, self.course(frame, updates), self.kinds, self.asked)
-        if found is None:
+        fitted = fit_frame(self.job(frame, weight), state.contexts.tensors, self.course(frame, updates), self.kinds, self.asked)
+        if fitted is None:
             return False
-        fitted, contexts = found
         self.store(frame, fitted, weight)
-        self.state = state._replace(step=np.int32(state.step + updates), position=np.int32(state.position + 1), contexts=contexts)
+        self.state = state._replace(step=np.int32(state.step + updates), position=np.int32(state.position + 1))
+        self._learn()
         self.keep(frame, fitted.planes)
         self.pace.note(time.monotonic() - began, updates, fitted.seconds)
         return True
@@ -162,10 +161,14 @@ class TreeFit:
 
     def course(self, frame: TreeFrame, updates: int) -> Course:
         """The course of the fit of a frame, of `updates` updates, in the present pass."""
-        progress = int(self.state.position) / len(self.order)
-        decay = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
         seed = (self.problem.config.seed * 31 + int(self.state.passes)) * 100_003 + frame.index
-        return Course(jnp.int32(updates), jnp.float32(CONTEXTS_RATE * decay * self.backoff), jnp.int32(seed % (1 << 31)))
+        return Course(jnp.int32(updates), jnp.int32(seed % (1 << 31)))
+
+    def _learn(self) -> None:
+        """Train the context models after a frame of the present pass."""
+        state, done = self.state, self.order[: int(self.state.position)]
+        rate, seed = self.backoff * learning_rate(len(done) / len(self.order)), (self.problem.config.seed, int(state.passes), len(done))
+        self.state = state._replace(contexts=learned(state.contexts, done, partial(rows_of, state), rate, seed, self.kinds))
 
     def job(self, frame: TreeFrame, log_rate_weight: float) -> FrameJob:
         """The job of a frame, at a rate weight with this natural logarithm."""

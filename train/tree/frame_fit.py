@@ -19,7 +19,7 @@ from inr.tree_rendering import as_reference
 from train.fit.interrupts import StopRequest
 from train.tree import frame_step
 from train.tree.band_choice import first_symbols
-from train.tree.frame_step import ContextState, Course, FrameTask, Kinds, Rows
+from train.tree.frame_step import ContextTensors, Course, FrameTask, Kinds, Rows
 from train.tree.matching import Field
 from train.tree.motion_start import FADED, fades, filled, matched_motion
 from train.tree.transforms import coefficient_weights, motion_coefficients, sample_coefficients, source_planes
@@ -89,10 +89,8 @@ class FittedFrame(NamedTuple):
     seconds: float = 0.0
 
 
-def fit_frame(
-    job: FrameJob, contexts: ContextState, course: Course, kinds: Kinds, asked: Asked = no_request
-) -> tuple[FittedFrame, ContextState] | None:
-    """Fit a frame; the context models, whose arrays are donated, learn from it, too.
+def fit_frame(job: FrameJob, contexts: ContextTensors, course: Course, kinds: Kinds, asked: Asked = no_request) -> FittedFrame | None:
+    """Fit a frame; `contexts` are the tensors of the context models.
 
     Every second or so, `asked` may request to stop: on LEAVE, the result is None; any other request ends the updates of the frame.
     """
@@ -125,10 +123,10 @@ def fit_frame(
             if (request := asked()) is StopRequest.LEAVE:
                 return None
             if request is StopRequest.NOTHING:
-                state, contexts = frame_step.run(state, contexts, task, course, jnp.int32(min(together, last - begin)), kinds)
+                state = frame_step.run(state, contexts, task, course, jnp.int32(min(together, last - begin)), kinds)
     bands, moved = (np.rint(np.asarray(values)).astype(np.int16) for values in state.rows)
     seconds = time.monotonic() - began
-    return rounded_frame(job, (bands, moved, motion.pan), contexts, kinds)._replace(seconds=seconds), contexts
+    return rounded_frame(job, (bands, moved, motion.pan), contexts, kinds)._replace(seconds=seconds)
 
 
 def updates_together(size: Size) -> int:
@@ -136,18 +134,18 @@ def updates_together(size: Size) -> int:
     return max(1, min(REFRESH, CPU_PIXELS // math.prod(size))) if jax.default_backend() == "cpu" else REFRESH
 
 
-def rounded_frame(job: FrameJob, symbols: tuple[np.ndarray, np.ndarray, np.ndarray], contexts: ContextState, kinds: Kinds) -> FittedFrame:
+def rounded_frame(job: FrameJob, symbols: tuple[np.ndarray, np.ndarray, np.ndarray], contexts: ContextTensors, kinds: Kinds) -> FittedFrame:
     """The frame with these symbols of samples and of motion, and this pan, and its measures."""
     bands, motion, pan = symbols
     rows = Rows(*(jnp.asarray(values, jnp.float32) for values in (bands, motion)))
     tensors = FrameTensors(rows.bands, rows.motion, jnp.float32(job.exponent / 8), jnp.asarray(pan))
     planes = decoded_frame(job.samples.shape[:2], tensors, list(job.references), True)
-    bits = sum(map(float, frame_step.bits_of(contexts.tensors, rows, jnp.float32(level_of(job.frame)), kinds)))
+    bits = sum(map(float, frame_step.bits_of(contexts, rows, jnp.float32(level_of(job.frame)), kinds)))
     mse = float(_mse(planes, job.samples, jnp.asarray(job.pixel_weights)))
     return FittedFrame(bands, motion, job.exponent, pan, planes, bits, mse)
 
 
-def compile_rest(order: Sequence[TreeFrame], size: Size, contexts: ContextState, kinds: Kinds) -> None:
+def compile_rest(order: Sequence[TreeFrame], size: Size, contexts: ContextTensors, kinds: Kinds) -> None:
     """Compile what the fit of a frame does after its updates, for the frames of `order`, so that another thread can compile the updates."""
     samples, weights = np.zeros((*size, 3), np.uint8), np.ones(size, np.float32)
     bands, motion = (np.zeros(kind.layout.size, np.int16) for kind in kinds)

@@ -1,7 +1,8 @@
 """The steps of the fit of one frame of a tree: the loss, its gradient, the update.
 
 Motion follows gradients, softly rounded with noise, and is rounded for good before the last steps. The symbols of samples are whole in
-every step, and move by 1 (see `train.tree.band_choice`); context models learn from them.
+every step, and move by 1 (see `train.tree.band_choice`). The context models are fixed, too: if they changed in every step, they would learn
+this frame by heart, and its symbols would suit other models than those that code them in the end.
 
 References are fixed, so a frame's prediction depends on its motion alone. Reading a reference through a flow is slow on a CPU; between two
 refreshes, a step therefore uses the first-order expansion of what it read.
@@ -92,20 +93,18 @@ class FrameTask(NamedTuple):
 
 
 class Course(NamedTuple):
-    """The course of a frame's fit: its number of steps, the learning rate of the context models, the seed of the noise."""
+    """The course of a frame's fit: its number of steps, and the seed of the noise."""
 
     steps: Int[Array, ""]
-    contexts_rate: Float[Array, ""]
     seed: Int[Array, ""]
 
 
 class StepPlan(NamedTuple):
-    """The rounding of motion, the step lengths of motion and of context models, and the share of moves of a step."""
+    """The rounding of motion, the step length of motion, and the share of moves of a step."""
 
     temperature: Float[Array, ""]
     noise: Float[Array, ""]
     motion: Float[Array, ""]
-    contexts: Float[Array, ""]
     moved: Float[Array, ""]
 
 
@@ -160,7 +159,6 @@ def plan_of(course: Course, number: Int[Array, ""]) -> StepPlan:
         jnp.where(moves, temperature, TEMPERATURES[1]),
         jnp.where(moves, noise, 0.0),
         jnp.where(moves, motion, 0.0),
-        course.contexts_rate,
         MOVED[0] + (MOVED[1] - MOVED[0]) * progress,
     )
 
@@ -170,45 +168,36 @@ def motion_steps(steps: Any) -> Any:
     return (MOTION_TENTHS * steps + 3) // 10
 
 
-@partial(jax.jit, static_argnames="kinds", donate_argnums=(0, 1))
-def run(
-    frame: FrameState, contexts: ContextState, task: FrameTask, course: Course, count: Int[Array, ""], kinds: Kinds
-) -> tuple[FrameState, ContextState]:
-    """The next `count` updates of a frame's rows and of the context models."""
+@partial(jax.jit, static_argnames="kinds", donate_argnums=(0,))
+def run(frame: FrameState, tensors: ContextTensors, task: FrameTask, course: Course, count: Int[Array, ""], kinds: Kinds) -> FrameState:
+    """The next `count` updates of a frame's rows; `tensors` are those of the context models."""
     fixed = predicted(jnp.round(frame.rows.motion), task)
-    return lax.fori_loop(0, count, lambda _, states: _step(states, task, fixed, course, kinds), (frame, contexts))
+    return lax.fori_loop(0, count, lambda _, state: _step(state, tensors, task, fixed, course, kinds), frame)
 
 
-def _step(
-    states: tuple[FrameState, ContextState], task: FrameTask, fixed: Planes, course: Course, kinds: Kinds
-) -> tuple[FrameState, ContextState]:
+def _step(frame: FrameState, tensors: ContextTensors, task: FrameTask, fixed: Planes, course: Course, kinds: Kinds) -> FrameState:
     """One update; `fixed` is the prediction of motion that does not change."""
-    frame, contexts = states
     plan, number = plan_of(course, frame.count), frame.count.astype(jnp.uint32)
     key = jax.random.wrap_key_data(jnp.stack([number, jnp.uint32(1), course.seed.astype(jnp.uint32), jnp.uint32(2)]), impl="rbg")
     first, second = jax.random.split(key)
 
-    def with_motion(rows: Rows, tensors: ContextTensors) -> tuple[Rows, ContextTensors]:
-        return jax.grad(loss, argnums=(0, 1))(rows, tensors, task, plan, first, kinds)
+    def with_motion(rows: Rows) -> Rows:
+        return jax.grad(loss)(rows, tensors, task, plan, first, kinds)
 
-    def without_motion(rows: Rows, tensors: ContextTensors) -> tuple[Rows, ContextTensors]:
-        return Rows(jax.grad(error)(rows.bands, fixed, task, kinds), jnp.zeros_like(rows.motion)), jax.tree.map(jnp.zeros_like, tensors)
+    def without_motion(rows: Rows) -> Rows:
+        return Rows(jax.grad(error)(rows.bands, fixed, task, kinds), jnp.zeros_like(rows.motion))
 
-    moving = (plan.motion > 0) & (task.references > 0)
-    of_rows, of_tensors = lax.cond(moving, with_motion, without_motion, frame.rows, contexts.tensors)
-    model, pullback = jax.vjp(lambda tensors: Model.of(tensors, "contexts."), contexts.tensors)
-    bits, price = band_moves(model, kinds[0], frame.rows.bands, task.level), task.rate_weight / task.target[0].size
+    gradient = lax.cond((plan.motion > 0) & (task.references > 0), with_motion, without_motion, frame.rows)
+    bits = band_moves(Model.of(tensors, "contexts."), kinds[0], frame.rows.bands, task.level)
     curves = curvature(kinds[0].layout, task.coefficient_weights, task.step, task.target[0].size)
-    wanted = good_moves(of_rows.bands, curves, bits, price)
+    wanted = good_moves(gradient.bands, curves, bits, task.rate_weight / task.target[0].size)
     made = jnp.where(jax.random.uniform(second, wanted.shape) < plan.moved, wanted, 0)
     bands = jnp.clip(frame.rows.bands + made, -MAX_SYMBOL, MAX_SYMBOL)
     count, layout = frame.count + 1, kinds[1].layout
-    means = MOMENTUM * frame.means + (1 - MOMENTUM) * of_rows.motion
-    squares = square_means(of_rows.motion, frame.squares, layout)
+    means = MOMENTUM * frame.means + (1 - MOMENTUM) * gradient.motion
+    squares = square_means(gradient.motion, frame.squares, layout)
     motion = frame.rows.motion - plan.motion * moves(means, squares, count, layout)
-    (of_bands,) = pullback(jax.tree.map(lambda gradient: gradient * price, bits.by_model))
-    of_tensors = jax.tree.map(jnp.add, of_tensors, of_bands)
-    return FrameState(Rows(bands, motion), means, squares, count), updated(contexts, of_tensors, plan.contexts)
+    return FrameState(Rows(bands, motion), means, squares, count)
 
 
 @partial(jax.jit, static_argnames="kinds")
@@ -221,6 +210,13 @@ def bits_of(tensors: ContextTensors, rows: Rows, level: Float[Array, ""], kinds:
 def motion_bits(tensors: ContextTensors, motion: Float[Array, " m"], level: Float[Array, ""], kinds: Kinds) -> Float[Array, ""]:
     """The bits of a frame's motion."""
     return jnp.where(level > 0, band_bits(Model.of(tensors, "motion_contexts."), kinds[1], motion, level), 0.0)
+
+
+@partial(jax.jit, static_argnames="kinds", donate_argnums=(0,))
+def trained(contexts: ContextState, rows: Rows, level: Float[Array, ""], rate: Float[Array, ""], kinds: Kinds) -> ContextState:
+    """The context models after a step on the symbols of one frame, with the learning rate `rate`; see `bits_of`."""
+    gradient = jax.grad(lambda tensors: sum(bits_of(tensors, rows, level, kinds)))(contexts.tensors)
+    return updated(contexts, gradient, rate)
 
 
 def updated(contexts: ContextState, gradient: ContextTensors, length: Float[Array, ""]) -> ContextState:

@@ -2,7 +2,6 @@
 
 import time
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -32,11 +31,9 @@ def refit_leaves(fit: TreeFit, log_change: float, updates: int, deadline: float)
             fit.keep(frame, _planes(fit, frame))
         elif time.monotonic() < deadline:
             weight = float(state.now.log_rate_weights[frame.index]) + log_change
-            course = fit.course(frame, updates)._replace(contexts_rate=jnp.float32(0))
-            # A step donates the arrays of the state before it.
-            found = fit_frame(fit.job(frame, weight), jax.tree.map(jnp.copy, state.contexts), course, fit.kinds)
+            found = fit_frame(fit.job(frame, weight), state.contexts.tensors, fit.course(frame, updates), fit.kinds)
             if found is not None:
-                fit.store(frame, found[0], weight)
+                fit.store(frame, found, weight)
 
 
 def repeat(fit: TreeFit, log_change: float) -> None:

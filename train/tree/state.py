@@ -8,9 +8,10 @@ from jaxtyping import Float32, Int16, Int32
 
 from codec.band_models import defaults_of
 from codec.context_model import WEIGHT_BITS
+from inr.frame_tree import TreeFrame
 from inr.layout import tensor_specs
 from inr.spec import NetworkSpec, VideoSpec
-from train.tree.frame_step import OPTIMISER, ContextState, ContextTensors
+from train.tree.frame_step import OPTIMISER, ContextState, ContextTensors, Rows
 
 Scalar = Any  # an integer or a float of NumPy
 CONTEXTS = ("contexts.", "motion_contexts.")  # the names of the tensors of the models for samples and for motion begin with these
@@ -72,6 +73,11 @@ def first_state(spec: NetworkSpec, video: VideoSpec, rate_weight: float) -> Tree
         now=FrameMeasures.none(video.frames),
         before=FrameMeasures.none(video.frames),
     )
+
+
+def rows_of(state: TreeState, frame: TreeFrame) -> Rows:
+    """The symbols of a frame."""
+    return Rows(*(jnp.asarray(part[frame.index], jnp.float32) for part in (state.bands, state.motion)))
 
 
 def first_contexts(spec: NetworkSpec, video: VideoSpec) -> ContextTensors:
