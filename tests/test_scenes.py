@@ -75,3 +75,19 @@ def test_a_video_of_two_scenes_is_fitted_in_two_segments(tmp_path: Path):
     frames = np.concatenate([SQUARE, pan])
     assert mean_psnr(model.render(), frames) == pytest.approx(encoded.report.psnr_rgb, abs=1e-6)
     assert encode_file(two_scenes, target, options) is None  # up to date
+
+
+def test_each_scene_gets_a_tree_of_its_own(two_scenes: Path, tmp_path: Path):
+    said, target = list[str](), tmp_path / "a.inr"
+    options = encode_options(model="tree", target_size=3000, preset="48")
+    encoded = encode_file(two_scenes, target, options, Reporter(say=said.append))
+    assert encoded is not None
+    assert any("2 scenes: each gets a tree" in line for line in said)
+    model = decode(target.read_bytes())
+    assert [video.spec.frames for video in model.videos] == [8, 8]
+    assert len(model.clips) == 1
+    assert encoded.report.bytes == target.stat().st_size <= 3000
+    frames = Source(two_scenes)[:].frames
+    assert mean_psnr(model.render(), frames) == pytest.approx(encoded.report.psnr_rgb, abs=1e-6)
+    assert np.array_equal(model.render([7, 8]), model.render()[7:9])  # on both sides of the cut
+    assert encode_file(two_scenes, target, options) is None  # up to date

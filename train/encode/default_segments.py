@@ -41,7 +41,9 @@ def in_segments(source: str | Path, output: Path, options: EncodeOptions, report
             choice.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(choice, str(frames).encode())
     if len(scenes) > 1:
-        reporter.say(f"{len(scenes)} scenes: each gets a canvas of its own, and starts with the network of the scene before")
+        is_tree = options.fit.model.name == "tree"
+        own = "a tree of its own" if is_tree else "a canvas of its own, and starts with the network of the scene before"
+        reporter.say(f"{len(scenes)} scenes: each gets {own}")
     if frames is not None:
         what = "the whole video" if len(scenes) == 1 else "a scene"
         reporter.say(f"{what} is too large or too long for one fit: it is fitted in segments, as with --chunk {frames}")

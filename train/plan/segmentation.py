@@ -61,7 +61,7 @@ def scenes_of(source: str | Path, options: EncodeOptions) -> list[int]:
     """
     selection = options.selection
     extent = probe(source, selection.frames, selection.scale)
-    if options.fit.model.name not in CANVAS_MODELS or extent.frames < 2 * FEWEST:
+    if options.fit.model.name not in (*CANVAS_MODELS, "tree") or extent.frames < 2 * FEWEST:
         return [0]
     found = scenes(video := Source(source, selection.frames))
     cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, len(video), video[:1].fps))
