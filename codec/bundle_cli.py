@@ -75,14 +75,19 @@ def extract_command(
 ) -> None:
     """Write one video as a file of its own, with the weight layers that it references, but without the weights that it does not use."""
     from codec.bundle import extracted
+    from codec.decoder import decode
     from codec.encoder import encode
-    from codec.loading import open_model, video_index
+    from codec.loading import read_file, video_index
+    from codec.streams import streams_of, with_streams
     from inr.files import check_inr, write_atomically
 
     target = target or Path(f"{name}.inr")
     check_inr(target, overwrite, [source])
-    model, size = open_model(source)
-    data = encode(extracted(model, video_index(model, name)))
+    whole = read_file(source)
+    model, size = decode(whole), len(whole)
+    clip = video_index(model, name)
+    data = encode(extracted(model, clip))
+    data = data if clip else with_streams(data, streams_of(whole))  # they belong to the first video
     write_atomically(target, data)
     if as_json:
         emit("result", output=str(target), bytes=len(data), video=name)
@@ -119,13 +124,16 @@ def rm_command(source: Bundle, name: Name, as_json: Json = False) -> None:
     from codec.decoder import decode
     from codec.encoder import encode
     from codec.loading import read_file, video_index
+    from codec.streams import streams_of, with_streams
     from inr.files import locked, write_atomically
 
     read_file(source)  # a lock needs a folder that exists
     with locked(source, say):
         old = read_file(source)
         model, size = decode(old), len(old)
-        data = encode(without(model, video_index(model, name)), bundle_settings(old).records)
+        clip = video_index(model, name)
+        data = encode(without(model, clip), bundle_settings(old).records)
+        data = with_streams(data, streams_of(old)) if clip else data  # they belong to the first video
         write_atomically(source, data)
     if as_json:
         emit("result", output=str(source), bytes=len(data), removed=name, freed=size - len(data))

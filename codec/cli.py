@@ -1,6 +1,6 @@
 """The commands that need no training code: decode, info, eval, compare, retarget, and several commands of `inr bundle`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -53,28 +53,36 @@ def decode_command(
 
     import numpy as np
 
-    from codec.loading import checked_fps, open_model, video_index
+    from codec.decoder import decode
+    from codec.loading import checked_fps, read_file, video_index
+    from codec.streams import streams_of
     from inr.errors import UsageError
     from inr.span import parse_span
+    from inr.streams import SOUND_SUFFIXES, Part
     from inr.video import Video
     from inr.writing import check_output, write_video
 
     if target == "-" and as_json:
         raise UsageError("two-outputs", "OUT - and --json both write to standard output", "decode to a file, or omit --json")
-    model, _ = open_model(source)
+    data = read_file(source)
+    model = decode(data)
     index = video_index(model, flags.video)
     spec = model.clip_spec(index)
     times = np.arange(spec.frames)[slice(*parse_span(flags.frames))]  # indices of frames; with --fps also between two frames
     if not len(times):
         raise UsageError("no-frames", f"--frames {flags.frames} selects none of {spec.frames} frames", f"--frames 0:{spec.frames}")
     rate = spec.fps if flags.fps is None else checked_fps(flags.fps)
+    has_sound = not index and Path(target).suffix.lower() in SOUND_SUFFIXES  # streams belong to the first video of a file
+    part = Part.of(streams_of(data), spec.frames, spec.fps, int(times[0]), int(times[-1]) + 1) if has_sound else None
+    if part and flags.fps is not None:
+        part = replace(part, times=())
     times = times if flags.fps is None else np.arange(times[0], times[-1] + 1e-6, float(spec.fps / rate))
     check_output(target, len(times), overwrite, source)
     flags.backend.prepare()
     began = time.monotonic()
     pixels = model.render(times, index, flags.backend)
     rendered = time.monotonic() - began
-    note = write_video(Video(pixels, rate, spec.colour, spec.name, spec.pixel_aspect), target)
+    note = write_video(Video(pixels, rate, spec.colour, spec.name, spec.pixel_aspect), target, part)
     facts = {"output": target, "width": spec.width, "height": spec.height, "frames": len(times), "fps": float(rate)}
     seconds = time.monotonic() - STARTED
     if as_json:
@@ -114,6 +122,8 @@ def eval_command(
     """
     from codec.clip import decoded_frames
     from codec.evaluation import compare
+    from codec.loading import is_inr_file, read_file
+    from codec.streams import streams_bytes
     from inr.files import check_free, write_atomically
     from inr.reading import read_video
     from inr.scale import Scale
@@ -125,6 +135,8 @@ def eval_command(
     pixels, size = decoded_frames(source, flags.video, flags.backend)
     original = read_video(reference, parse_span(flags.frames), Scale.parse(flags.scale))
     report = compare(pixels, original.frames, size)
+    if is_inr_file(source):
+        report = report.with_streams(streams_bytes(read_file(source)))
     if per_frame is not None:
         rows = "".join(f"{frame},{value}\n" for frame, value in enumerate(report.frame_psnr_rgb))
         write_atomically(per_frame, f"frame,psnr_rgb\n{rows}".encode())
@@ -158,17 +170,21 @@ def retarget_command(
     from codec.loading import read_file
     from codec.retarget import retarget
     from codec.sizes import parse_size
+    from codec.streams import streams_bytes, streams_of, with_streams
     from inr.files import check_inr, write_atomically
+    from inr.streams import Streams
 
     cap = parse_size(size)
     check_inr(target, overwrite, [source])
     data = read_file(source)
     model = decode(data)
     Backend.AUTO.prepare()
-    smaller = retarget(data, model, cap)
-    write_atomically(target, smaller.data)
+    beside, streams = streams_bytes(data), streams_of(data)
+    smaller = retarget(with_streams(data, Streams()), model, cap - beside)
+    write_atomically(target, with_streams(smaller.data, streams))
     pixels = sum(video.spec.pixels for video in model.videos)
-    report_retargeted(source, target, (len(data), len(smaller.data)), 8 * len(smaller.data) / pixels, smaller.psnr_to_input, as_json)
+    sizes = len(data), len(smaller.data) + beside
+    report_retargeted(source, target, sizes, 8 * len(smaller.data) / pixels, smaller.psnr_to_input, as_json)
 
 
 def report_retargeted(source: Path, target: Path, sizes: tuple[int, int], bpp: float, psnr: float, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from codec.card import card, picture
 from codec.decoder import decode
 from codec.description import described
 from codec.loading import is_inr_file, read_file, video_index
+from codec.streams import streams_bytes
 from inr.backend import Backend
 from inr.errors import UsageError
 from inr.pixels import CHANNELS, Frame, Frames
@@ -39,7 +40,7 @@ def open_file(path: str | Path, video: str = "", backend: Backend = Backend.AUTO
 def decoded_frames(path: Path, video: str = "", backend: Backend = Backend.AUTO) -> tuple[Frames, int]:
     """All frames (uint8, t h w 3) of `path`, and its size in bytes. `path` is an .inr file, any other video, or a folder of images.
 
-    For an .inr file, `video` is the name of the video; the size of one video in a bundle is that of its records. The size of a folder is
+    For an .inr file, `video` is the name of the video; the size is `Clip.bytes`. The size of a folder is
     the sum of the sizes of its files. InputError if `path` cannot be read. For an .inr file, the errors are those
     of `open_file`.
     """
@@ -81,14 +82,16 @@ class Clip:
 
     @cached_property
     def bytes(self) -> int:
-        """The size of the video in bytes: the whole file, or in a bundle of several videos the records of this video."""
-        return video_stats(self.data, self.model)[self.index].bytes if len(self.model.clips) > 1 else len(self.data)
+        """The size of the video in bytes: the whole file without sound and the like, or in a bundle of several videos its records."""
+        if len(self.model.clips) > 1:
+            return video_stats(self.data, self.model)[self.index].bytes
+        return len(self.data) - streams_bytes(self.data)
 
     @property
     def bpp(self) -> float:
-        """Bits per pixel: the bits of the whole file, divided by the pixels of all its videos."""
+        """Bits per pixel: the bits of the file without sound and the like, divided by the pixels of all its videos."""
         pixels = sum(self.model.clip_spec(clip).pixels for clip in range(len(self.model.clips)))
-        return 8 * len(self.data) / pixels
+        return 8 * (len(self.data) - streams_bytes(self.data)) / pixels
 
     @cached_property
     def info(self) -> dict[str, object]:

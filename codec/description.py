@@ -10,6 +10,7 @@ from codec.decoder import decode
 from codec.fields import read_video_spec
 from codec.loading import video_index
 from codec.model import QuantizedModel, QuantizedTensor
+from codec.streams import streams_bytes
 from inr.cost import macs_per_pixel
 from inr.frame_tree import frame_tree
 from inr.layout import tensor_specs
@@ -56,11 +57,12 @@ def described(model: QuantizedModel, data: bytes, name: str, clip: int) -> dict[
     tensors = entry.tensors | model.layers[entry.layers[-1]].tensors
     coded = codings(tensor_specs(model.spec, entry.spec), tensors)
     weights = sum(tensor.symbols.size for tensor in tensors.values())
-    pixels = sum(video.spec.pixels for video in model.videos)
+    pixels, beside = sum(video.spec.pixels for video in model.videos), streams_bytes(data)
     return {
         "output": name,
         "bytes": len(data),
-        "bpp": 8 * len(data) / pixels,
+        "bpp": 8 * (len(data) - beside) / pixels,
+        **({"stream_bytes": beside} if beside else {}),
         "format_version": VERSION,
         "width": first.width,
         "height": first.height,
@@ -140,8 +142,9 @@ def describe_lines(facts: dict) -> list[str]:
     """The result of `describe` as lines of text."""
     segments = facts["segments"]
     split = f", in {len(segments)} segments of {min(segments)} to {max(segments)} frames" if len(segments) > 1 else ""
+    beside = f" ({facts['stream_bytes']} bytes of sound and the like do not count)" if "stream_bytes" in facts else ""
     lines = [
-        f"{facts['output']}   {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, format {facts['format_version']}",
+        f"{facts['output']}   {facts['bytes']} bytes, {facts['bpp']:.4f} bpp{beside}, format {facts['format_version']}",
         f"video    {', '.join(facts['videos'])}",
         f"         {facts['width']}x{facts['height']}, {facts['frames']} frames, {facts['fps']:.5g} fps{split}",
         f"network  {facts['network']}",

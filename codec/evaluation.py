@@ -1,7 +1,7 @@
 """Measures rate and distortion of a decoded file, or of any other video, against its source."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -17,9 +17,10 @@ from inr.video import Video
 class Report:
     """The rate and distortion of one file.
 
-    `bytes` is its size, `bpp` its bits per pixel. `psnr_rgb` is the mean of the PSNR of all frames, which are in `frame_psnr_rgb`;
-    `psnr_rgb_of_mean_mse` is the PSNR of the mean squared error over all frames. PSNR is in decibels, on 8-bit R'G'B'. `ms_ssim_rgb` is the
-    mean MS-SSIM of all frames (0..1); it is None if a side of the frames is shorter than 33 pixels.
+    `bytes` is its size, of which `stream_bytes` hold sound and the like; `bpp` are the bits per pixel of the others. `psnr_rgb` is the mean
+    of the PSNR of all frames, which are in `frame_psnr_rgb`; `psnr_rgb_of_mean_mse` is the PSNR of the mean squared error over all frames.
+    PSNR is in decibels, on 8-bit R'G'B'. `ms_ssim_rgb` is the mean MS-SSIM of all frames (0..1); it is None if a side of the frames is
+    shorter than 33 pixels.
     """
 
     bytes: int
@@ -28,10 +29,16 @@ class Report:
     psnr_rgb_of_mean_mse: float
     ms_ssim_rgb: float | None
     frame_psnr_rgb: tuple[float, ...]
+    stream_bytes: int = 0
 
     def fields(self) -> dict[str, object]:
-        """The fields that a command prints as its result: all except `frame_psnr_rgb`."""
-        return {name: value for name, value in asdict(self).items() if name != "frame_psnr_rgb"}
+        """The fields that a command prints as its result: all except `frame_psnr_rgb`, and `stream_bytes` only if it is not 0."""
+        left_out = ("frame_psnr_rgb", *["stream_bytes"] * (not self.stream_bytes))
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+    def with_streams(self, stream_bytes: int) -> "Report":
+        """The report on the same file with so many more bytes of sound and the like."""
+        return replace(self, bytes=self.bytes + stream_bytes, stream_bytes=self.stream_bytes + stream_bytes)
 
 
 def mean_psnr(decoded: np.ndarray, reference: np.ndarray) -> float:

@@ -14,18 +14,20 @@ from inr.orientation import Orientation
 DEFAULT_RATE = Fraction(25)  # frames per second of a stream that states no rate
 MOST_RATE = 10_000  # frames per second; FFmpeg states its unit of time as the rate of some single pictures
 MOST_ASPECT = 1 << 16  # denominator of a pixel aspect
+COPIED = ("audio", "subtitle")  # kinds of streams that `inr.streams` copies
 SAME_RATE = 0.02  # largest relative difference between two statements of one frame rate
 
 
 class Header(NamedTuple):
     """The facts of a stream that its container's header states.
 
-    `width` and `height` are those of upright frames in pixels; `frames` may be an estimate.
+    `width` and `height` are those of upright frames in pixels; `frames` may be an estimate, and `fps` is for evenly spaced frames.
     """
 
     width: int
     height: int
     frames: int
+    fps: Fraction
 
 
 @contextmanager
@@ -100,4 +102,4 @@ def probe_container(path: Path) -> Header:
         count = stream.frames or round((seconds if seconds is not None else (container.duration or 0) / 1e6) * rate)
         first = next(container.decode(stream), None)
         width, height = (Orientation.of(first) if first else Orientation()).size(stream.width, stream.height)
-        return Header(width, height, max(1, count))
+        return Header(width, height, max(1, count), rate)

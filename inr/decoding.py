@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inr.containers import best_stream, frame_rate, is_cover, opened, pixel_aspect, stated_seconds
-from inr.errors import MediaWarning
+from inr.containers import COPIED, best_stream, frame_rate, is_cover, opened, pixel_aspect, stated_seconds
+from inr.errors import MediaWarning, StreamWarning
 from inr.ffmpeg import pyav
 from inr.frames import as_rgb8, readable, spanned, stacked
 from inr.orientation import Orientation
@@ -31,7 +31,7 @@ DETERMINISTIC = "NONE"  # FFmpeg's threads for a damaged stream: with more threa
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of a stream, from its header and its first frame. `losses` are lines of text about parts that are dropped.
+    """The facts of a stream, from its header and its first frame. `losses` are warnings about parts that are dropped.
 
     `seconds` is the duration that the header states, None if it states none.
     """
@@ -41,7 +41,7 @@ class Facts:
     colour: Colour
     orientation: Orientation
     seconds: float | None
-    losses: tuple[str, ...]
+    losses: tuple[MediaWarning, ...]
 
     @classmethod
     def of(cls, container, stream, first) -> "Facts":
@@ -130,7 +130,8 @@ class Decoding:
 
     def warn(self, whole: bool) -> None:
         """Issue the warnings of this pass, which is over; `whole` tells that it went to the end of the stream."""
-        lines, name = list(self.facts.losses) if self.facts else [], self.path.name
+        lines, name = list[str](), self.path.name
+        losses: list[MediaWarning] = list(self.facts.losses) if self.facts else []
         if whole and self.facts and self.facts.seconds is not None and self.times:
             lasted = max(self.end, self.end - self.times[0])
             missing = (self.facts.seconds - lasted) * self.facts.fps
@@ -141,12 +142,12 @@ class Decoding:
             first = self.concealed[0]
             damage = f"'{name}' is damaged: {len(self.concealed)} of {self.count} frames are concealed, the first one is frame {first}"
             lines.append(damage + (f"; --frames 0:{first} selects the frames before" if first else ""))
-        elif self.damaged and whole and not lines:
+        elif self.damaged and whole and not (lines or losses):
             lines.append(f"'{name}' is damaged: {self.count} frames can be decoded")
         elif _varies(self.times, self.tick):
-            lines.append("variable frame timing is dropped: all frames are coded at the average frame rate")
-        for line in lines:
-            warnings.warn(MediaWarning(line), stacklevel=3)
+            losses.append(StreamWarning("variable frame timing is dropped: all frames are coded at the average frame rate"))
+        for loss in (*losses, *map(MediaWarning, lines)):
+            warnings.warn(loss, stacklevel=3)
 
     def video(self, frames: list[Frame]) -> Video:
         """The converted `frames` as a Video with the facts of this pass. InputError if there is none."""
@@ -231,24 +232,25 @@ def _colour(frame) -> Colour:
     return Colour(int(frame.color_primaries), int(frame.color_trc), matrix, int(frame.color_range) == 2)
 
 
-def _other_streams(container) -> list[str]:
-    """A line for each kind of stream that is dropped."""
+def _other_streams(container) -> list[MediaWarning]:
+    """A warning for each kind of stream that is dropped."""
     kinds, lines = [stream.type for stream in container.streams if not (stream.type == "video" and is_cover(stream))], []
     for kind in ("audio", "subtitle", "data", "attachment"):
         if count := kinds.count(kind):
-            lines.append(f"{count} {kind} stream{'s' * (count > 1)} dropped: only pictures are coded")
+            of_kind = StreamWarning if kind in COPIED else MediaWarning
+            lines.append(of_kind(f"{count} {kind} stream{'s' * (count > 1)} dropped: only pictures are coded"))
     if (count := kinds.count("video") - 1) > 0:
-        lines.append(f"{count} further video stream{'s' * (count > 1)} dropped: only the best one is coded")
+        lines.append(MediaWarning(f"{count} further video stream{'s' * (count > 1)} dropped: only the best one is coded"))
     return lines
 
 
-def _reduced_samples(frame) -> list[str]:
-    """A line if a frame has more than 8 bits for each sample, and a line if it consists of two fields."""
+def _reduced_samples(frame) -> list[MediaWarning]:
+    """A warning if a frame has more than 8 bits for each sample, and one if it consists of two fields."""
     lines = []
     if frame.format.components and (bits := frame.format.components[0].bits) > 8:
-        lines.append(f"the source has {bits} bits a sample; it is coded as 8-bit RGB")
+        lines.append(MediaWarning(f"the source has {bits} bits a sample; it is coded as 8-bit RGB"))
     if frame.interlaced_frame:
-        lines.append("the source is interlaced: each frame is coded with the rows of both fields, as it is")
+        lines.append(MediaWarning("the source is interlaced: each frame is coded with the rows of both fields, as it is"))
     return lines
 
 

@@ -12,6 +12,10 @@ class MediaWarning(InrWarning):
     """A part of the source was dropped or changed while it was read or written."""
 
 
+class StreamWarning(MediaWarning):
+    """Something beside the pictures is not read with them; `inr encode` copies it."""
+
+
 class StateWarning(InrWarning):
     """The state of a fit could not be saved, or a saved state could not be read."""
 

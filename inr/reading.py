@@ -1,7 +1,8 @@
 """Reads a video file, a folder or pattern of images, or one image: all frames, or only the requested ones."""
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,12 @@ def read_video(path: str | Path, frames: Span = (None, None), scale: Scale | Non
 
 @dataclass(frozen=True)
 class Extent:
-    """The size of a source: width and height in pixels, and number of frames. For a container, the number may be an estimate."""
+    """The size of a source: width and height in pixels, number of frames (of a container perhaps an estimate), frames per second."""
 
     width: int
     height: int
     frames: int
+    fps: Fraction = field(default=Fraction(25), compare=False)
 
 
 def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = None) -> Extent:
@@ -45,12 +47,12 @@ def probe(path: str | Path, frames: Span = (None, None), scale: Scale | None = N
     path = Path(path)
     if files := image_files(path):
         images = Images(files, path)
-        (width, height), count = images.size, len(images)
+        (width, height), count, fps = images.size, len(images), Fraction(25)
     else:
         _check_file(path)
-        width, height, count = probe_container(path)
+        width, height, count, fps = probe_container(path)
     width, height = scale.size(width, height) if scale else (width, height)
-    return Extent(width, height, len(range(count)[slice(*frames)]))
+    return Extent(width, height, len(range(count)[slice(*frames)]), fps)
 
 
 class Source:

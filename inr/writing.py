@@ -3,9 +3,10 @@
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from inr.decoding import ACCURATE
 from inr.errors import UsageError
 from inr.ffmpeg import pyav
 from inr.files import check_free, flush, replaced, temporary_name
+from inr.streams import Copies, Part
 from inr.video import Video
 
 SUFFIXES = (".mp4", ".mkv", ".y4m", ".png", ".npy")
@@ -57,10 +59,11 @@ def image_names(target: Path, frames: int) -> list[str]:
     return [pattern % index for index in range(frames)]
 
 
-def write_video(video: Video, path: str) -> str:
+def write_video(video: Video, path: str, part: Part | None = None) -> str:
     """Write `video` to `path` in the format of the suffix. Returns a note on the format and its losses.
 
-    The path '-' means y4m on standard output. A path without a suffix is a folder of PNG files.
+    mp4 and mkv get the streams and the times of frames of `part`. The path '-' means y4m on standard output. A path without a suffix is a
+    folder of PNG files.
     """
     if path == "-":
         _write_y4m(video, _Pipe(sys.stdout.buffer))
@@ -70,7 +73,7 @@ def write_video(video: Video, path: str) -> str:
         _write_images(video, target)
         return "PNG, exact" + _lost_aspect(video)
     with replaced(target) as temporary:
-        return _write_file(video, target.suffix.lower(), temporary)
+        return _write_file(video, target.suffix.lower(), temporary, part)
 
 
 def _lost_aspect(video: Video) -> str:
@@ -79,19 +82,19 @@ def _lost_aspect(video: Video) -> str:
     return "" if aspect == 1 else f"; it cannot say that pixels are {aspect.numerator}:{aspect.denominator}"
 
 
-def _write_file(video: Video, suffix: str, temporary: Path) -> str:
+def _write_file(video: Video, suffix: str, temporary: Path, part: Part | None) -> str:
     """Write `video` to the file `temporary` in the format of `suffix`. Returns a note on the format and its losses."""
     match suffix:
         case ".mp4":
             chroma = "yuv444p" if video.width % 2 or video.height % 2 else "yuv420p"
-            _write_container(video, str(temporary), "mp4", "libx264", chroma, NEAR_LOSSLESS)
+            _write_container(video, str(temporary), Encoding("mp4", "libx264", chroma, NEAR_LOSSLESS), part)
             return f"x264 crf {NEAR_LOSSLESS['crf']} {chroma}: near-lossless, for viewing and not for measuring"
         case ".mkv":
             if video.pixel_aspect != 1:  # FFV1 has no place for it that FFmpeg's muxer fills
-                _write_container(video, str(temporary), "matroska", "libx264rgb", "rgb24", {"qp": "0", "preset": "fast"})
+                _write_container(video, str(temporary), Encoding("matroska", "libx264rgb", "rgb24", {"qp": "0", "preset": "fast"}), part)
                 return "lossless x264 in RGB, exact"
             # FFmpeg's encoder cannot divide one column among the slices of its level 3.
-            _write_container(video, str(temporary), "matroska", "ffv1", "bgr0", {"level": "1"} if video.width == 1 else {})
+            _write_container(video, str(temporary), Encoding("matroska", "ffv1", "bgr0", {"level": "1"} if video.width == 1 else {}), part)
             return "FFV1 in RGB, exact"
         case ".y4m":
             with temporary.open("wb") as file:
@@ -154,32 +157,50 @@ class _WithAspect:
 
 
 def _write_y4m(video: Video, file: BinaryIO | _Pipe) -> None:
-    _write_container(video, cast(BinaryIO, _WithAspect(file, video.pixel_aspect)), "yuv4mpegpipe", "rawvideo", "yuv444p")
+    _write_container(video, cast(BinaryIO, _WithAspect(file, video.pixel_aspect)), Encoding("yuv4mpegpipe", "rawvideo", "yuv444p", {}))
 
 
-def _write_container(
-    video: Video, file: str | BinaryIO, container: str, codec: str, pixels: str, options: dict[str, str] | None = None
-) -> None:
-    """Write `file` with FFmpeg. `container`, `codec` and `pixels` are FFmpeg's names of a format, an encoder and a pixel format.
+class Encoding(NamedTuple):
+    """FFmpeg's names of a format, an encoder and a pixel format, and the options of the encoder."""
+
+    container: str
+    codec: str
+    pixels: str
+    options: Mapping[str, str]
+
+
+def _write_container(video: Video, file: str | BinaryIO, encoding: Encoding, part: Part | None = None) -> None:
+    """Write `file` with FFmpeg, with the streams and the times of `part`.
 
     The tags say how the samples were made from R'G'B', also where the source has no tags, because players guess a missing tag.
     """
-    av = pyav()
+    av, (container, codec, pixels, options) = pyav(), encoding
     rgb, named = "yuv" not in pixels, container != "yuv4mpegpipe"
     matrix = video.colour.matrix if named and video.colour.matrix in MATRICES else BT601
     levels = FULL if video.colour.full_range and named and not rgb else LIMITED
+    times = part.times if part else ()
     with av.open(file, "w", format=container) as output:
-        stream = cast(Any, output.add_stream(codec, rate=video.fps, options=options or {}))
+        stream = cast(Any, output.add_stream(codec, rate=video.fps, options=dict(options)))
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, pixels
         stream.sample_aspect_ratio = video.pixel_aspect
+        if times and part:
+            stream.codec_context.time_base = part.streams.tick
         if not rgb:
             stream.codec_context.colorspace = matrix
             stream.codec_context.color_range = levels
             stream.codec_context.color_primaries = video.colour.primaries
             stream.codec_context.color_trc = video.colour.transfer
-        for rgb_frame in video.frames:
+        copies = Copies(part, output, Path(str(file)).suffix) if part else None
+        for index, rgb_frame in enumerate(video.frames):
             frame = av.VideoFrame.from_ndarray(rgb_frame, format="rgb24")
             if not rgb:
                 frame = frame.reformat(format=pixels, dst_colorspace=matrix, dst_color_range=levels, interpolation=ACCURATE)
+            if times and part:
+                frame.time_base = part.streams.tick
+                frame.pts = int(times[index] / part.streams.tick)
+            if copies:
+                copies.until(times[index] if times else index / video.fps)
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
+        if copies:
+            copies.until()

@@ -12,6 +12,7 @@ import jax
 from codec.clip import decoded_frames
 from codec.evaluation import compare
 from codec.shell import spoken_warnings
+from codec.streams import streams_bytes
 from inr.errors import InrError, ResourceError
 from inr.files import system_error
 from inr.memory import resident_bytes
@@ -121,7 +122,7 @@ def measured(home: ItemFolder) -> Record:
     options = home.item.encode_options
     source = read_video(home.item.source, options.selection.frames, options.selection.scale)
     frames, size = decoded_frames(home.file, "")
-    report, spec = compare(frames, source.frames, size), VideoSpec.of(source)
+    report, spec = compare(frames, source.frames, size).with_streams(streams_bytes(home.file.read_bytes())), VideoSpec.of(source)
     target = options.fit.target.resolved(spec)
     return {
         **report.fields(),
@@ -129,8 +130,8 @@ def measured(home: ItemFolder) -> Record:
         "height": spec.height,
         "frames": spec.frames,
         "fps": float(spec.fps),
-        "target_hit": target.met_by(size, lambda: report.psnr_rgb),
-        "cap_used": None if target.target_bytes is None else size / target.target_bytes,
+        "target_hit": target.met_by(report.bytes, lambda: report.psnr_rgb),
+        "cap_used": None if target.target_bytes is None else report.bytes / target.target_bytes,
     }
 
 

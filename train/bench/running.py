@@ -97,6 +97,7 @@ class Runner:
             scale=job.clip.scale,
             time_budget=codec.seconds,
             overwrite=True,
+            streams="none",
         )
         reporter = self._reporter()
         resumed = options.run.folder(stream).exists()

@@ -37,6 +37,9 @@ CLUSTER = "cluster"  # value of --devices: those of several processes
 class EncodeFlags(RunFlags, DeviceFlags, BudgetFlags, EffortFlags, SelectionFlags, NetworkFlags, TargetFlags):
     """All flags of an encode that are options of the fit."""
 
+    streams: Annotated[
+        str, typer.Option(metavar="auto|copy|none", help="Sound, subtitles, chapters, times of frames: auto copies up to half of a cap.")
+    ] = "auto"
     overwrite: Overwrite = False
 
 

@@ -35,7 +35,8 @@ def retarget_command(
     from codec.interruption import die_of_interrupt
     from codec.loading import read_file
     from codec.sizes import parse_size
-    from inr.files import check_inr
+    from codec.streams import streams_bytes, streams_of, with_streams
+    from inr.files import check_inr, write_atomically
     from inr.runtime import prepare_jax
     from inr.spec import FrameTree, Pyramid
     from train.fit.interrupts import Preempted
@@ -50,13 +51,15 @@ def retarget_command(
         return 0
     prepare_jax()
     try:
-        encoded = retarget_by_fit(model, target, cap, as_json)
+        encoded = retarget_by_fit(model, target, cap - streams_bytes(data), as_json)
+        write_atomically(target, with_streams(target.read_bytes(), streams_of(data)))
     except Preempted as preempted:
         preempted_notice(folder, as_json, preempted)
         return PREEMPTED
     if encoded.interrupted:
         die_of_interrupt()
-    report_retargeted(source, target, (len(data), encoded.report.bytes), encoded.report.bpp, encoded.report.psnr_rgb, as_json)
+    sizes = len(data), encoded.report.bytes + streams_bytes(data)
+    report_retargeted(source, target, sizes, encoded.report.bpp, encoded.report.psnr_rgb, as_json)
     return 0
 
 

@@ -1,15 +1,18 @@
 """Encodes a source on disk to a file: the function behind `inr encode`, which Python code can call as well."""
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codec.loading import is_inr_file
-from inr.errors import InputError
-from inr.files import check_free, locked
+from codec.streams import payload_of, size_of, streams_of, with_streams
+from inr.errors import InputError, StreamWarning
+from inr.files import check_free, locked, write_atomically
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
+from inr.streams import Streams, read_streams
 from train.encode.default_segments import in_segments
 from train.encode.outcome import Encoded
 from train.encode.run import encode_video
@@ -41,7 +44,37 @@ def encode_file(
         what = f"'{source}' is an .inr file already"
         raise InputError("inr-input", what, f"inr retarget '{source}' OUT.inr --target-size 100kB   or inr decode '{source}' OUT.mkv")
     with locked(output, reporter.say):
-        return _encode(source, output, options, reporter)
+        if options.selection.streams == "none":
+            return _encode(source, output, options, reporter)
+        streams = read_streams(Path(source), options.selection.frames)
+        if streams and options.selection.streams == "auto" and _is_too_much(streams, source, options):
+            what = f"{len(payload_of(streams))} bytes of sound and the like are more than half of the cap: they are left out"
+            reporter.say(f"{what}; --streams copy keeps them")
+            return _encode(source, output, options, reporter)
+        target = replace(options.fit.target, reserved=size_of(streams))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StreamWarning)  # what it tells of is copied
+            encoded = _encode(source, output, options.with_fit(target=target), reporter)
+        return _with_streams(encoded, output, streams)
+
+
+def _is_too_much(streams: Streams, source: str | Path, options: EncodeOptions) -> bool:
+    """Whether `streams` take more than half of the cap."""
+    extent = probe(source, options.selection.frames, options.selection.scale)
+    cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, max(extent.frames, 1), extent.fps))
+    return cap is not None and size_of(streams) > cap / 2
+
+
+def _with_streams(encoded: Encoded | None, output: Path, streams: Streams) -> Encoded | None:
+    """Put `streams` into the finished file `output`, unless it has them, as after a crash between the two writes it has not."""
+    data = output.read_bytes()
+    if streams_of(data) != streams:
+        write_atomically(output, with_streams(data, streams))
+    if encoded is None:
+        return None
+    target, size = encoded.target, size_of(streams)
+    whole = replace(target, target_bytes=None if target.target_bytes is None else target.target_bytes + size)
+    return replace(encoded, report=encoded.report.with_streams(size), target=whole)
 
 
 def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:

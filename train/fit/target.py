@@ -19,6 +19,7 @@ class RateTarget:
 
     `target_bytes`, `target_bpp` and `target_bitrate` are caps. `target_psnr` is in decibels: the mean over frames of the PSNR of the
     decoded file, in 8-bit R'G'B'. At most one of them is not None. Without a cap, `quality` sets the rate for which the network is sized.
+    `reserved` bytes of the file hold no pictures; a cap is that of the others.
     """
 
     quality: int = DEFAULT_QUALITY
@@ -26,15 +27,16 @@ class RateTarget:
     target_bpp: float | None = None
     target_bitrate: float | None = None
     target_psnr: float | None = None
+    reserved: int = 0
 
     def cap(self, video: VideoSpec) -> int | None:
-        """The most bytes that the whole file may have; None if the target is not a cap."""
+        """The most bytes that the whole file, without the reserved ones, may have; None if the target is not a cap."""
         if self.target_bytes is not None:
-            return self.target_bytes
+            return self.target_bytes - self.reserved
         if self.target_bpp is not None:
-            return int(self.target_bpp * video.pixels / 8)
+            return int(self.target_bpp * video.pixels / 8) - self.reserved
         if self.target_bitrate is not None:
-            return int(self.target_bitrate * video.frames / video.fps / 8)
+            return int(self.target_bitrate * video.frames / video.fps / 8) - self.reserved
         return None
 
     def resolved(self, video: VideoSpec, used: int = 0) -> "RateTarget":
@@ -71,7 +73,8 @@ class RateTarget:
         """The target as text, a part of a run's key. Its form must not change: finished files contain a hash of the key."""
         return (
             f"Wish(quality={self.quality!r}, target_bytes={self.target_bytes!r}, target_bpp={self.target_bpp!r}, "
-            f"target_bitrate={self.target_bitrate!r}, target_psnr={self.target_psnr!r})"
+            f"target_bitrate={self.target_bitrate!r}, target_psnr={self.target_psnr!r}"
+            + (f", reserved={self.reserved!r})" if self.reserved else ")")
         )
 
 

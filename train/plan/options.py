@@ -20,6 +20,7 @@ from train.plan.texts import at_least, device_count, one_of, seconds, segment_fr
 PRESETS = {"fast": 2500, "medium": 10_000, "slow": 32_000}  # steps of a fit without a time budget
 AUTO = "auto"  # the model that suits a source: "cam" or "tree"
 MODELS = (AUTO, "cam", "tree", "hnerv", "nerv", "nerv++", "ffnerv", "nirvana", "siren", "ffn")
+STREAMS = ("auto", "copy", "none")  # auto: they are copied unless they take more than half of a cap
 CANVAS_MODELS = (AUTO, "cam")  # where nothing chooses, AUTO means "cam"
 PICTURE_MODELS = ("siren", "ffn")  # coordinate networks, which draw one picture
 MODULATED = "+cam"  # after the name of a paper's network: norm and CAM are added
@@ -97,12 +98,13 @@ class Selection:
     """The part of a source that is encoded.
 
     `frames` is a half-open range of frames. `scale` gives the size of the picture (None: that of the source). The white pixels of `mask`
-    have no weight in the loss.
+    have no weight in the loss. `streams` tells whether sound, subtitles, chapters and times of frames are copied; see `STREAMS`.
     """
 
     frames: Span = (None, None)
     scale: Scale | None = None
     mask: Path | None = None
+    streams: str = STREAMS[0]
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {  # keywords whose values can be tex
     "devices": device_count,
     "resume": lambda text: one_of("--resume", text, ("auto", "never")) == "auto",
     "mask": Path,
+    "streams": lambda text: one_of("--streams", text, STREAMS),
     "workdir": Path,
 }
 
