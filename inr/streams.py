@@ -217,13 +217,13 @@ class Part:
 
 
 class Copies:
-    """The streams of a part in an open `output`, whose format `name` has a suffix such as ".mp4".
+    """The streams of a part in an open `output`.
 
     The constructor adds the streams, before anything is written; `until` writes their packets. A MediaWarning names each stream that the
     format cannot hold.
     """
 
-    def __init__(self, part: Part, output: Any, name: str):
+    def __init__(self, part: Part, output: Any):
         self._part, self._output, self._streams = part, output, dict[int, Any]()
         self._packets: Iterator[Any] = iter(())
         self._next: Any = None
@@ -240,7 +240,10 @@ class Copies:
             if _holds(output.format.name, stream):
                 self._streams[stream.index] = _copy(output, stream)
             else:
-                warnings.warn(MediaWarning(f"{name} cannot hold the {description(stream)}: it is left out; .mkv holds more"), stacklevel=5)
+                warnings.warn(
+                    MediaWarning(f"{output.format.name} cannot hold the {description(stream)}: it is left out; .mkv holds more"),
+                    stacklevel=5,
+                )
         if self._streams:
             self._packets = _packets(self._source, [self._source.streams[index] for index in self._streams])
             self._next = next(self._packets, None)

@@ -190,7 +190,7 @@ def _write_container(video: Video, file: str | BinaryIO, encoding: Encoding, par
             stream.codec_context.color_range = levels
             stream.codec_context.color_primaries = video.colour.primaries
             stream.codec_context.color_trc = video.colour.transfer
-        copies = Copies(part, output, Path(str(file)).suffix) if part else None
+        copies = Copies(part, output) if part else None
         for index, rgb_frame in enumerate(video.frames):
             frame = av.VideoFrame.from_ndarray(rgb_frame, format="rgb24")
             if not rgb:
