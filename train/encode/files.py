@@ -46,8 +46,9 @@ def encode_file(
     with locked(output, reporter.say):
         if options.selection.streams == "none":
             return _encode(source, output, options, reporter)
+        extent = probe(source, options.selection.frames, options.selection.scale)
         streams = read_streams(Path(source), options.selection.frames)
-        if streams and options.selection.streams == "auto" and _is_too_much(streams, source, options):
+        if streams and options.selection.streams == "auto" and _is_too_much(streams, extent, options):
             what = f"{len(payload_of(streams))} bytes of sound and the like are more than half of the cap: they are left out"
             reporter.say(f"{what}; --streams copy keeps them")
             return _encode(source, output, options, reporter)
@@ -58,9 +59,8 @@ def encode_file(
         return _with_streams(encoded, output, streams)
 
 
-def _is_too_much(streams: Streams, source: str | Path, options: EncodeOptions) -> bool:
+def _is_too_much(streams: Streams, extent: Extent, options: EncodeOptions) -> bool:
     """Whether `streams` take more than half of the cap."""
-    extent = probe(source, options.selection.frames, options.selection.scale)
     cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, max(extent.frames, 1), extent.fps))
     return cap is not None and size_of(streams) > cap / 2
 
