@@ -161,6 +161,13 @@ def test_sound_of_more_than_half_of_a_cap_is_left_out(phone: tuple[Path, Path], 
     assert encoded.report.bytes == (tmp_path / "b.inr").stat().st_size <= cap
 
 
+def test_sound_that_leaves_nothing_of_a_cap_is_an_error(phone: tuple[Path, Path], tmp_path: Path, inr: Command):
+    done = inr("encode", phone[0], tmp_path / "a.inr", "--target-size", 900, "--streams", "copy")
+    assert done.code == 6
+    assert "--streams none" in done.err
+    assert not (tmp_path / "a.inr").exists()
+
+
 def test_nothing_is_copied_unasked(phone: tuple[Path, Path], tmp_path: Path):
     source, _ = phone
     with pytest.warns(StreamWarning, match="audio"):

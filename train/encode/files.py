@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from codec.loading import is_inr_file
-from codec.streams import payload_of, size_of, streams_of, with_streams
-from inr.errors import InputError, StreamWarning
+from codec.streams import size_of, streams_of, with_streams
+from inr.errors import InputError, StreamWarning, TargetMissed
 from inr.files import check_free, locked, write_atomically
 from inr.reading import Extent, probe, read_video
 from inr.spec import VideoSpec
@@ -48,21 +48,18 @@ def encode_file(
             return _encode(source, output, options, reporter)
         extent = probe(source, options.selection.frames, options.selection.scale)
         streams = read_streams(Path(source), options.selection.frames)
-        if streams and options.selection.streams == "auto" and _is_too_much(streams, extent, options):
-            what = f"{len(payload_of(streams))} bytes of sound and the like are more than half of the cap: they are left out"
-            reporter.say(f"{what}; --streams copy keeps them")
+        cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, max(extent.frames, 1), extent.fps))
+        what = f"{size_of(streams)} bytes of sound and the like"
+        if cap is not None and size_of(streams) > cap / 2 and options.selection.streams == "auto":
+            reporter.say(f"{what} are more than half of the cap: they are left out; --streams copy keeps them")
             return _encode(source, output, options, reporter)
+        if cap is not None and size_of(streams) >= cap:
+            raise TargetMissed("target-too-small", f"{what} leave nothing of a cap of {cap} bytes", "--streams none   or a larger target")
         target = replace(options.fit.target, reserved=size_of(streams))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StreamWarning)  # what it tells of is copied
             encoded = _encode(source, output, options.with_fit(target=target), reporter)
         return _with_streams(encoded, output, streams)
-
-
-def _is_too_much(streams: Streams, extent: Extent, options: EncodeOptions) -> bool:
-    """Whether `streams` take more than half of the cap."""
-    cap = options.fit.target.cap(VideoSpec(extent.width, extent.height, max(extent.frames, 1), extent.fps))
-    return cap is not None and size_of(streams) > cap / 2
 
 
 def _with_streams(encoded: Encoded | None, output: Path, streams: Streams) -> Encoded | None:
