@@ -241,7 +241,7 @@ class Copies:
                 self._streams[stream.index] = _copy(output, stream)
             else:
                 warnings.warn(
-                    MediaWarning(f"{output.format.name} cannot hold the {description(stream)}: it is left out; .mkv holds more"),
+                    MediaWarning(f"{output.format.name} cannot hold the {description(stream)}: it is left out"),
                     stacklevel=5,
                 )
         if self._streams:
