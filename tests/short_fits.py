@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,3 +57,17 @@ class MemoryStore:
 
     def restore(self, like: Any) -> Any | None:
         return None if self.kept is None else jax.tree.map(jnp.asarray, self.kept)
+
+
+def texture(height: int, width: int, seed: int) -> np.ndarray:
+    """Smooth noise of little colour, 0 to 255."""
+    noise = np.random.default_rng(seed).standard_normal((height, width, 1)) * [1, 0.9, 0.8]
+    for axis in (0, 1):
+        noise = sum(np.roll(noise, shift, axis) for shift in range(-2, 3))
+    return 128 + 110 * np.tanh(noise / 10)
+
+
+def written(frames: np.ndarray, path: Path) -> Path:
+    """`path`, after frames were written there without loss."""
+    iio.imwrite(path, frames, codec="ffv1", fps=25, out_pixel_format="bgr0", plugin="pyav")
+    return path

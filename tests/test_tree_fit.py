@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Outcome
+from short_fits import texture, written
 
 from codec.coding import codings
 from codec.decoder import decode
@@ -26,7 +27,6 @@ from train.fit.interrupts import StopRequest
 from train.fit.loop import run_loop
 from train.plan.encode_plan import make_plan
 from train.plan.estimate import estimate
-from train.plan.model_choice import chosen_model, gain_of_blocks
 from train.plan.options import encode_options
 from train.tree.context_training import bits_of_models, cheapest, trained_contexts
 from train.tree.fitter import TreeFit
@@ -36,14 +36,6 @@ from train.tree.rate_control import control_tree
 from train.tree.trimming import saved_bits, trim
 
 SIZE, FRAMES = (32, 48), 9
-
-
-def texture(height: int, width: int, seed: int) -> np.ndarray:
-    """Smooth noise of little colour, 0 to 255."""
-    noise = np.random.default_rng(seed).standard_normal((height, width, 1)) * [1, 0.9, 0.8]
-    for axis in (0, 1):
-        noise = sum(np.roll(noise, shift, axis) for shift in range(-2, 3))
-    return 128 + 110 * np.tanh(noise / 10)
 
 
 @pytest.fixture(scope="module")
@@ -233,26 +225,6 @@ def test_a_short_time_budget_leaves_one_pass(video: Video, tmp_path: Path):
 
 
 # The choice of the model, and other commands
-
-
-def written(frames: np.ndarray, path: Path) -> Path:
-    import imageio.v3 as iio
-
-    iio.imwrite(path, frames, codec="ffv1", fps=25, out_pixel_format="bgr0", plugin="pyav")
-    return path
-
-
-def test_a_tree_is_chosen_where_things_move_and_a_canvas_where_the_camera_moves(tmp_path: Path):
-    wide = texture(64, 140, 2)
-    panned = np.stack([wide[:, 3 * index : 3 * index + 96] for index in range(FRAMES)]).astype(np.uint8)
-    bands = [(texture(16, 140, seed).astype(np.uint8), speed) for seed, speed in ((3, 3), (4, -3), (5, 5), (6, -5))]  # each moves by itself
-    moving = np.stack([np.concatenate([np.roll(band, speed * at, 1)[:, :96] for band, speed in bands]) for at in range(FRAMES)])
-    assert gain_of_blocks(Video(panned)) < 0.05 < 0.3 < gain_of_blocks(Video(moving))
-    for name, frames, model in (("panned", panned, "cam"), ("moving", moving, "tree")):
-        source = written(frames, tmp_path / f"{name}.mkv")
-        assert chosen_model(source, encode_options()).fit.model.name == model
-        assert chosen_model(source, encode_options(model="hnerv")).fit.model.name == "hnerv"
-        assert chosen_model(source, encode_options(frames=(0, 1))).fit.model.name == "cam"
 
 
 def test_the_command_line_makes_a_tree_where_things_move(clip_file: Path, tmp_path: Path, inr: Callable[..., Outcome]):

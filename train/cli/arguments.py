@@ -73,7 +73,7 @@ class NetworkFlags:
     model: Annotated[
         str,
         typer.Option(
-            help="auto: cam (a canvas) or tree (of frames), by motion; papers' networks: hnerv, nerv, nerv++, ffnerv, nirvana; "
+            help="auto: cam (a canvas) or tree (of frames), by motion and rate; papers' networks: hnerv, nerv, nerv++, ffnerv, nirvana; "
             "siren, ffn for images."
         ),
     ] = "auto"

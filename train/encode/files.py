@@ -77,7 +77,7 @@ def _with_streams(encoded: Encoded | None, output: Path, streams: Streams) -> En
 def _encode(source: str | Path, output: Path, options: EncodeOptions, reporter: Reporter) -> Encoded | None:
     options = chosen_model(source, asked := options)
     if options != asked and options.fit.model.name == "tree":
-        reporter.say("much moves beside the camera: a tree of frames, as with --model tree")
+        reporter.say("a tree of frames suits this video and target, as with --model tree")
     options, scenes = in_segments(source, output, options, reporter)
     if not output.exists() and options.fit.time_budget is None:
         announce(source, options, reporter)

@@ -19,6 +19,7 @@ from train.tree.fitter import QUICK_UPDATES, share_of
 PER_PIXEL, PER_MAC, PER_WEIGHT = 1.9e-7, 1.07e-10, 3.5e-8
 PER_TREE_PIXEL = 8e-7  # seconds of an update of a tree's frame for each pixel, on the same machine
 OTHER_UPDATES = 8  # updates that take as long as the other work on a frame of a tree: block matching and measures, in two passes
+OTHER_SECONDS = 12.0  # assumed duration of start, compilation, rate control and verification
 REFERENCE_PROBE = 1.5e-3  # `probe_seconds` on that machine
 PROBE_SIDE, PROBE_RUNS = 512, 5  # rows of the probe's square matrices, and repetitions
 WORTH_A_HINT = 120.0  # seconds from which a message says how to shorten the fit

@@ -13,7 +13,7 @@ from inr.reading import Extent, probe, read_video
 from inr.span import Span
 from inr.spec import VideoSpec
 from train.fit.problem import Problem
-from train.plan.duration import DEFAULT_SHORTER, WORTH_A_HINT, fit_seconds, relative_cost, spoken
+from train.plan.duration import DEFAULT_SHORTER, OTHER_SECONDS, WORTH_A_HINT, fit_seconds, relative_cost, spoken
 from train.plan.encode_plan import check_mask, check_reachable, least_bytes, steps_within
 from train.plan.memory import fit_bytes
 from train.plan.model_choice import chosen_model
@@ -26,7 +26,6 @@ PILOT_PIXELS, PILOT_FRAMES, PILOT_STEPS = 40_000, 24, 120  # of the pilot: most 
 SPREAD = 2.0  # largest expected error of the predicted PSNR, in decibels
 UNTARGETED_OCTAVES = 0.5  # largest expected error of the predicted size in octaves, for a quality setting
 AUTO_FRAMES = 16  # assumed frames of a segment whose length follows the motion
-OTHER_SECONDS = 12.0  # assumed duration of start, compilation, rate control and verification
 
 
 def estimate(source: str | Path, options: EncodeOptions) -> dict[str, object]:

@@ -4,10 +4,13 @@ A canvas is good where the camera moves and little else does. Where things move 
 frames tell which it is: the error that remains after compensation of the camera's motion, against the error after block matching. Both are
 compared as logarithms, because bits grow with the logarithm of an error, and relative to the texture of the picture, which a model of
 either kind must draw once.
+
+With many bits for its texture, or little time, a tree takes fewer bits whatever moves: a network needs many steps to draw fine details.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -16,15 +19,23 @@ from scipy.ndimage import map_coordinates
 from inr.constants import MOTION_CELL
 from inr.pixels import MAX_LEVEL
 from inr.reading import Source, probe
+from inr.spec import VideoSpec
 from inr.video import Video
+from train.fit.problem import Problem
+from train.plan.duration import OTHER_SECONDS, relative_cost
 from train.plan.motion import NARROWEST, WIDEST, camera_path, positions, thin
-from train.plan.options import AUTO, EncodeOptions, Model
+from train.plan.options import AUTO, EncodeOptions, FitOptions, Model
+from train.plan.presets import plan
 from train.tree.matching import Scaled, field_of, read
 
 PLACES, DISTANCES = 5, (1, 4)  # of pairs of frames in a video, and the numbers of frames between the two
 LEAST_ERROR = 6e-4  # mean square error, of samples in [0, 1], that no model needs to go below
 RATE_WEIGHT = 1e-3  # of the block matching
 LEAST_GAIN = 0.16  # of block matching over the camera's motion, as a share of the texture, from which a tree is chosen
+LEAST_RATE = 0.03  # bits per pixel for each octave of texture from which a tree is chosen whatever moves
+LEAST_PSNR = 32.0  # target in decibels from which it is
+LEAST_STEPS = 300  # of a canvas, below which a tree is chosen at every rate
+LEAST_BYTES = 4000  # of a file of which these three are asked
 
 Grey = Float[np.ndarray, "h w"]
 
@@ -36,6 +47,16 @@ class Slices(Protocol):
     def __getitem__(self, index: slice) -> Video: ...
 
 
+class Content(NamedTuple):
+    """What pairs of frames show: the mean texture of a picture in octaves, and the gain of block matching over the camera's motion.
+
+    The gain is the difference of the logarithms of the two errors, as a share of the texture.
+    """
+
+    texture: float
+    gain: float
+
+
 def chosen_model(source: str | Path, options: EncodeOptions) -> EncodeOptions:
     """`options` with the model that suits the source, if they leave the choice to the encoder.
 
@@ -45,17 +66,38 @@ def chosen_model(source: str | Path, options: EncodeOptions) -> EncodeOptions:
     if options.fit.model.name != AUTO or options.segmentation is not None or selection.mask is not None:
         return options
     extent = probe(source, selection.frames, selection.scale)
-    is_tree = extent.frames > 1 and moves_by_itself(Source(source, selection.frames, selection.scale))
+    is_tree = False
+    if extent.frames > 1:
+        content = content_of(Source(source, selection.frames, selection.scale))
+        video = VideoSpec(extent.width, extent.height, extent.frames, extent.fps)
+        is_tree = content.gain > LEAST_GAIN or suits_rate(content, video, options.fit)
     return options.with_fit(model=Model("tree" if is_tree else "cam"))
 
 
-def moves_by_itself(video: Slices) -> bool:
-    """Whether so much moves beside the camera that a tree is expected to take fewer bits than a canvas. False for a single frame."""
-    return len(video) > 1 and gain_of_blocks(video) > LEAST_GAIN
+def suits_rate(content: Content, video: VideoSpec, fit: FitOptions) -> bool:
+    """Whether the target and the time are such that a tree is expected to take fewer bits than a canvas whatever moves.
+
+    The choice depends on no clock, so a run that is resumed makes the same one.
+    """
+    target, bpp = fit.target, fit.target.nominal_bpp(video)
+    if target.target_psnr is None and bpp * video.pixels < 8 * LEAST_BYTES:
+        return False
+    if steps_of_canvas(video, bpp, fit) < LEAST_STEPS:
+        return True
+    return bpp >= LEAST_RATE * content.texture if target.target_psnr is None else target.target_psnr >= LEAST_PSNR
 
 
-def gain_of_blocks(video: Slices) -> float:
-    """By how much block matching is better than the camera's motion: the difference of logarithms of errors, over that of the texture."""
+def steps_of_canvas(video: VideoSpec, bpp: float, fit: FitOptions) -> float:
+    """The steps of the fit of a canvas; with a time budget, those on the reference machine."""
+    if fit.time_budget is None:
+        return fit.preset.steps
+    spec, config = plan(video, bpp, replace(fit, model=Model("cam")), accelerated=False)
+    within = (fit.time_budget - OTHER_SECONDS) / relative_cost(Problem(spec, video, config))
+    return min(within, fit.preset.most_steps)
+
+
+def content_of(video: Slices) -> Content:
+    """The content of a video of at least two frames."""
     gains, textures = [], []
     longest = min(max(DISTANCES), len(video) - 1)
     for start in np.unique(np.linspace(0, len(video) - 1 - longest, PLACES).astype(int)).tolist():
@@ -69,7 +111,7 @@ def gain_of_blocks(video: Slices) -> float:
             gain, texture = compared(view, reference, motion, distance)
             gains.append(gain)
             textures.append(texture)
-    return float(np.sum(gains) / max(np.sum(textures), 1e-9))
+    return Content(float(np.mean(textures)), float(np.sum(gains) / max(np.sum(textures), 1e-9)))
 
 
 def compared(view: Grey, reference: Grey, motion: Float[np.ndarray, "2 h w"], distance: int) -> tuple[float, float]:
