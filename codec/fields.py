@@ -9,6 +9,7 @@ from math import prod
 
 from codec.bitstream import BitstreamError, Fields, positive, varint
 from codec.model import VideoEntry
+from inr.cost import frame_cost
 from inr.errors import InputError
 from inr.layout import tensor_specs
 from inr.spec import NetworkSpec, Pyramid, VideoSpec
@@ -19,7 +20,9 @@ MAX_SIDE, MAX_FRAMES, MAX_RATE, MAX_ASPECT = 65536, 1 << 24, 1 << 31, 1 << 16
 MAX_NAME_BYTES, MAX_LAYERS = 255, 4096
 NO_MARGINS = (0, 0, 0, 0)
 CHECKSUM_BYTES = 4
-MAX_WEIGHTS = 1 << 28  # the most weights of a network and the most samples of a picture: this bounds a decoder's memory
+MAX_WEIGHTS = 1 << 28  # the most weights of a network, and samples of a picture or of features: this bounds a decoder's memory
+# The most multiply-accumulates of a frame are MAX_MACS, and MAX_PIXEL_MACS for each sample of the picture: this bounds a decoder's time.
+MAX_MACS, MAX_PIXEL_MACS = 1 << 35, 1 << 18
 
 # Flags of a video record.
 TAGGED, FULL_RANGE, CHECKED, CONTINUES, MARGINS, SAME_FORMAT, OWN_CONTEXTS, PIXEL_ASPECT = (1 << bit for bit in range(8))
@@ -125,9 +128,9 @@ def _previous(before: VideoSpec | None) -> VideoSpec:
 
 
 def checked_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]:
-    """The specs of all tensors of a video. BitstreamError if it has more than MAX_WEIGHTS weights or samples of a picture.
+    """The specs of all tensors of a video. BitstreamError if it has too many weights or samples, or if a frame takes too long.
 
-    A picture's network has one frame.
+    A picture's network has one frame. See MAX_WEIGHTS and MAX_MACS.
     """
     if isinstance(spec.frame_input, Pyramid) and video.frames != 1:
         raise BitstreamError("out-of-range", f"a picture's network draws one frame, but the video has {video.frames}")
@@ -136,6 +139,10 @@ def checked_specs(spec: NetworkSpec, video: VideoSpec) -> tuple[TensorSpec, ...]
     samples = prod(video.canvas_size(spec)) * (1 + spec.canvas.half_samples) ** 2 if spec.canvas else video.height * video.width
     if max(weights, samples) > MAX_WEIGHTS:
         raise BitstreamError("too-large", f"{weights} weights and {samples} samples of a picture; the limit is {MAX_WEIGHTS} for each")
+    cost, most = frame_cost(spec, video), MAX_MACS + MAX_PIXEL_MACS * samples
+    if cost.features > MAX_WEIGHTS or cost.macs > most:
+        what = f"features of {cost.features} values and {cost.macs:.3g} multiply-accumulates of a frame"
+        raise BitstreamError("too-large", f"{what}; the limits are {MAX_WEIGHTS} and {most:.3g}")
     return tensors
 
 

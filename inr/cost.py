@@ -1,6 +1,9 @@
 """Counts the computation that the rendering of a frame takes, in MAC (multiply-accumulates), from the tensors of its network."""
 
+from typing import NamedTuple
+
 from inr.layout import tensor_specs
+from inr.pixels import CHANNELS
 from inr.spec import BlockSpec, FourierFeatures, FrameTree, NetworkSpec, TimeGrids, VideoSpec
 
 # MAC of operations without weights.
@@ -15,26 +18,44 @@ WARP_MACS = 24  # for each pixel of a warped picture: 4 for each of 6 bilinear v
 TREE_MACS = 2 * 3 * 8 * 3 + 2 * 3 * 4 + 14 + 6 * 3
 
 
+class FrameCost(NamedTuple):
+    """The cost of one frame of a network: MAC, values of the largest array of features, and pixels of the frame padded to whole cells."""
+
+    macs: float
+    features: int
+    pixels: int
+
+
 def macs_per_pixel(spec: NetworkSpec, video: VideoSpec) -> float:
-    """MAC (multiply-accumulates) to render one frame, for each pixel of the frame padded to whole cells.
+    """MAC (multiply-accumulates) to render one frame, for each pixel of the frame padded to whole cells. See `frame_cost`."""
+    cost = frame_cost(spec, video)
+    return cost.macs / cost.pixels
+
+
+def frame_cost(spec: NetworkSpec, video: VideoSpec) -> FrameCost:
+    """The cost of the rendering of one frame.
 
     The rendering of neighbours' pictures, and of the references of a tree's frame, is not counted. Work that all frames share (the picture
-    of the canvas, NIRVANA's perceptron) is counted in full.
+    of the canvas, NIRVANA's perceptron) is counted in full. The features of a tree are its planes.
     """
     if isinstance(spec.frame_input, FrameTree):
-        return TREE_MACS
+        pixels = video.height * video.width
+        return FrameCost(TREE_MACS * pixels, CHANNELS * pixels, pixels)
     rows, columns = video.cells(spec)
-    cells, features, macs = rows * columns, spec.stem, sum(tensor.macs for tensor in tensor_specs(spec, video))
+    cells, width, macs = rows * columns, spec.stem, sum(tensor.macs for tensor in tensor_specs(spec, video))
+    features = cells * width
     if isinstance(spec.frame_input, TimeGrids):
         macs += 2 * cells * spec.stem  # linear interpolation between two entries of a grid
     if isinstance(spec.frame_input, FourierFeatures):
         macs += 2 * cells * spec.frame_input.frequencies
     for block in spec.blocks:
-        macs += cells * _block_extras(block, features)
-        cells, features = cells * block.stride**2, block.width
+        macs += cells * _block_extras(block, width)
+        cells, width = cells * block.stride**2, block.width
+        features = max(features, cells * width)
     pixels = cells * spec.head_stride**2
     warped = len(spec.neighbours.offsets) if spec.neighbours else 0
-    return (macs + WARP_MACS * pixels * (warped + (spec.canvas is not None))) / pixels + SMOOTHING_MACS * spec.smooth
+    macs += WARP_MACS * pixels * (warped + (spec.canvas is not None)) + SMOOTHING_MACS * pixels * spec.smooth
+    return FrameCost(macs, max(features, CHANNELS * pixels), pixels)
 
 
 def _block_extras(block: BlockSpec, features: int) -> float:
