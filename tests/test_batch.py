@@ -196,7 +196,8 @@ def test_packed_fits_that_are_interrupted_give_the_same_files(
 # Ray
 
 
-def test_ray_runs_a_batch(finished: tuple[Path, Outcome], sources: Path, tmp_path: Path, inr_process: Run):
+def test_ray_runs_a_batch(finished: tuple[Path, Outcome], sources: Path, tmp_path: Path, inr_process: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # by default, its workers would wait for the other tests
     outcome = inr_process(
         "train", "batch", "run", sources / "jobs.csv", "-o", tmp_path / "out", "--preset", STEPS, "--backend", "ray", "--json",
         "--cpus", os.cpu_count(), cwd=Path(__file__).parent.parent,
