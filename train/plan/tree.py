@@ -16,7 +16,7 @@ from train.tree.transforms import source_planes
 
 DISTANCE = 8  # frames between two key frames
 SAMPLE_CONTEXTS, MOTION_CONTEXTS = BandContextSpec(8, 12, 1), BandContextSpec(4, 10, 1)  # the sizes of the default context models
-UPDATES = {"fast": 8, "medium": 24, "slow": 72}  # of an ordinary frame, by preset
+UPDATES = {"fast": 8, "medium": 24, "slow": 120}  # of an ordinary frame, by preset
 TREE_WEIGHT, TREE_BPP, TREE_POWER = 4e-3, 0.12, 1.3  # the rate weight at a rate, on ordinary content, and the power by which it falls
 SAMPLED, NOTICEABLE = 8, 0.08  # frames that tell whether chroma has details; the error of smooth chroma over the expected error
 WEIGHT_FOR_ERROR = 3.2  # the rate weight divided by the mean square error that it leads to, on ordinary content
