@@ -1,6 +1,6 @@
 """Single pictures: bytes and PSNR of some of Kodak's pictures at given rates and times.
 
-    INR_CLIPS=DIR python benchmarks/pictures.py OUT [--bpp 0.1 0.2 0.35] [--budget 600] [--pictures 03 05 ...] [--scale 1/2]
+    INR_CLIPS=DIR python benchmarks/pictures.py OUT [--bpp 0.1 0.2 0.35] [--budget 600] [--pictures 03 05 ...] [--scale 1/2] [--model tree]
 
 DIR holds the folder kodak with kodim01.png .. kodim24.png. Each fit is that of `inr encode` with --target-bpp and --time-budget (seconds).
 The files stay in OUT; finished ones are measured again, but not made again. OUT/pictures.csv gets one row for each file.
@@ -27,7 +27,7 @@ EIGHT = ("03", "05", "08", "13", "14", "19", "20", "23")
 def row(name: str, bpp: float, asked: argparse.Namespace) -> dict[str, object]:
     """The measures of one picture's file at `bpp` bits per pixel, which is made if it is not there."""
     picture, path = read_video(clip(f"kodak/kodim{name}.png"), scale=Scale.parse(asked.scale)), asked.out / f"kodim{name}_{bpp}.inr"
-    options = encode_options(target_bpp=bpp, time_budget=asked.budget, preset="slow")
+    options = encode_options(target_bpp=bpp, time_budget=asked.budget, preset="slow", model=asked.model)
     encoded = None if path.exists() else encode_video(picture, path, options)
     data = path.read_bytes()
     model, pixels = decode(data), picture.height * picture.width
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=600.0)
     parser.add_argument("--pictures", nargs="+", default=EIGHT)
     parser.add_argument("--scale", default="")
+    parser.add_argument("--model", default="auto", choices=("auto", "tree"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     prepare_jax()

@@ -30,7 +30,7 @@ from train.plan.estimate import estimate
 from train.plan.options import encode_options
 from train.tree.context_training import bits_of_models, cheapest, trained_contexts
 from train.tree.fitter import TreeFit
-from train.tree.leaves import leaves_of
+from train.tree.leaves import leaves_of, repeat
 from train.tree.model import no_differences, quantised_model
 from train.tree.rate_control import control_tree
 from train.tree.trimming import saved_bits, trim
@@ -97,6 +97,15 @@ def test_a_tiny_cap_is_kept_by_further_passes_or_refused(video: Video, tmp_path:
     with pytest.raises(TargetMissed):
         encode_video(video, tmp_path / "b.inr", encode_options(model="tree", preset="15", target_size=60))
     assert not (tmp_path / "b.inr").exists()
+
+
+def test_a_further_pass_can_follow_another(video: Video, tmp_path: Path):
+    fit, _ = fit_of(video[:1], tmp_path, target_bpp=1.0)
+    run_loop(fit)
+    for _ in range(2):
+        before = float(fit.state.now.log_rate_weights[0])
+        repeat(fit, 0.5)
+        assert float(fit.state.now.log_rate_weights[0]) == pytest.approx(before + 0.5, abs=1e-3)
 
 
 def test_a_resumed_fit_gives_the_same_file(video: Video, finished: TreeFit, tmp_path: Path):

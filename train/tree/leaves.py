@@ -49,6 +49,7 @@ def repeat(fit: TreeFit, log_change: float) -> None:
     fit.pace, fit.pictures = Pace(len(fit.order)), {}
     for frame in fit.order:
         fit.fit_next(frame)
+    fit.state = fit.state._replace(now=fit.state.before)  # at its end, a quick pass makes room for the measures of another one
 
 
 def _planes(fit: TreeFit, frame: TreeFrame) -> Planes:
