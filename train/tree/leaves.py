@@ -30,7 +30,7 @@ def refit_leaves(fit: TreeFit, log_change: float, updates: int, deadline: float)
         if frame.index not in leaves:
             fit.keep(frame, _planes(fit, frame))
         elif time.monotonic() < deadline:
-            weight = float(state.now.log_rate_weights[frame.index]) + log_change
+            weight = float(state.latest.log_rate_weights[frame.index]) + log_change
             found = fit_frame(fit.job(frame, weight), state.contexts.tensors, fit.course(frame, updates), fit.kinds)
             if found is not None:
                 fit.store(frame, found, weight)
@@ -38,18 +38,18 @@ def refit_leaves(fit: TreeFit, log_change: float, updates: int, deadline: float)
 
 def repeat(fit: TreeFit, log_change: float) -> None:
     """Another quick pass, at the mean rate weight of the present bits, whose logarithm is changed by `log_change`."""
-    state = fit.state
-    # The rate weight of the last frame alone would mislead: it makes up for the frames before it.
-    present = float(np.average(state.now.log_rate_weights, weights=np.maximum(state.now.bits, 1.0)))
+    state, latest = fit.state, fit.state.latest
+    present, known = float(state.log_rate_weight), np.isfinite(latest.bits)
+    if known.any():  # the rate weight of the last frame alone would mislead: it makes up for the frames before it
+        present = float(np.average(latest.log_rate_weights[known], weights=np.maximum(latest.bits[known], 1.0)))
     weight = min(present + log_change, MOST_LOG_WEIGHT)
     fit.state = state._replace(
         passes=np.int32(state.passes + 1), position=np.int32(0), unit=np.float32(0), log_rate_weight=np.float32(weight),
-        before=state.now, now=FrameMeasures.none(len(fit.order)),
+        before=latest, now=FrameMeasures.none(len(fit.order)),
     )  # fmt: skip
     fit.pace, fit.pictures = Pace(len(fit.order)), {}
     for frame in fit.order:
         fit.fit_next(frame)
-    fit.state = fit.state._replace(now=fit.state.before)  # at its end, a quick pass makes room for the measures of another one
 
 
 def _planes(fit: TreeFit, frame: TreeFrame) -> Planes:

@@ -92,7 +92,7 @@ class _Control:
         """The change of the leaves' rate weight, as a natural logarithm, that should lead from `last` to the target."""
         leaves = leaves_of(self.fit)
         if self.target.target_bytes is not None:
-            bits = float(self.fit.state.now.bits[leaves].astype(float).sum())
+            bits = float(self.fit.state.latest.bits[leaves].astype(float).sum())
             wanted = bits + 8 * (CAP_AIM * self.target.target_bytes - last.size)
             change = -math.log(max(wanted, 0.05 * bits) / bits) / LEAF_POWER
         else:

@@ -40,6 +40,11 @@ class TreeState(NamedTuple):
     now: "FrameMeasures"
     before: "FrameMeasures"
 
+    @property
+    def latest(self) -> "FrameMeasures":
+        """The measures of each frame in the present pass, or else in the pass before."""
+        return self.now.or_else(self.before)
+
 
 class FrameMeasures(NamedTuple):
     """Bits, mean square error and natural logarithm of the rate weight of every frame; NaN where there are none."""
@@ -52,6 +57,11 @@ class FrameMeasures(NamedTuple):
     def none(cls, frames: int) -> "FrameMeasures":
         """No measures."""
         return cls(*(np.full(frames, np.nan, np.float32) for _ in range(3)))
+
+    def or_else(self, before: "FrameMeasures") -> "FrameMeasures":
+        """These measures; those of `before` for a frame that has none."""
+        known = np.isfinite(self.bits)
+        return FrameMeasures(*(np.where(known, new, old) for new, old in zip(self, before, strict=True)))
 
 
 def first_state(spec: NetworkSpec, video: VideoSpec, rate_weight: float) -> TreeState:
