@@ -115,7 +115,7 @@ def first_frames(model: QuantizedModel, backend: Backend) -> None:
 
 @dataclass
 class Measures:
-    """What is known of the mutants so far: how many there were of each outcome, and the slowest and largest ones.
+    """The number of mutants of each outcome so far, and the slowest and largest ones.
 
     `decoding` is the longest time until the symbols were read or refused, `seconds` that of the first frames, `growth` that of the memory.
     """

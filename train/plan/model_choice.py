@@ -48,7 +48,7 @@ class Slices(Protocol):
 
 
 class Content(NamedTuple):
-    """What pairs of frames show: the mean texture of a picture in octaves, and the gain of block matching over the camera's motion.
+    """The mean texture of some frames, in octaves, and the gain of block matching over the camera's motion.
 
     The gain is the difference of the logarithms of the two errors, as a share of the texture.
     """
