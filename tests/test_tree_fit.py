@@ -109,6 +109,16 @@ def test_a_further_pass_starts_from_the_latest_measures(video: Video, tmp_path: 
     assert float(fit.state.now.log_rate_weights[0]) == pytest.approx(weight + 0.5, abs=1e-3)
 
 
+def test_a_last_pass_follows_a_quick_one_when_the_time_is_over(video: Video, tmp_path: Path):
+    fit, _ = fit_of(video[:1], tmp_path, target_bpp=1.0)
+    for _ in range(6):
+        fit.pace.note(0.1, 4, 0.05)  # durations are known
+    fit.pace.until = 0.0
+    run_loop(fit)
+    assert fit.is_last_pass
+    assert np.isfinite(fit.state.now.bits).all()
+
+
 def test_a_resumed_fit_gives_the_same_file(video: Video, finished: TreeFit, tmp_path: Path):
     fit, _ = fit_of(video, tmp_path, target_bpp=1.0)
     while not (fit.is_last_pass and fit.state.position == 3):

@@ -222,7 +222,7 @@ class TreeFit:
         wanted = now if wanted is None else min(max(wanted, LEAST_LOG_WEIGHT), MOST_LOG_WEIGHT)
         passes = int(state.passes) + 1
         is_far = abs(wanted - now) > FAR and passes < MOST_QUICK
-        unit = 0.0 if is_far else self.last_updates / self.shares
+        unit = 0.0 if is_far else max(self.last_updates, 1) / self.shares
         self.state = state._replace(
             passes=np.int32(passes), position=np.int32(0), unit=np.float32(unit), log_rate_weight=np.float32(wanted),
             before=state.now, now=FrameMeasures.none(len(self.order)),

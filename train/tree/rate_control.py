@@ -42,7 +42,7 @@ def control_tree(fit: TreeFit, setup: RateControlSetup, say: Callable[[str], Non
         if best.hit or hurry or time.monotonic() + control.attempt_seconds > setup.deadline:
             break
         change = control.log_change(last)
-        refit_leaves(fit, min(max(gain * change, -MOST_CHANGE), MOST_CHANGE), control.leaf_updates, setup.deadline)
+        refit_leaves(fit, min(max(gain * change, -MOST_CHANGE), MOST_CHANGE), LEAF_UPDATES, setup.deadline)
         last = control.measured()
         gain *= TOO_LITTLE if change * control.log_change(last) > 0 else TOO_MUCH
         best = control.better(best, last)
@@ -81,12 +81,7 @@ class _Control:
         if self.setup.deadline == math.inf:
             return 0.0
         update, other = self.fit.pace.frame_seconds()
-        return 1.3 * len(leaves_of(self.fit)) * (self.leaf_updates * update + other)
-
-    @property
-    def leaf_updates(self) -> int:
-        """The updates of a leaf in an attempt. The only frame of a picture gets as many as in the last pass."""
-        return LEAF_UPDATES if len(self.fit.order) > 1 else max(LEAF_UPDATES, self.fit.updates(self.fit.order[0]))
+        return 1.3 * len(leaves_of(self.fit)) * (LEAF_UPDATES * update + other)
 
     def log_change(self, last: Candidate) -> float:
         """The change of the leaves' rate weight, as a natural logarithm, that should lead from `last` to the target."""
